@@ -1,0 +1,41 @@
+# Compiler flags. The instruction set is resolved to an explicit list (never -march=native), so that a compiler
+# cache shared between machines stays correct and `noisette info` can say what the binary was built for.
+if(NOISETTE_ARCH STREQUAL "auto")
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -march=native -dM -E -x c++ /dev/null
+                  OUTPUT_VARIABLE native_macros ERROR_QUIET)
+  if(native_macros MATCHES "__AVX512F__ " AND native_macros MATCHES "__AVX512BW__ " AND native_macros MATCHES "__AVX512DQ__ "
+     AND native_macros MATCHES "__AVX512VL__ " AND native_macros MATCHES "__AVX512CD__ ")
+    set(arch_flags -march=x86-64-v4 -mprefer-vector-width=512)
+    if(native_macros MATCHES "__AVX512BF16__ ")
+      list(APPEND arch_flags -mavx512bf16)
+    endif()
+  elseif(native_macros MATCHES "__AVX2__ " AND native_macros MATCHES "__FMA__ ")
+    set(arch_flags -march=x86-64-v3)
+  else()
+    set(arch_flags "")
+  endif()
+else()
+  set(arch_flags -march=${NOISETTE_ARCH})
+endif()
+string(JOIN " " NOISETTE_ARCH_FLAGS ${arch_flags})
+message(STATUS "noisette: instruction set flags: ${NOISETTE_ARCH_FLAGS}")
+
+add_compile_options(${arch_flags} -Wall -Wextra -Werror -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+# Error messages name the source by its path in the repository, not by this machine's path.
+add_compile_options(-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
+string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+string(REPLACE "-DNDEBUG" "" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+
+if(NOISETTE_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_link_options(-fuse-ld=mold)
+endif()
