@@ -20,7 +20,7 @@ function(noisette_library name)
   target_include_directories(noisette_${name} ${scope} ${CMAKE_SOURCE_DIR})
   list(TRANSFORM A_DEPENDS PREPEND noisette_)
   target_link_libraries(noisette_${name} ${scope} ${A_DEPENDS} ${A_LINK} OpenMP::OpenMP_CXX)
-  if(name STREQUAL "kernels")
+  if(name STREQUAL "kernels" AND sources)
     # Loops over pixels and channels are what the CPU backend is: let the vectoriser at all of them.
     target_compile_options(noisette_${name} PRIVATE -O3)
   endif()
