@@ -9,10 +9,10 @@ Each tests/parity/fixtures/unet_*/ is itself a model folder as diffusers writes 
                         clip), both [10], and norm.<name>, the final norm of every parameter
   ddim.safetensors      noise[, class_labels] -> sample after ten DDIM steps (eta 0, x0 clipped to +-1, leading spacing)
 
-Tensors are in PyTorch's layout (NCHW, OIHW). The weights and inputs are f32 numbers; the expectations are computed in f64 and
-rounded to f32 once (but diffusers makes the sinusoids in f32 always), so that they stand for the mathematics rather than for one
-machine's rounding. What the same PyTorch code
-gives in f32 is measured and kept in each file's metadata (`f32_relative_error`): a bound far below those figures cannot hold.
+Tensors are in PyTorch's layout (NCHW, OIHW). The weights and inputs are f32 numbers; the expectations are computed in f64
+and rounded to f32 once, so that they stand for the mathematics rather than for one machine's rounding (the sinusoids alone are
+f32, as diffusers always makes them). What the same PyTorch code gives in f32 is measured and kept in each file's metadata
+(`f32_relative_error`): a bound far below those figures cannot hold.
 
 A key's bias shifts all scores of a query alike, so its true gradient is 0: compare `to_k.bias` with an absolute bound.
 """
