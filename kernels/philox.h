@@ -1,6 +1,7 @@
-// Philox4x32-10, the counter-based generator behind every random number of noisette, on every device.
-// A draw is a pure function of (seed, stream, index, element): no state, no order, no thread.
-// Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3", section 3.3; known answers in tests/kernels.
+// Philox4x32-10, the counter-based generator behind every random number of noisette, on every
+// device. A draw is a pure function of (seed, stream, index, element): no state, no order, no
+// thread. Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3", section 3.3; known
+// answers in tests/kernels.
 #pragma once
 #include <array>
 #include <cmath>
@@ -24,16 +25,16 @@ inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::array<uint32_t, 2> ke
 
 /// What a stream of draws is for; two purposes never share numbers.
 enum class Purpose : uint32_t {
-  kInit = 1,          // index: hash of the parameter's name
-  kNoise = 2,         // training noise; index: sample_index(update, position)
-  kTimestep = 3,      // training timestep; index: sample_index(update, position)
-  kLabelDrop = 4,     // classifier-free guidance; index: sample_index(update, position)
-  kDropout = 5,       // layer = hash of the layer's name; index: sample_index(update, position)
-  kPermutation = 6,   // data order; index: epoch
-  kFlip = 7,          // augmentation; index: epoch << 40 | image
-  kSample = 8,        // initial noise of a generated image; index: image number
-  kSampleStep = 9,    // noise added while sampling; layer = step, index: image number
-  kEval = 10,         // held-out noise; index: image number, layer = timestep
+  kInit = 1,         // index: hash of the parameter's name
+  kNoise = 2,        // training noise; index: sample_index(update, position)
+  kTimestep = 3,     // training timestep; index: sample_index(update, position)
+  kLabelDrop = 4,    // classifier-free guidance; index: sample_index(update, position)
+  kDropout = 5,      // layer = hash of the layer's name; index: sample_index(update, position)
+  kPermutation = 6,  // data order; index: epoch
+  kFlip = 7,         // augmentation; index: epoch << 40 | image
+  kSample = 8,       // initial noise of a generated image; index: image number
+  kSampleStep = 9,   // noise added while sampling; layer = step, index: image number
+  kEval = 10,        // held-out noise; index: image number, layer = timestep
   kTest = 255,
 };
 

@@ -1,4 +1,5 @@
-// Errors. One sentence: "[op] rule in words; got <name> <value> (file:line)", both sides of every mismatch.
+// Errors. One sentence: "[op] rule in words; got <name> <value> (file:line)", both sides of every
+// mismatch.
 #pragma once
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,13 +12,15 @@
 
 namespace noisette {
 
-/// Misuse by the caller: bad shapes, bad files, bad configuration. Broken invariants of our own are std::logic_error.
+/// Misuse by the caller: bad shapes, bad files, bad configuration. Broken invariants of our own are
+/// std::logic_error.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// A message that concerns the user's command line or configuration; the program exits with code 2 instead of 1.
+/// A message that concerns the user's command line or configuration; the program exits with code 2
+/// instead of 1.
 class UsageError : public Error {
  public:
   using Error::Error;
@@ -49,7 +52,8 @@ void check(bool ok, Format<std::type_identity_t<A>...> f, A&&... a) {
                           f.at.file_name(), f.at.line()));
 }
 
-/// Like check(), for messages whose position is in the user's own file and already part of the text.
+/// Like check(), for messages whose position is in the user's own file and already part of the
+/// text.
 template <class... A>
 void check_user(bool ok, fmt::format_string<std::type_identity_t<A>...> text, A&&... a) {
   if (ok) [[likely]]

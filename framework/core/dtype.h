@@ -18,7 +18,9 @@ constexpr bool is_floating(DType d) {
 }
 
 /// The dtype of statistics, sums and 1-D parameters that go with activations of `dtype`.
-constexpr DType accumulator_of(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+constexpr DType accumulator_of(DType dtype) {
+  return dtype == DType::f64 ? DType::f64 : DType::f32;
+}
 
 template <class T>
 inline constexpr DType dtype_of = [] {

@@ -18,8 +18,7 @@ int64_t Shape::numel() const {
 
 std::string Shape::str() const {
   std::string text = "[";
-  for (std::size_t i = 0; i < dims_.size(); ++i)
-    text += (i ? ", " : "") + std::to_string(dims_[i]);
+  for (std::size_t i = 0; i < dims_.size(); ++i) text += (i ? ", " : "") + std::to_string(dims_[i]);
   return text + "]";
 }
 

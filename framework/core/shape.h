@@ -8,7 +8,8 @@
 
 namespace noisette {
 
-/// The extents of a tensor, outermost axis first. Tensors are contiguous and row-major: there are no strides.
+/// The extents of a tensor, outermost axis first. Tensors are contiguous and row-major: there are
+/// no strides.
 class Shape {
  public:
   Shape() = default;

@@ -1,0 +1,273 @@
+#include "framework/core/allocator.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "framework/core/check.h"
+
+namespace noisette {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kUseMalloc = true;  // so that AddressSanitizer sees the bounds of every tensor
+#else
+constexpr bool kUseMalloc = false;
+#endif
+constexpr std::size_t kAlign = 64;
+constexpr std::size_t kSegment = std::size_t(1) << 30;  // address space, touched only when used
+
+struct Tags {
+  std::mutex mutex;
+  std::vector<std::string> names{"unnamed"};
+  std::unordered_map<std::string, MemoryTag> ids{{"unnamed", 0}};
+};
+Tags& tags() {
+  static Tags* t = new Tags;  // outlives every static tensor
+  return *t;
+}
+
+/// Live and peak bytes, in all and by tag. The caller holds the lock.
+class Ledger {
+ public:
+  void add(std::size_t bytes, MemoryTag tag) {
+    by_tag(tag) += int64_t(bytes);
+    live_ += int64_t(bytes);
+    ++allocations_;
+    if (live_ > peak_) {
+      peak_ = live_;
+      at_peak_ = by_tag_;
+    }
+  }
+  void remove(std::size_t bytes, MemoryTag tag) {
+    by_tag(tag) -= int64_t(bytes);
+    live_ -= int64_t(bytes);
+  }
+  void retag(std::size_t bytes, MemoryTag from, MemoryTag to) {
+    by_tag(from) -= int64_t(bytes);
+    by_tag(to) += int64_t(bytes);
+  }
+  void reset_peak() {
+    peak_ = live_;
+    at_peak_ = by_tag_;
+  }
+  int64_t live() const { return live_; }
+
+  MemoryStats stats() const {
+    MemoryStats s;
+    s.live_bytes = live_;
+    s.peak_bytes = peak_;
+    s.allocations = allocations_;
+    s.live_by_tag = sorted(by_tag_);
+    s.peak_by_tag = sorted(at_peak_);
+    return s;
+  }
+
+ private:
+  int64_t& by_tag(MemoryTag tag) {
+    if (by_tag_.size() <= tag) by_tag_.resize(tag + 1u);
+    return by_tag_[tag];
+  }
+  static std::vector<std::pair<std::string, int64_t>> sorted(const std::vector<int64_t>& bytes) {
+    std::vector<std::pair<std::string, int64_t>> rows;
+    const std::lock_guard lock(tags().mutex);
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+      if (bytes[i] != 0) rows.emplace_back(tags().names[i], bytes[i]);
+    std::stable_sort(rows.begin(), rows.end(),
+                     [](auto& a, auto& b) { return a.second > b.second; });
+    return rows;
+  }
+
+  std::vector<int64_t> by_tag_, at_peak_;
+  int64_t live_ = 0, peak_ = 0, allocations_ = 0;
+};
+
+class CpuAllocator final : public Allocator {
+ public:
+  CpuAllocator() {
+    limit_ = machine_ = std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGE_SIZE));
+  }
+
+  void* allocate(std::size_t bytes, MemoryTag tag) override {
+    if (bytes == 0) return nullptr;
+    const std::lock_guard lock(mutex_);
+    const std::size_t size = rounded(bytes);
+    std::byte* data = nullptr;
+    if (std::size_t(ledger_.live()) + size <= limit_)
+      data = kUseMalloc ? static_cast<std::byte*>(std::aligned_alloc(kAlign, size)) : take(size);
+    if (data == nullptr) throw_out_of_memory(bytes);
+    ledger_.add(size, tag);
+    return data;
+  }
+
+  void free(void* data, std::size_t bytes, MemoryTag tag) override {
+    if (data == nullptr) return;
+    const std::lock_guard lock(mutex_);
+    ledger_.remove(rounded(bytes), tag);
+    if (kUseMalloc)
+      std::free(data);
+    else
+      give(static_cast<std::byte*>(data));
+  }
+
+  void retag(std::size_t bytes, MemoryTag from, MemoryTag to) override {
+    if (bytes == 0 || from == to) return;
+    const std::lock_guard lock(mutex_);
+    ledger_.retag(rounded(bytes), from, to);
+  }
+
+  MemoryStats stats() const override {
+    const std::lock_guard lock(mutex_);
+    MemoryStats s = ledger_.stats();
+    s.reserved_bytes = int64_t(reserved_);
+    return s;
+  }
+
+  void reset_peak() override {
+    const std::lock_guard lock(mutex_);
+    ledger_.reset_peak();
+  }
+
+  void set_limit(std::size_t bytes) override { limit_ = bytes == 0 ? machine_ : bytes; }
+
+ private:
+  struct Block {
+    std::size_t size;
+    bool is_free;
+    bool first;  // of its segment: never joined with what lies before it
+  };
+  using Blocks = std::map<std::byte*, Block>;
+
+  static std::size_t rounded(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+  std::byte* take(std::size_t size) {
+    auto fit = free_.lower_bound({size, nullptr});
+    if (fit == free_.end()) {
+      if (!grow(size)) return nullptr;
+      fit = free_.lower_bound({size, nullptr});
+    }
+    std::byte* data = fit->second;
+    free_.erase(fit);
+    Block& block = blocks_.at(data);
+    if (block.size > size) {  // keep the rest
+      blocks_[data + size] = {block.size - size, true, false};
+      free_.insert({block.size - size, data + size});
+      block.size = size;
+    }
+    block.is_free = false;
+    return data;
+  }
+
+  void give(std::byte* data) {
+    auto block = blocks_.find(data);
+    block->second.is_free = true;
+    auto next = std::next(block);
+    if (next != blocks_.end() && next->second.is_free && !next->second.first) {
+      free_.erase({next->second.size, next->first});
+      block->second.size += next->second.size;
+      blocks_.erase(next);
+    }
+    if (!block->second.first) {
+      auto before = std::prev(block);
+      if (before->second.is_free) {
+        free_.erase({before->second.size, before->first});
+        before->second.size += block->second.size;
+        blocks_.erase(block);
+        block = before;
+      }
+    }
+    free_.insert({block->second.size, block->first});
+  }
+
+  bool grow(std::size_t size) {
+    for (std::size_t want : {std::max(size, kSegment), size}) {
+      want = (want + 0x1fffff) & ~std::size_t(0x1fffff);
+      void* data = mmap(nullptr, want, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (data == MAP_FAILED) continue;
+      madvise(data, want, MADV_HUGEPAGE);
+      auto* begin = static_cast<std::byte*>(data);
+      blocks_[begin] = {want, true, true};
+      free_.insert({want, begin});
+      reserved_ += want;
+      return true;
+    }
+    return false;
+  }
+
+  [[noreturn]] void throw_out_of_memory(std::size_t bytes) {
+    std::string largest;
+    const MemoryStats s = ledger_.stats();
+    for (std::size_t i = 0; i < std::min<std::size_t>(s.live_by_tag.size(), 5); ++i)
+      largest += fmt::format("{}{} {:.1f} MB", i ? ", " : "", s.live_by_tag[i].first,
+                             double(s.live_by_tag[i].second) / 1e6);
+    fail(
+        "[memory] out of memory on cpu: wanted {:.1f} MB with {:.1f} MB live of {:.1f} MB; "
+        "largest: {}",
+        double(bytes) / 1e6, double(s.live_bytes) / 1e6, double(limit_) / 1e6, largest);
+  }
+
+  mutable std::mutex mutex_;
+  Ledger ledger_;
+  Blocks blocks_;
+  std::set<std::pair<std::size_t, std::byte*>> free_;
+  std::size_t reserved_ = 0, limit_ = 0, machine_ = 0;
+};
+
+/// Accounts for tensors that have no data.
+class MetaAllocator final : public Allocator {
+ public:
+  void* allocate(std::size_t bytes, MemoryTag tag) override {
+    const std::lock_guard lock(mutex_);
+    ledger_.add(bytes, tag);
+    return nullptr;
+  }
+  void free(void*, std::size_t bytes, MemoryTag tag) override {
+    const std::lock_guard lock(mutex_);
+    ledger_.remove(bytes, tag);
+  }
+  void retag(std::size_t bytes, MemoryTag from, MemoryTag to) override {
+    const std::lock_guard lock(mutex_);
+    ledger_.retag(bytes, from, to);
+  }
+  MemoryStats stats() const override {
+    const std::lock_guard lock(mutex_);
+    return ledger_.stats();
+  }
+  void reset_peak() override {
+    const std::lock_guard lock(mutex_);
+    ledger_.reset_peak();
+  }
+  void set_limit(std::size_t) override {}
+
+ private:
+  mutable std::mutex mutex_;
+  Ledger ledger_;
+};
+
+}  // namespace
+
+MemoryTag memory_tag(std::string_view name) {
+  Tags& t = tags();
+  const std::lock_guard lock(t.mutex);
+  const auto [it, fresh] = t.ids.try_emplace(std::string(name), MemoryTag(t.names.size()));
+  if (fresh) t.names.emplace_back(name);
+  return it->second;
+}
+
+Allocator& Allocator::of(Device device) {
+  // Never destroyed: tensors with static lifetime free through them.
+  static Allocator* cpu = new CpuAllocator;
+  static Allocator* meta = new MetaAllocator;
+  check(device.type != DeviceType::cuda, "[memory] {} was asked for, but this build has no CUDA",
+        device);
+  return device.is_meta() ? *meta : *cpu;
+}
+
+}  // namespace noisette

@@ -1,0 +1,50 @@
+// Memory of tensors: one caching allocator per device type, with live and peak statistics by op
+// name.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "framework/core/device.h"
+
+namespace noisette {
+
+/// Interned name of what an allocation is for: the op that made it. 0 is "unnamed".
+using MemoryTag = uint16_t;
+MemoryTag memory_tag(std::string_view name);
+
+struct MemoryStats {
+  int64_t live_bytes = 0;      // held by tensors now
+  int64_t peak_bytes = 0;      // largest live_bytes since the last reset_peak()
+  int64_t reserved_bytes = 0;  // address space taken from the system
+  int64_t allocations = 0;     // since the start
+  std::vector<std::pair<std::string, int64_t>> live_by_tag;  // largest first
+  std::vector<std::pair<std::string, int64_t>> peak_by_tag;  // at the moment of the peak
+};
+
+/// Best fit with coalescing over large anonymous mappings; freed blocks are kept for reuse, so a
+/// training step touches the same pages again and again. 64-byte aligned. Thread-safe. On `meta`
+/// only the accounting happens.
+class Allocator {
+ public:
+  static Allocator& of(Device device);
+  virtual ~Allocator() = default;
+
+  /// Uninitialised memory (nullptr on meta and for zero bytes). When there is not enough, an Error
+  /// that lists the largest live tags.
+  virtual void* allocate(std::size_t bytes, MemoryTag tag) = 0;
+  virtual void free(void* data, std::size_t bytes, MemoryTag tag) = 0;
+
+  /// Moves `bytes` of accounting from one tag to another.
+  virtual void retag(std::size_t bytes, MemoryTag from, MemoryTag to) = 0;
+  virtual MemoryStats stats() const = 0;
+  virtual void reset_peak() = 0;
+  /// Most bytes that live tensors may hold; for tests and for --memory-limit. 0: what the machine
+  /// has.
+  virtual void set_limit(std::size_t bytes) = 0;
+};
+
+}  // namespace noisette

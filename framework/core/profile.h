@@ -1,0 +1,51 @@
+// Time, calls and floating-point operations by kernel. Off unless a Profile is alive.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace noisette {
+
+struct KernelCount {
+  int64_t calls = 0;
+  double seconds = 0;
+  double flops = 0;  // multiply and add count as two
+};
+
+/// Collects while it lives; one at a time. Kernels run by the thread that made it.
+class Profile {
+ public:
+  Profile();
+  ~Profile();
+  Profile(const Profile&) = delete;
+  Profile& operator=(const Profile&) = delete;
+
+  const std::map<std::string, KernelCount>& kernels() const { return kernels_; }
+  double flops() const;
+  double seconds() const;
+  void clear() { kernels_.clear(); }
+
+ private:
+  friend class KernelTimer;
+  friend void count_flops(const char*, double);
+  std::map<std::string, KernelCount> kernels_;
+};
+
+/// Times one kernel call.
+class KernelTimer {
+ public:
+  explicit KernelTimer(const char* name);
+  ~KernelTimer();
+  KernelTimer(const KernelTimer&) = delete;
+  KernelTimer& operator=(const KernelTimer&) = delete;
+
+ private:
+  const char* name_;
+  int64_t start_ = 0;
+  Profile* profile_;
+};
+
+/// Ops of convolutions, products and attention say here what they compute, on meta too.
+void count_flops(const char* kernel, double flops);
+
+}  // namespace noisette

@@ -1,0 +1,143 @@
+#include "framework/core/tensor.h"
+
+#include <cstring>
+
+namespace noisette {
+
+Storage::Storage(std::size_t bytes, Device device)
+    : data_(Allocator::of(device).allocate(bytes, 0)), bytes_(bytes), device_(device) {}
+
+Storage::~Storage() { Allocator::of(device_).free(data_, bytes_, tag_); }
+
+void Storage::tag(MemoryTag tag) {
+  Allocator::of(device_).retag(bytes_, tag_, tag);
+  tag_ = tag;
+}
+
+void* Tensor::raw() const {
+  check(defined(), "[tensor] data of an undefined tensor was asked for");
+  if (storage_->data() == nullptr) return nullptr;
+  return static_cast<std::byte*>(storage_->data()) + std::size_t(offset_) * size_of(dtype_);
+}
+
+double Tensor::item() const {
+  check(numel_ == 1 && device().is_cpu(),
+        "[tensor] item() needs one element on the cpu; got shape {} on {}", shape_, device());
+  switch (dtype_) {
+    case DType::f32:
+      return double(*data<float>());
+    case DType::bf16:
+      return double(float(*data<bfloat16>()));
+    case DType::f64:
+      return *data<double>();
+    case DType::i32:
+      return double(*data<int32_t>());
+    case DType::i64:
+      return double(*data<int64_t>());
+    case DType::u8:
+      return double(*data<uint8_t>());
+    case DType::f16:
+      break;
+  }
+  fail("[tensor] item() does not read {} tensors", dtype_);
+}
+
+Tensor Tensor::view(const Shape& shape) const {
+  check(node_ == nullptr,
+        "[view] tensor {} is on the tape and would lose its gradient; use reshape()", shape_);
+  std::vector<int64_t> dims = shape.dims();
+  int64_t known = 1, unknown = -1;
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    if (dims[i] != -1) {
+      known *= dims[i];
+      continue;
+    }
+    check(unknown < 0, "[view] at most one extent may be -1; got {}", shape);
+    unknown = int64_t(i);
+  }
+  if (unknown >= 0 && known > 0) dims[std::size_t(unknown)] = numel_ / known;
+  Tensor y = *this;
+  y.shape_ = Shape(std::move(dims));
+  check(y.shape_.numel() == numel_, "[view] shape {} with {} elements does not fit {}", shape_,
+        numel_, shape);
+  return y;
+}
+
+Tensor Tensor::rows(int64_t begin, int64_t end) const {
+  check(node_ == nullptr, "[rows] tensor {} is on the tape and would lose its gradient", shape_);
+  check(ndim() > 0 && begin >= 0 && begin <= end && end <= dim(0),
+        "[rows] rows {} to {} do not exist in a tensor of shape {}", begin, end, shape_);
+  std::vector<int64_t> dims = shape_.dims();
+  const int64_t row = dims[0] == 0 ? 0 : numel_ / dims[0];
+  dims[0] = end - begin;
+  Tensor y = *this;
+  y.shape_ = Shape(std::move(dims));
+  y.offset_ += begin * row;
+  y.numel_ = (end - begin) * row;
+  return y;
+}
+
+Tensor Tensor::detach() const {
+  Tensor y = *this;
+  y.node_ = nullptr;
+  return y;
+}
+
+Tensor Tensor::clone() const {
+  Tensor y = empty(shape_, dtype_, device());
+  copy(*this, y);
+  return y;
+}
+
+Tensor empty(const Shape& shape, DType dtype, Device device) {
+  for (int64_t d : shape) check(d >= 0, "[empty] shape {} has a negative extent", shape);
+  Tensor x;
+  x.shape_ = shape;
+  x.dtype_ = dtype;
+  x.numel_ = shape.numel();
+  x.storage_ = std::make_shared<Storage>(std::size_t(x.numel_) * size_of(dtype), device);
+  return x;
+}
+
+Tensor zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor x = empty(shape, dtype, device);
+  if (x.raw() != nullptr) std::memset(x.raw(), 0, x.bytes());
+  return x;
+}
+
+Tensor full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor x = empty(shape, dtype, device);
+  fill(x, value);
+  return x;
+}
+
+void fill(const Tensor& x, double value) {
+  if (x.raw() == nullptr) return;
+  const auto set = [&]<class T>(T v) { std::fill_n(x.data<T>(), x.numel(), v); };
+  switch (x.dtype()) {
+    case DType::f32:
+      return set(float(value));
+    case DType::bf16:
+      return set(bfloat16(float(value)));
+    case DType::f64:
+      return set(value);
+    case DType::i32:
+      return set(int32_t(value));
+    case DType::i64:
+      return set(int64_t(value));
+    case DType::u8:
+      return set(uint8_t(value));
+    case DType::f16:
+      break;
+  }
+  fail("[fill] does not write {} tensors", x.dtype());
+}
+
+void copy(const Tensor& from, const Tensor& to) {
+  check(from.shape() == to.shape() && from.dtype() == to.dtype() && from.device() == to.device(),
+        "[copy] both sides must agree; got {} {} on {} and {} {} on {}", from.dtype(), from.shape(),
+        from.device(), to.dtype(), to.shape(), to.device());
+  if (from.raw() != nullptr && from.numel() > 0) std::memcpy(to.raw(), from.raw(), from.bytes());
+}
+
+}  // namespace noisette

@@ -1,0 +1,22 @@
+// dst += src over flat buffers, across element types. What the autograd engine itself needs; see
+// kernels/elementwise.h for everything else.
+#pragma once
+#include <cstdint>
+
+#include "kernels/bfloat16.h"
+
+namespace noisette::cpu {
+
+/// dst[i] = (accumulate ? dst[i] : 0) + src[i]; the sum is taken in acc_t<D> and rounded once.
+template <class D, class S>
+void accumulate(D* dst, const S* src, int64_t n, bool accumulate);
+
+/// sum[i] = a[i] + b[i]; sum may be a or b.
+template <class T>
+void add_into(const T* a, const T* b, T* sum, int64_t n);
+
+/// Whether every element is finite.
+template <class T>
+bool all_finite(const T* x, int64_t n);
+
+}  // namespace noisette::cpu

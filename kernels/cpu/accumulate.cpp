@@ -1,0 +1,47 @@
+#include "kernels/accumulate.h"
+
+#include <cmath>
+
+namespace noisette::cpu {
+
+template <class D, class S>
+void accumulate(D* dst, const S* src, int64_t n, bool accumulate) {
+  using A = acc_t<D>;
+  if (accumulate) {
+#pragma omp parallel for simd schedule(static) if (n > 16384)
+    for (int64_t i = 0; i < n; ++i) dst[i] = D(A(dst[i]) + A(src[i]));
+  } else {
+#pragma omp parallel for simd schedule(static) if (n > 16384)
+    for (int64_t i = 0; i < n; ++i) dst[i] = D(A(src[i]));
+  }
+}
+
+template <class T>
+void add_into(const T* a, const T* b, T* sum, int64_t n) {
+  using A = acc_t<T>;
+#pragma omp parallel for simd schedule(static) if (n > 16384)
+  for (int64_t i = 0; i < n; ++i) sum[i] = T(A(a[i]) + A(b[i]));
+}
+
+template <class T>
+bool all_finite(const T* x, int64_t n) {
+  int bad = 0;
+#pragma omp parallel for schedule(static) reduction(| : bad) if (n > 16384)
+  for (int64_t i = 0; i < n; ++i) bad |= !std::isfinite(acc_t<T>(x[i]));
+  return bad == 0;
+}
+
+#define NOISETTE_INSTANTIATE(T)                            \
+  template void add_into(const T*, const T*, T*, int64_t); \
+  template bool all_finite(const T*, int64_t);
+NOISETTE_INSTANTIATE(float)
+NOISETTE_INSTANTIATE(bfloat16)
+NOISETTE_INSTANTIATE(double)
+#undef NOISETTE_INSTANTIATE
+template void accumulate(float*, const float*, int64_t, bool);
+template void accumulate(float*, const bfloat16*, int64_t, bool);
+template void accumulate(bfloat16*, const float*, int64_t, bool);
+template void accumulate(bfloat16*, const bfloat16*, int64_t, bool);
+template void accumulate(double*, const double*, int64_t, bool);
+
+}  // namespace noisette::cpu
