@@ -7,7 +7,20 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
+
 namespace noisette::cpu {
+
+/// to = T(value). The compiler vectorises a store to the member; it does not vectorise a copy of
+/// the struct.
+template <class T, class V>
+inline void store(T& to, V value) {
+  to = T(value);
+}
+template <class V>
+inline void store(bfloat16& to, V value) {
+  to.bits = bfloat16(static_cast<float>(value)).bits;
+}
 
 namespace detail {
 
