@@ -1,0 +1,126 @@
+#include "framework/report/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+namespace noisette {
+namespace {
+
+/// Eighths of a cell, so that a slow bar moves visibly.
+std::string draw_bar(double share, int cells) {
+  static constexpr std::array<std::string_view, 8> kPart = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const int eighths = int(std::clamp(share, 0.0, 1.0) * cells * 8);
+  std::string bar;
+  for (int i = 0; i < eighths / 8; ++i) bar += "█";
+  bar += kPart[std::size_t(eighths % 8)];
+  const int drawn = eighths / 8 + (eighths % 8 > 0);
+  return bar + std::string(std::size_t(std::max(0, cells - drawn)), ' ');
+}
+
+double share_done(const ProgressState& s) {
+  return s.total > 0 ? double(s.update) / double(s.total) : 0.0;
+}
+
+/// The figures shown, most wanted first.
+std::vector<std::string> details(const ProgressState& s) {
+  const Metrics& m = s.metrics;
+  std::vector<std::string> parts;
+  const double loss = std::isfinite(m.loss_ema) ? m.loss_ema : m.loss;
+  parts.push_back("loss " + format_value(loss));
+  if (std::isfinite(s.seconds_left)) parts.push_back("left " + format_duration(s.seconds_left));
+  if (std::isfinite(m.images_per_second))
+    parts.push_back(format_value(m.images_per_second) + " images/s");
+  if (std::isfinite(m.lr)) parts.push_back("lr " + format_value(m.lr));
+  if (std::isfinite(m.grad_norm)) parts.push_back("grad " + format_value(m.grad_norm));
+  return parts;
+}
+
+}  // namespace
+
+std::string format_duration(double seconds) {
+  if (!std::isfinite(seconds)) return "-";
+  const auto s = int64_t(std::llround(std::max(0.0, seconds)));
+  if (s < 60) return fmt::format("{} s", s);
+  if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
+  return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+}
+
+std::string format_value(double v) {
+  if (std::isnan(v)) return "-";
+  if (std::isinf(v)) return v > 0 ? "inf" : "-inf";
+  const double a = std::abs(v);
+  if (a == 0) return "0";
+  if (a < 1e-3 || a >= 1e6) {
+    std::string s = fmt::format("{:.2e}", v);  // 2.00e-04 -> 2e-04
+    const std::size_t e = s.find('e');
+    std::size_t end = e;
+    while (s[end - 1] == '0') --end;
+    if (s[end - 1] == '.') --end;
+    return s.erase(end, e - end);
+  }
+  if (a >= 100) return fmt::format("{:.0f}", v);
+  return fmt::format("{:.{}f}", v, 2 - int(std::floor(std::log10(a))));
+}
+
+std::string progress_bar(const ProgressState& s, int columns) {
+  constexpr int kCells = 24;
+  const double share = share_done(s);
+  const std::string count = fmt::format("{}/{} ", s.update, s.total);
+  const std::string percent = fmt::format(" {:3.0f}%", std::floor(share * 100));
+  const int fixed = int(count.size() + percent.size());
+  std::string line = count;
+  if (columns >= fixed + 8)
+    line += draw_bar(share, std::min(kCells, columns - fixed - 1)) + percent;
+  for (const std::string& part : details(s)) {
+    if (display_width(line) + 2 + int(part.size()) >= columns) break;
+    line += "  " + part;
+  }
+  return line;
+}
+
+std::string progress_line(const ProgressState& s) {
+  std::string line =
+      fmt::format("update {}/{} ({:.0f}%)", s.update, s.total, std::floor(100 * share_done(s)));
+  for (const std::string& part : details(s)) line += "  " + part;
+  return line;
+}
+
+Progress::Progress(Console& console, int64_t first, int64_t total)
+    : console_(console), first_(first), total_(total), last_update_(first) {}
+
+Progress::~Progress() { finish(); }
+
+double Progress::seconds_left(int64_t update, double now) {
+  if (update > last_update_) {
+    // The mean so far over the first updates, then a moving one: the first updates are slower (warm
+    // caches, tuning).
+    const double seconds = (now - last_time_) / double(update - last_update_);
+    const double weight = std::max(0.02, 1.0 / double(std::max<int64_t>(1, update - first_)));
+    pace_ += weight * (seconds - pace_);
+    last_update_ = update;
+    last_time_ = now;
+  }
+  return pace_ > 0 ? pace_ * double(total_ - update) : Metrics::kUnset;
+}
+
+void Progress::update(const Metrics& m, double now) {
+  const ProgressState s{m.update, total_, seconds_left(m.update, now), m};
+  const bool last = m.update >= total_;
+  if (console_.is_terminal()) {
+    if (!last && now < next_bar_) return;
+    console_.bar(progress_bar(s, console_.columns()));
+    next_bar_ = now + 0.1;
+  } else if (last || now >= next_line_) {
+    console_.line(progress_line(s));
+    line_interval_ = std::min(60.0, line_interval_ * 1.5);
+    next_line_ = now + line_interval_;
+  }
+}
+
+void Progress::finish() { console_.end_bar(); }
+
+}  // namespace noisette
