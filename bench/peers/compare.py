@@ -1,16 +1,18 @@
 """Runs noisette and PyTorch on the same work in turn (A B A B ...) and writes a table.
 
   compare.py --noisette build/bin/noisette --out bench/results/laptop \\
-      --case cifar10 configs/ddpm-cifar10.toml 16  --case gray28 bench/gray28.toml 64  [--dtypes f32 bf16] [--rounds 3]
+      --case cifar10 configs/ddpm-cifar10.toml 16 [--case ...] [--dtypes f32 bf16] [--rounds 3]
 
-A case is a model of the PyTorch scripts (a name, or a config.json of UNet2DModel), noisette's config of the same model, and the
-batch. Before anything is timed the two parameter counts must agree. PyTorch's variants (channels_last or not, with --compile
-compiled too; sampling: weights cast once or autocast) are each tried once and the fastest goes into the rounds. Each round starts
-both programs afresh; a figure is the median over rounds of the programs' own median steps, with the range beside it.
---what sample times DDIM steps instead (`noisette bench sample`, torch_sample.py).
+A case is a model of the PyTorch scripts (a name, or a config.json of UNet2DModel), noisette's
+config of the same model, and the batch. Before anything is timed the two parameter counts must
+agree. PyTorch's variants (channels_last or not, with --compile compiled too; sampling: weights cast
+once or autocast) are each tried once and the fastest goes into the rounds. Each round starts both
+programs afresh; a figure is the median over rounds of the programs' own median steps, with the
+range beside it. --what sample times DDIM steps instead (`noisette bench sample`, torch_sample.py).
 
-Memory: `resident` is the peak resident set; for noisette of the whole process, for PyTorch above the process with its libraries
-imported (which is what its 0.8 GB of libraries would otherwise hide). `tensors` is the peak of live tensors by each allocator.
+Memory: `resident` is the peak resident set; for noisette of the whole process, for PyTorch above
+the process with its libraries imported (which is what its 0.8 GB of libraries would otherwise
+hide). `tensors` is the peak of live tensors by each allocator.
 
 OUT.md and OUT.json get the table, every run's raw output, device, versions and the command.
 """
@@ -39,20 +41,29 @@ def run(command: list[str]) -> dict:
         out.seek(0), err.seek(0)
         text, errors = out.read(), err.read()
     if child.returncode != 0:
-        sys.exit(f"error: {shlex.join(command)} exited with {child.returncode}: {errors.strip()[-2000:]}")
+        sys.exit(
+            f"error: {shlex.join(command)} exited with {child.returncode}: {errors.strip()[-2000:]}"
+        )
     try:
-        result = json.loads(text[text.index("{"):])
+        result = json.loads(text[text.index("{") :])
     except ValueError:
         sys.exit(f"error: {shlex.join(command)} printed no JSON object: {text[:500]}")
     return {**result, "process_peak_bytes": usage.ru_maxrss * 1024}
 
 
 def device() -> dict:
-    lscpu = json.loads(subprocess.run(["lscpu", "--json"], capture_output=True, text=True, check=True).stdout)
+    lscpu = json.loads(
+        subprocess.run(["lscpu", "--json"], capture_output=True, text=True, check=True).stdout
+    )
     fields = {row["field"].rstrip(":"): row["data"] for row in flatten(lscpu["lscpu"])}
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
-    return {"model": fields.get("Model name", "?"), "family": fields.get("CPU family"), "cpus": os.cpu_count(),
-            "flags": [f for f in wanted if f in fields.get("Flags", "").split()], "kernel": platform.release()}
+    return {
+        "model": fields.get("Model name", "?"),
+        "family": fields.get("CPU family"),
+        "cpus": os.cpu_count(),
+        "flags": [f for f in wanted if f in fields.get("Flags", "").split()],
+        "kernel": platform.release(),
+    }
 
 
 def flatten(rows: list) -> list:
@@ -61,17 +72,49 @@ def flatten(rows: list) -> list:
 
 class Case:
     def __init__(self, args, model: str, config: str, batch: str, dtype: str):
-        self.args, self.model, self.config, self.batch, self.dtype = args, model, config, int(batch), dtype
+        self.args, self.model, self.config, self.batch, self.dtype = (
+            args,
+            model,
+            config,
+            int(batch),
+            dtype,
+        )
         self.ours, self.theirs, self.tried = [], [], []
 
     def noisette(self) -> list[str]:
-        return [self.args.noisette, "bench", self.args.what, self.config, "--dtype", self.dtype, "--batch", str(self.batch),
-                "--steps", str(self.args.steps), "--json"]
+        return [
+            self.args.noisette,
+            "bench",
+            self.args.what,
+            self.config,
+            "--dtype",
+            self.dtype,
+            "--batch",
+            str(self.batch),
+            "--steps",
+            str(self.args.steps),
+            "--json",
+        ]
 
     def torch(self, variant: list[str], steps: int | None = None) -> list[str]:
-        script, unit = {"train": ("torch_train.py", "--steps"), "sample": ("torch_sample.py", "--ddim-steps")}[self.args.what]
-        return [sys.executable, str(HERE / script), self.model, "--dtype", self.dtype, "--batch", str(self.batch),
-                unit, str(steps or self.args.steps), "--threads", str(self.args.threads), *variant]
+        script, unit = {
+            "train": ("torch_train.py", "--steps"),
+            "sample": ("torch_sample.py", "--ddim-steps"),
+        }[self.args.what]
+        return [
+            sys.executable,
+            str(HERE / script),
+            self.model,
+            "--dtype",
+            self.dtype,
+            "--batch",
+            str(self.batch),
+            unit,
+            str(steps or self.args.steps),
+            "--threads",
+            str(self.args.threads),
+            *variant,
+        ]
 
     def variants(self) -> list[list[str]]:
         out = [["--channels-last"], ["--no-channels-last"]]
@@ -85,7 +128,10 @@ class Case:
         ours = run([self.args.noisette, "plan", self.config, "--json"])["parameters"]
         theirs = run([sys.executable, str(HERE / "models.py"), self.model])["parameters"]
         if ours != theirs:
-            sys.exit(f"error: {self.config} has {ours} parameters and {self.model} {theirs}; not the same model")
+            sys.exit(
+                f"error: {self.config} is another model than {self.model}: "
+                f"{ours} and {theirs} parameters"
+            )
 
     def measure(self) -> None:
         self.check_same_model()
@@ -98,7 +144,8 @@ class Case:
         for k in range(self.args.rounds):
             self.ours.append(run(self.noisette()))
             self.theirs.append(run(self.torch(self.best + (live if k == 0 else []))))
-            self.say(f"round {k + 1}: {self.ours[-1]['seconds_per_step']:.4f} s, PyTorch {self.theirs[-1]['seconds_per_step']:.4f} s")
+            ours, theirs = (runs[-1]["seconds_per_step"] for runs in (self.ours, self.theirs))
+            self.say(f"round {k + 1}: {ours:.4f} s, PyTorch {theirs:.4f} s")
 
     def say(self, text: str) -> None:
         print(f"{self.model} {self.dtype} batch {self.batch}: {text}", file=sys.stderr)
@@ -110,16 +157,27 @@ class Case:
 
         seconds = [[r["seconds_per_step"] for r in runs] for runs in (self.ours, self.theirs)]
         ours, theirs = map(statistics.median, seconds)
+        script, options = Path(self.torch(self.best)[1]).name, self.torch(self.best)[2:]
         return {
-            "work": f"{Path(self.model).stem} {self.args.what}", "batch": self.batch, "dtype": self.dtype,
-            "seconds": ours, "peer_seconds": theirs, "range": [min(seconds[0]), max(seconds[0])],
-            "peer_range": [min(seconds[1]), max(seconds[1])], "speedup": theirs / ours,
-            "images_per_second": self.batch / ours, "peer_images_per_second": self.batch / theirs,
+            "work": f"{Path(self.model).stem} {self.args.what}",
+            "batch": self.batch,
+            "dtype": self.dtype,
+            "seconds": ours,
+            "peer_seconds": theirs,
+            "range": [min(seconds[0]), max(seconds[0])],
+            "peer_range": [min(seconds[1]), max(seconds[1])],
+            "speedup": theirs / ours,
+            "images_per_second": self.batch / ours,
+            "peer_images_per_second": self.batch / theirs,
             "flops_per_step": median(self.ours, "flops_per_step"),
-            "resident": median(self.ours, "process_peak_bytes"), "peer_resident": median(self.theirs, "peak_rss_bytes"),
-            "tensors": median(self.ours, "peak_bytes"), "peer_tensors": median(self.theirs, "peak_live_bytes"),
-            "variant": " ".join(self.best), "shape": self.theirs[0]["shape"],
-            "command": shlex.join(self.noisette()), "peer_command": shlex.join(["python", *self.torch(self.best)[1:]]),
+            "resident": median(self.ours, "process_peak_bytes"),
+            "peer_resident": median(self.theirs, "peak_rss_bytes"),
+            "tensors": median(self.ours, "peak_bytes"),
+            "peer_tensors": median(self.theirs, "peak_live_bytes"),
+            "variant": " ".join(self.best),
+            "shape": self.theirs[0]["shape"],
+            "command": shlex.join(self.noisette()),
+            "peer_command": shlex.join(["python", f"bench/peers/{script}", *options]),
         }
 
 
@@ -127,46 +185,63 @@ def mega(value) -> str:
     return "-" if value is None else f"{value / 1e6:,.0f}"
 
 
-def ratio(a, b) -> str:
-    return "-" if a is None or b is None else f"{a / b:.2f}"
+def memory(ours, theirs) -> str:
+    both = f"{mega(ours)} vs {mega(theirs)}"
+    return both if ours is None or theirs is None else f"{both}, {ours / theirs:.2f}"
 
 
-def seconds(value: float, spread: list[float]) -> str:
-    return f"{value:.3g} ({spread[0]:.3g}-{spread[1]:.3g})"
+def spread(value: float, span: list[float]) -> str:
+    return f"{value:.3g} ({span[0]:.3g}-{span[1]:.3g})"
+
+
+COLUMNS = {
+    "work": lambda r: r["work"],
+    "batch": lambda r: r["batch"],
+    "dtype": lambda r: r["dtype"],
+    "noisette s/step": lambda r: spread(r["seconds"], r["range"]),
+    "PyTorch s/step": lambda r: spread(r["peer_seconds"], r["peer_range"]),
+    "faster": lambda r: f"**{r['speedup']:.2f}x**",
+    "images/s": lambda r: f"{r['images_per_second']:.3g} vs {r['peer_images_per_second']:.3g}",
+    "resident MB, ratio": lambda r: memory(r["resident"], r["peer_resident"]),
+    "tensors MB, ratio": lambda r: memory(r["tensors"], r["peer_tensors"]),
+    "PyTorch's best": lambda r: f"`{r['variant']}`",
+}
 
 
 def table(rows: list[dict], about: dict) -> str:
-    cpu, lines = about["device"], []
-    lines += [
-        f"{cpu['model']} (family {cpu['family']}), {cpu['cpus']} cores, {' '.join(cpu['flags'])}; threads: {about['threads']} each.",
-        f"{about['noisette']}; PyTorch {about['versions']['torch']} (oneDNN {about['versions']['onednn']}), diffusers "
-        f"{about['versions']['diffusers']}. {about['date']}. Median (range) of {about['rounds']} interleaved rounds of {about['steps']} steps.",
+    cpu, peer = about["device"], about["versions"]
+    lines = [
+        f"{cpu['model']} (family {cpu['family']}), {cpu['cpus']} cores, {' '.join(cpu['flags'])}; "
+        f"threads: {about['threads']} each. {about['noisette']}; PyTorch {peer['torch']} "
+        f"(oneDNN {peer['onednn']}), diffusers {peer['diffusers']}. {about['date']}. "
+        f"Median (range) of {about['rounds']} interleaved rounds of {about['steps']} steps.",
         "",
-        "| work | batch | dtype | noisette s/step | PyTorch s/step | faster | images/s | resident MB, ratio | tensors MB, ratio | PyTorch's best |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---" * len(COLUMNS) + "|",
     ]
-    for r in rows:
-        lines.append(
-            f"| {r['work']} | {r['batch']} | {r['dtype']} | {seconds(r['seconds'], r['range'])} "
-            f"| {seconds(r['peer_seconds'], r['peer_range'])} | **{r['speedup']:.2f}x** "
-            f"| {r['images_per_second']:.3g} vs {r['peer_images_per_second']:.3g} "
-            f"| {mega(r['resident'])} vs {mega(r['peer_resident'])}, {ratio(r['resident'], r['peer_resident'])} "
-            f"| {mega(r['tensors'])} vs {mega(r['peer_tensors'])}, {ratio(r['tensors'], r['peer_tensors'])} | `{r['variant']}` |")
-    lines += ["", "Made by", "```", about["command"], "```", ""]
-    return "\n".join(lines)
+    lines += [f"| {' | '.join(str(cell(r)) for cell in COLUMNS.values())} |" for r in rows]
+    return "\n".join([*lines, "", "Made by", "```", about["command"], "```", ""])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--noisette", required=True, help="path of the binary")
-    parser.add_argument("--case", nargs=3, action="append", required=True, metavar=("MODEL", "CONFIG", "BATCH"))
+    parser.add_argument(
+        "--case", nargs=3, action="append", required=True, metavar=("MODEL", "CONFIG", "BATCH")
+    )
     parser.add_argument("--what", choices=["train", "sample"], default="train")
     parser.add_argument("--dtypes", nargs="+", default=["f32", "bf16"], choices=["f32", "bf16"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compile", action="store_true", help="also try torch.compile (minutes per case)")
-    parser.add_argument("--skip-plan", action="store_true", help="do not compare the parameter counts")
+    parser.add_argument(
+        "--compile", action="store_true", help="also try torch.compile (minutes per case)"
+    )
+    parser.add_argument(
+        "--skip-plan", action="store_true", help="do not compare the parameter counts"
+    )
     parser.add_argument("--out", type=Path, required=True, help="writes OUT.md and OUT.json")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
@@ -175,13 +250,24 @@ def main() -> None:
     for case in cases:
         case.measure()
     rows = [c.row() for c in cases]
-    version = subprocess.run([args.noisette, "--version"], capture_output=True, text=True).stdout.strip()
-    about = {"device": device(), "versions": cases[0].theirs[0]["versions"], "noisette": version or "noisette", "threads": args.threads,
-             "date": time.strftime("%Y-%m-%d"), "rounds": args.rounds, "steps": args.steps,
-             "command": shlex.join(["python", "bench/peers/compare.py", *sys.argv[1:]])}
+    version = subprocess.run(
+        [args.noisette, "--version"], capture_output=True, text=True
+    ).stdout.strip()
+    about = {
+        "device": device(),
+        "versions": cases[0].theirs[0]["versions"],
+        "noisette": version or "noisette",
+        "threads": args.threads,
+        "date": time.strftime("%Y-%m-%d"),
+        "rounds": args.rounds,
+        "steps": args.steps,
+        "command": shlex.join(["python", "bench/peers/compare.py", *sys.argv[1:]]),
+    }
     raw = [{"noisette": c.ours, "torch": c.theirs, "tried": c.tried} for c in cases]
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix(".json").write_text(json.dumps({**about, "rows": rows, "runs": raw}, indent=1) + "\n")
+    args.out.with_suffix(".json").write_text(
+        json.dumps({**about, "rows": rows, "runs": raw}, indent=1) + "\n"
+    )
     args.out.with_suffix(".md").write_text(table(rows, about))
     print(table(rows, about))
 

@@ -1,4 +1,4 @@
-"""The models that the peer scripts time: a name of bench/peers/models/ or any config.json of a diffusers UNet2DModel."""
+"""The models that the peer scripts time: a name of models/ or any config.json of UNet2DModel."""
 
 import json
 import threading
@@ -10,8 +10,8 @@ import torch
 
 FOLDER = Path(__file__).resolve().parent / "models"
 PARAMETERS = {
-    "cifar10": 35_746_307,      # Ho et al. 2020, CIFAR-10
-    "gray28": 4_435_393,        # 28x28, widths 64/128/128, one block a level, attention at 14x14
+    "cifar10": 35_746_307,  # Ho et al. 2020, CIFAR-10
+    "gray28": 4_435_393,  # 28x28, widths 64/128/128, one block a level, attention at 14x14
     "gray28-small": 1_114_209,  # the same with widths 32/64/64 and 10 classes + "none"
 }
 
@@ -22,7 +22,9 @@ def load(name: str, **overrides) -> diffusers.UNet2DModel:
     config.update({k: v for k, v in overrides.items() if v is not None})
     model = diffusers.UNet2DModel(**config)
     count = parameters(model)
-    assert count == PARAMETERS.get(name, count), f"{name}: {count} parameters, expected {PARAMETERS[name]}"
+    assert count == PARAMETERS.get(name, count), (
+        f"{name}: {count} parameters, expected {PARAMETERS[name]}"
+    )
     return model
 
 
@@ -41,9 +43,20 @@ def draw_labels(model: diffusers.UNet2DModel, batch: int) -> torch.Tensor | None
 
 
 def versions() -> dict:
-    onednn = next((s.split("MKL-DNN ")[1].split(" ")[0] for s in torch.__config__.show().split("\n") if "MKL-DNN" in s), "?")
-    return {"torch": torch.__version__, "diffusers": diffusers.__version__, "onednn": onednn,
-            "capability": torch.backends.cpu.get_cpu_capability()}
+    onednn = next(
+        (
+            s.split("MKL-DNN ")[1].split(" ")[0]
+            for s in torch.__config__.show().split("\n")
+            if "MKL-DNN" in s
+        ),
+        "?",
+    )
+    return {
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "onednn": onednn,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 def status(field: str) -> int:
@@ -55,11 +68,13 @@ def status(field: str) -> int:
 
 
 class PeakMemory:
-    """Peak memory of what runs inside `with`, above the process as it was on entry (libraries imported, nothing built).
+    """Peak memory of what runs inside `with`, above the process on entry (only imports done).
 
-    rss   the kernel's high-water mark of the resident set minus the resident set on entry. Counts all: tensors, oneDNN's
-          scratch and packed weights, what malloc keeps, and library code touched for the first time.
-    anon  the same for anonymous pages alone, sampled every 5 ms: leaves the library code out, may miss a short peak.
+    rss   the kernel's high-water mark of the resident set minus the resident set on entry. Counts
+          all: tensors, oneDNN's scratch and packed weights, what malloc keeps, and library code
+          touched for the first time.
+    anon  the same for anonymous pages alone, sampled every 5 ms: leaves library code out, may miss
+          a short peak.
     """
 
     def __enter__(self):

@@ -2,9 +2,10 @@
 
   torch_sample.py gray28 --dtype bf16 --batch 64 --ddim-steps 10
 
-Prints one JSON object: `seconds_per_step` is the median over repeats of one network evaluation with its update for the whole
-batch, `seconds_per_image` at 50 steps follows from it. With --guidance each step evaluates twice the batch (a class-conditional
-model; the last class is the empty one). bf16 casts the weights once and keeps the sample in f32; --autocast keeps f32 weights.
+Prints one JSON object: `seconds_per_step` is the median over repeats of one network evaluation with
+its update for the whole batch, `seconds_per_image` at 50 steps follows from it. With --guidance
+each step evaluates twice the batch (a class-conditional model; the last class is the empty one).
+bf16 casts the weights once and keeps the sample in f32; --autocast keeps f32 weights.
 """
 
 import argparse
@@ -26,9 +27,15 @@ class Sampling:
         self.labels = models.draw_labels(model, args.batch)
         self.guidance, self.steps = args.guidance, args.ddim_steps
         if self.guidance is not None:
-            self.labels = torch.cat([self.labels, torch.full_like(self.labels, model.config.num_class_embeds - 1)])
-        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=args.autocast and args.dtype == "bf16")
-        self.scheduler = DDIMScheduler(beta_start=1e-4, beta_end=0.02, beta_schedule="linear", clip_sample=True)
+            self.labels = torch.cat(
+                [self.labels, torch.full_like(self.labels, model.config.num_class_embeds - 1)]
+            )
+        self.autocast = torch.autocast(
+            "cpu", torch.bfloat16, enabled=args.autocast and args.dtype == "bf16"
+        )
+        self.scheduler = DDIMScheduler(
+            beta_start=1e-4, beta_end=0.02, beta_schedule="linear", clip_sample=True
+        )
         self.scheduler.set_timesteps(self.steps)
         self.run = torch.compile(model) if args.compile else model
 
@@ -38,7 +45,9 @@ class Sampling:
         with self.autocast:
             for t in self.scheduler.timesteps:
                 model_input = x if self.guidance is None else torch.cat([x, x])
-                eps = self.run(model_input.to(self.cast), t, self.labels, return_dict=False)[0].float()
+                eps = self.run(model_input.to(self.cast), t, self.labels, return_dict=False)[
+                    0
+                ].float()
                 if self.guidance is not None:
                     cond, uncond = eps.chunk(2)
                     eps = uncond + self.guidance * (cond - uncond)
@@ -47,8 +56,12 @@ class Sampling:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help=f"{', '.join(models.PARAMETERS)} or a config.json of UNet2DModel")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model", help=f"{', '.join(models.PARAMETERS)} or a config.json of UNet2DModel"
+    )
     parser.add_argument("--dtype", choices=["f32", "bf16"], default="bf16")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--ddim-steps", type=int, default=5, help="steps of one repeat")
@@ -69,17 +82,21 @@ def main() -> None:
         sampling = Sampling(model, args)
         seconds = [s / args.ddim_steps for s in models.timed(sampling.sample, 1, args.repeats)]
     median = statistics.median(seconds)
-    print(json.dumps({
-        "seconds_per_step": median,
-        "seconds_per_image": 50 * median / args.batch,
-        "seconds": seconds,
-        "peak_rss_bytes": memory.rss,
-        "peak_anon_bytes": memory.anon,
-        "parameters": models.parameters(model),
-        "shape": list(sampling.shape),
-        "config": vars(args),
-        "versions": models.versions(),
-    }))
+    print(
+        json.dumps(
+            {
+                "seconds_per_step": median,
+                "seconds_per_image": 50 * median / args.batch,
+                "seconds": seconds,
+                "peak_rss_bytes": memory.rss,
+                "peak_anon_bytes": memory.anon,
+                "parameters": models.parameters(model),
+                "shape": list(sampling.shape),
+                "config": vars(args),
+                "versions": models.versions(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Times a whole DDPM training step in PyTorch: noise and q_sample, forward, backward, clip, fused AdamW, EMA.
+"""Times a DDPM training step in PyTorch: noise, forward, backward, clip, fused AdamW, EMA.
 
   torch_train.py cifar10 --dtype bf16 --batch 16 --steps 5
   torch_train.py gray28 --batch 64        torch_train.py path/to/config.json
 
-Prints one JSON object. `seconds_per_step` is the median. `peak_rss_bytes` is the peak resident set above that of the process
-after its imports (see PeakMemory in models.py); `state_bytes` counts what a step must keep whatever its code: parameters, their
-gradients, two moments and the EMA, all f32; `peak_live_bytes` (with --live) is the peak of tensors alive in one further, profiled
-step, state included but without oneDNN's own buffers: a lower bound that compares with an allocator's own count.
-bf16 means autocast over f32 weights.
+Prints one JSON object. `seconds_per_step` is the median. `peak_rss_bytes` is the peak resident set
+above that of the process after its imports (see PeakMemory in models.py); `state_bytes` counts what
+a step must keep whatever its code: parameters, their gradients, two moments and the EMA, all f32;
+`peak_live_bytes` (with --live) is the peak of tensors alive in one further, profiled step, state
+included but without oneDNN's own buffers: a lower bound that compares with an allocator's own
+count. bf16 means autocast over f32 weights.
 """
 
 import argparse
@@ -31,7 +32,12 @@ class Training:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=2e-4, weight_decay=0.0, fused=True)
         self.abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)
         self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16")
-        self.x0 = torch.rand(models.image_shape(model, batch)).mul_(2).sub_(1).to(memory_format=self.format)
+        self.x0 = (
+            torch.rand(models.image_shape(model, batch))
+            .mul_(2)
+            .sub_(1)
+            .to(memory_format=self.format)
+        )
         self.labels = models.draw_labels(model, batch)
         self.run = torch.compile(model) if compiled else model
 
@@ -56,7 +62,7 @@ class Training:
 
 
 def peak_live_bytes(training: Training) -> int:
-    """Sums the allocator's events of one step on top of what is alive between steps (all but the gradients)."""
+    """The allocator's events of one step on top of what lives between steps (no gradients)."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p:
@@ -70,8 +76,12 @@ def peak_live_bytes(training: Training) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help=f"{', '.join(models.PARAMETERS)} or a config.json of UNet2DModel")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model", help=f"{', '.join(models.PARAMETERS)} or a config.json of UNet2DModel"
+    )
     parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=5)
@@ -80,7 +90,9 @@ def main() -> None:
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--dropout", type=float, help="instead of the config's")
-    parser.add_argument("--live", action="store_true", help="also profile one step for peak_live_bytes")
+    parser.add_argument(
+        "--live", action="store_true", help="also profile one step for peak_live_bytes"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)

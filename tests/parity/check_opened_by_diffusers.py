@@ -2,9 +2,10 @@
 
   check_opened_by_diffusers.py FOLDER [--expected FILE] [--output FILE] [--tolerance 1e-4]
 
---expected holds the inputs `sample`, `timestep`[, `class_labels`] and, unless --output does, the result to compare with: `output`.
---output   is what `noisette forward` wrote for these inputs: its `sample`.
-Without --expected the pass runs on random inputs and must be finite. Exit code 0 when all holds, 1 with one sentence if not.
+--expected holds the inputs `sample`, `timestep`[, `class_labels`] and, unless --output does, the
+result to compare with: `output`. --output   is what `noisette forward` wrote for these inputs: its
+`sample`. Without --expected the pass runs on random inputs and must be finite. Exit code 0 when all
+holds, 1 with one sentence if not.
 """
 
 import argparse
@@ -23,9 +24,14 @@ def fail(message: str) -> None:
 
 
 def open_strictly(folder: Path) -> UNet2DModel:
-    """Every tensor has its place and every place its tensor; the config holds no field that diffusers does not know."""
-    model, info = UNet2DModel.from_pretrained(folder, output_loading_info=True, use_safetensors=True,
-                                              low_cpu_mem_usage=False, local_files_only=True)
+    """Every tensor has its place, every place its tensor, and diffusers knows each config field."""
+    model, info = UNet2DModel.from_pretrained(
+        folder,
+        output_loading_info=True,
+        use_safetensors=True,
+        low_cpu_mem_usage=False,
+        local_files_only=True,
+    )
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         if info.get(kind):
             fail(f"{folder}: {kind.replace('_', ' ')}: {', '.join(map(str, info[kind]))}")
@@ -39,7 +45,11 @@ def open_strictly(folder: Path) -> UNet2DModel:
 
 def random_inputs(model: UNet2DModel) -> dict:
     c = model.config
-    size = c.sample_size if isinstance(c.sample_size, (list, tuple)) else (c.sample_size, c.sample_size)
+    size = (
+        c.sample_size
+        if isinstance(c.sample_size, (list, tuple))
+        else (c.sample_size, c.sample_size)
+    )
     inputs = {"sample": torch.randn(2, c.in_channels, *size), "timestep": torch.tensor([0, 999])}
     if c.num_class_embeds:
         inputs["class_labels"] = torch.tensor([0, c.num_class_embeds - 1])
@@ -47,11 +57,15 @@ def random_inputs(model: UNet2DModel) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--expected", type=Path)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--tolerance", type=float, default=1e-4, help="relative, of the output's norm")
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-4, help="relative, of the output's norm"
+    )
     args = parser.parse_args()
     if args.output and not args.expected:
         parser.error("--output needs --expected, which holds the inputs")
@@ -63,8 +77,8 @@ def main() -> None:
         y = model(inputs["sample"].float(), inputs["timestep"], inputs.get("class_labels")).sample
     if not torch.isfinite(y).all():
         fail(f"{args.folder}: the output is not finite")
-    count = sum(p.numel() for p in model.parameters())
-    line = f"{args.folder}: opened strictly, {count} parameters in {len(list(model.parameters()))} tensors"
+    sizes = [p.numel() for p in model.parameters()]
+    line = f"{args.folder}: opened strictly, {sum(sizes)} parameters in {len(sizes)} tensors"
     if args.expected:
         want = load_file(args.output)["sample"] if args.output else inputs["output"]
         if want.shape != y.shape:

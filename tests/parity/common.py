@@ -1,4 +1,4 @@
-"""What the parity scripts share: folders, versions, the linear schedule, writing a file that stays under 1 MB."""
+"""What the parity scripts share: folders, versions, the linear schedule, writing small files."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def small(path: Path) -> Path:
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], **metadata) -> None:
-    """safetensors with one metadata entry, `made_with`: the writer shuffles several, and the bytes shall repeat."""
+    """One metadata entry, `made_with`: safetensors shuffles several, and the bytes shall repeat."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = {"made_with": json.dumps({**versions(), **metadata})}
     save_file({k: v.detach().contiguous() for k, v in tensors.items()}, str(path), text)

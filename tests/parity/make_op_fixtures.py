@@ -1,8 +1,9 @@
-"""Single ops whose conventions differ between libraries, with their gradients for a random cotangent, in f64.
+"""Single ops whose conventions differ between libraries, with gradients, in f64.
 
-fixtures/ops/ops.safetensors holds `<case>.<tensor>`; fixtures/ops/ops.json says for each case its op, its numbers, and which
-tensors are inputs. Every case has `y` (the output), `dy` (the cotangent) and `d<input>` for each differentiable input.
-Tensors are in PyTorch's layout: images NCHW, convolution weights OIHW, linear weights [out, in]. Inputs are f32 numbers.
+fixtures/ops/ops.safetensors holds `<case>.<tensor>`; fixtures/ops/ops.json says for each case its
+op, its numbers, and which tensors are inputs. Every case has `y` (the output), `dy` (the cotangent)
+and `d<input>` for each differentiable input. Tensors are in PyTorch's layout: images NCHW,
+convolution weights OIHW, linear weights [out, in]. Inputs are f32 numbers.
 """
 
 import math
@@ -45,12 +46,22 @@ def convolutions() -> None:
         ("conv_3x3", (3, 3), 1, (1, 1, 1, 1), (5, 6)),
         ("conv_1x1", (1, 1), 1, (0, 0, 0, 0), (4, 3)),
         ("conv_valid", (3, 3), 1, (0, 0, 0, 0), (5, 4)),
-        ("conv_stride2_pad1", (3, 3), 2, (1, 1, 1, 1), (6, 8)),       # diffusers, downsample_padding 1
-        ("conv_stride2_pad0101", (3, 3), 2, (0, 1, 0, 1), (6, 8)),    # Ho et al., downsample_padding 0
+        ("conv_stride2_pad1", (3, 3), 2, (1, 1, 1, 1), (6, 8)),  # diffusers, downsample_padding 1
+        (
+            "conv_stride2_pad0101",
+            (3, 3),
+            2,
+            (0, 1, 0, 1),
+            (6, 8),
+        ),  # Ho et al., downsample_padding 0
         ("conv_stride2_odd", (3, 3), 2, (1, 1, 1, 1), (7, 5)),
         ("conv_rectangular", (1, 5), 1, (2, 2, 0, 0), (3, 7)),
     ]:
-        inputs = {"x": randn(2, 3, *size), "weight": randn(4, 3, *kernel, scale=0.3), "bias": randn(4)}
+        inputs = {
+            "x": randn(2, 3, *size),
+            "weight": randn(4, 3, *kernel, scale=0.3),
+            "bias": randn(4),
+        }
         fn = lambda x, weight, bias: F.conv2d(F.pad(x, pad), weight, bias, stride)
         case(name, "conv2d", inputs, fn, stride=stride, pad=pad)
 
@@ -63,14 +74,36 @@ def norms() -> None:
         ("group_norm_one_group", 1e-5, 1, 1.0, 0.0),
         ("group_norm_shifted", 1e-6, 2, 1.0, 50.0),
     ]:
-        inputs = {"x": randn(2, 8, 3, 5, scale=scale, shift=shift), "weight": randn(8), "bias": randn(8)}
-        case(name, "group_norm", inputs, lambda x, weight, bias: F.group_norm(x, groups, weight, bias, eps), groups=groups,
-             eps=eps)
+        inputs = {
+            "x": randn(2, 8, 3, 5, scale=scale, shift=shift),
+            "weight": randn(8),
+            "bias": randn(8),
+        }
+        case(
+            name,
+            "group_norm",
+            inputs,
+            lambda x, weight, bias: F.group_norm(x, groups, weight, bias, eps),
+            groups=groups,
+            eps=eps,
+        )
         inputs = {k: v.detach().clone() for k, v in inputs.items()}
-        case(name + "_silu", "group_norm_silu", inputs,
-             lambda x, weight, bias: F.silu(F.group_norm(x, groups, weight, bias, eps)), groups=groups, eps=eps)
+        case(
+            name + "_silu",
+            "group_norm_silu",
+            inputs,
+            lambda x, weight, bias: F.silu(F.group_norm(x, groups, weight, bias, eps)),
+            groups=groups,
+            eps=eps,
+        )
     inputs = {"x": randn(3, 7, scale=0.01), "weight": randn(7), "bias": randn(7)}
-    case("layer_norm", "layer_norm", inputs, lambda x, weight, bias: F.layer_norm(x, (7,), weight, bias, 1e-5), eps=1e-5)
+    case(
+        "layer_norm",
+        "layer_norm",
+        inputs,
+        lambda x, weight, bias: F.layer_norm(x, (7,), weight, bias, 1e-5),
+        eps=1e-5,
+    )
 
 
 def activations() -> None:
@@ -79,7 +112,10 @@ def activations() -> None:
         ("gelu", F.gelu),
         ("gelu_tanh", lambda x: F.gelu(x, approximate="tanh")),
         ("quick_gelu", lambda x: x * torch.sigmoid(1.702 * x)),
-        ("geglu", lambda x: x.chunk(2, -1)[0] * F.gelu(x.chunk(2, -1)[1])),  # value first, gate second
+        (
+            "geglu",
+            lambda x: x.chunk(2, -1)[0] * F.gelu(x.chunk(2, -1)[1]),
+        ),  # value first, gate second
         ("softmax", lambda x: F.softmax(x, -1)),
     ]:
         case(name, name, {"x": randn(3, 10, scale=3)}, fn)
@@ -93,44 +129,84 @@ def attentions() -> None:
         ("attention_cross", 2, 5, 7, False),
         ("attention_causal", 2, 6, 6, True),
     ]:
+
         def fn(q, k, v):
             split = lambda x: x.unflatten(-1, (heads, -1)).transpose(1, 2)
             y = F.scaled_dot_product_attention(split(q), split(k), split(v), is_causal=causal)
             return y.transpose(1, 2).flatten(2)
 
-        inputs = {"q": randn(2, queries, 12, scale=2), "k": randn(2, keys, 12), "v": randn(2, keys, 12)}
+        inputs = {
+            "q": randn(2, queries, 12, scale=2),
+            "k": randn(2, keys, 12),
+            "v": randn(2, keys, 12),
+        }
         case(name, "attention", inputs, fn, heads=heads, causal=causal)
 
 
 def resampling() -> None:
-    case("upsample_nearest", "upsample", {"x": randn(2, 3, 2, 3)}, lambda x: F.interpolate(x, scale_factor=2.0), factor=2)
-    case("average_pool", "average_pool", {"x": randn(2, 3, 4, 6)}, lambda x: F.avg_pool2d(x, 2), size=2)
+    case(
+        "upsample_nearest",
+        "upsample",
+        {"x": randn(2, 3, 2, 3)},
+        lambda x: F.interpolate(x, scale_factor=2.0),
+        factor=2,
+    )
+    case(
+        "average_pool",
+        "average_pool",
+        {"x": randn(2, 3, 4, 6)},
+        lambda x: F.avg_pool2d(x, 2),
+        size=2,
+    )
 
 
 def embeddings_and_losses() -> None:
     t = torch.tensor([0, 1, 487, 999])
     for name, channels, flip, shift in [
         ("sinusoid_sin_first_shift1", 8, False, 1),  # Ho et al.
-        ("sinusoid_cos_first_shift0", 8, True, 0),   # the default of diffusers, Stable Diffusion
+        ("sinusoid_cos_first_shift0", 8, True, 0),  # the default of diffusers, Stable Diffusion
         ("sinusoid_sin_first_shift0", 6, False, 0),
     ]:
         half = channels // 2
-        freq = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float64) / (half - shift))
+        freq = torch.exp(
+            -math.log(10000) * torch.arange(half, dtype=torch.float64) / (half - shift)
+        )
         angle = t.double()[:, None] * freq
         y = torch.cat([angle.cos(), angle.sin()] if flip else [angle.sin(), angle.cos()], -1)
-        library = get_timestep_embedding(t, channels, flip_sin_to_cos=flip, downscale_freq_shift=shift)
-        assert (library - y).abs().max() < 1e-4, f"{name} is not what diffusers makes"  # f32 angles up to 999
-        case(name, "sinusoid", {"timestep": t.clone()}, lambda timestep: y, channels=channels, flip_sin_to_cos=flip,
-             freq_shift=shift)
-    case("embedding", "embedding", {"weight": randn(5, 4), "index": torch.tensor([3, 0, 3, 4])},
-         lambda weight, index: F.embedding(index, weight))
-    case("cross_entropy", "cross_entropy", {"x": randn(4, 5, scale=2), "target": torch.tensor([1, 0, 4, 4])},
-         lambda x, target: F.cross_entropy(x, target))
-    case("linear", "linear", {"x": randn(2, 3, 5), "weight": randn(4, 5), "bias": randn(4)}, F.linear)
+        library = get_timestep_embedding(
+            t, channels, flip_sin_to_cos=flip, downscale_freq_shift=shift
+        )
+        assert (library - y).abs().max() < 1e-4, (
+            f"{name} is not what diffusers makes"
+        )  # f32 angles up to 999
+        case(
+            name,
+            "sinusoid",
+            {"timestep": t.clone()},
+            lambda timestep: y,
+            channels=channels,
+            flip_sin_to_cos=flip,
+            freq_shift=shift,
+        )
+    case(
+        "embedding",
+        "embedding",
+        {"weight": randn(5, 4), "index": torch.tensor([3, 0, 3, 4])},
+        lambda weight, index: F.embedding(index, weight),
+    )
+    case(
+        "cross_entropy",
+        "cross_entropy",
+        {"x": randn(4, 5, scale=2), "target": torch.tensor([1, 0, 4, 4])},
+        lambda x, target: F.cross_entropy(x, target),
+    )
+    case(
+        "linear", "linear", {"x": randn(2, 3, 5), "weight": randn(4, 5), "bias": randn(4)}, F.linear
+    )
 
 
 def optimizers() -> None:
-    """AdamW with a global-norm clip on given gradients: two parameters, five updates; the clip acts on some only."""
+    """AdamW on given gradients: two parameters, five updates, the global-norm clip acts on some."""
     p = [torch.nn.Parameter(randn(3, 4)), torch.nn.Parameter(randn(5))]
     for i, x in enumerate(p):
         tensors[f"adamw.p{i}"] = x.detach().clone()
@@ -150,7 +226,15 @@ def optimizers() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for group in (convolutions, norms, activations, attentions, resampling, embeddings_and_losses, optimizers):
+    for group in (
+        convolutions,
+        norms,
+        activations,
+        attentions,
+        resampling,
+        embeddings_and_losses,
+        optimizers,
+    ):
         group()
     save_tensors(FIXTURES / "ops" / "ops.safetensors", tensors)
     save_json(FIXTURES / "ops" / "ops.json", {"versions": versions(), "cases": cases})

@@ -1,11 +1,12 @@
 """Schedules and samplers: what diffusers' schedulers compute on a stand-in model, in f64, as JSON.
 
 fixtures/schedulers/schedulers.json:
-  sums          the published sums of |x| of diffusers' own tests (768 values, ten DDIM steps, model(x, t) = x t / (t + 1)),
-                computed here once more
+  sums          the published sums of |x| of diffusers' own tests (768 values, ten DDIM steps,
+                model(x, t) = x t / (t + 1)), computed here once more
   schedules     abar_t at a few t for linear, scaled_linear and cosine (squaredcos_cap_v2) betas
-  trajectories  samplers step by step on eight values, model(x, t) = tanh(1.5 x) (0.5 + t / 2000): `x` holds the start and the sample after each step,
-                `noise` what was added (before scaling), `timesteps` the visited steps
+  trajectories  samplers step by step on eight values, model(x, t) = tanh(1.5 x) (0.5 + t / 2000):
+                `x` holds the start and the sample after each step, `noise` what was added (before
+                scaling), `timesteps` the visited steps
   variance      the two variances of DDPM at a few t
 
 diffusers builds its tables in f32; here each scheduler is given the same table in f64.
@@ -38,7 +39,9 @@ def double_table(scheduler) -> None:
     assert (abar - scheduler.alphas_cumprod).abs().max() < 1e-5
     scheduler.alphas_cumprod = abar
     if hasattr(scheduler, "final_alpha_cumprod"):
-        scheduler.final_alpha_cumprod = torch.ones((), dtype=torch.float64) if c.set_alpha_to_one else abar[0]
+        scheduler.final_alpha_cumprod = (
+            torch.ones((), dtype=torch.float64) if c.set_alpha_to_one else abar[0]
+        )
 
 
 def sums() -> list:
@@ -50,7 +53,13 @@ def sums() -> list:
         (149.8295, dict(set_alpha_to_one=True, beta_start=0.01)),
         (149.0784, dict(set_alpha_to_one=False, beta_start=0.01)),
     ]:
-        config = {**LINEAR, "prediction_type": "epsilon", "clip_sample": True, "set_alpha_to_one": True, **config}
+        config = {
+            **LINEAR,
+            "prediction_type": "epsilon",
+            "clip_sample": True,
+            "set_alpha_to_one": True,
+            **config,
+        }
         scheduler = DDIMScheduler(**config)
         double_table(scheduler)
         scheduler.set_timesteps(10)
@@ -71,14 +80,19 @@ def schedules() -> list:
         ("scaled_linear", torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2),
         ("squaredcos_cap_v2", None),
     ]:
-        if betas is None:  # Nichol & Dhariwal 2021: abar(s) = cos^2((s + .008) / 1.008 pi / 2), betas capped at .999
-            bar = torch.cos((torch.arange(1001, dtype=torch.float64) / 1000 + 0.008) / 1.008 * torch.pi / 2) ** 2
+        if betas is None:  # Nichol & Dhariwal 2021: abar(s) = cos^2((s + .008) / 1.008 pi / 2)
+            s = torch.arange(1001, dtype=torch.float64) / 1000
+            bar = torch.cos((s + 0.008) / 1.008 * torch.pi / 2) ** 2
             betas = (1 - bar[1:] / bar[:-1]).clamp(max=0.999)
         abar = torch.cumprod(1 - betas, 0)
-        library = DDPMScheduler(beta_start=betas[0].item(), beta_end=betas[-1].item(), beta_schedule=name)
+        library = DDPMScheduler(
+            beta_start=betas[0].item(), beta_end=betas[-1].item(), beta_schedule=name
+        )
         relative = ((abar - library.alphas_cumprod) / abar).abs().max().item()
         assert relative < 1e-3, f"{name}: f64 and f32 tables differ by {relative:.2g}"
-        out.append({"name": name, "t": at, "beta": betas[at].tolist(), "alphas_cumprod": abar[at].tolist()})
+        out.append(
+            {"name": name, "t": at, "beta": betas[at].tolist(), "alphas_cumprod": abar[at].tolist()}
+        )
     return out
 
 
@@ -100,7 +114,12 @@ def trajectory(kind: str, steps: int, config: dict, eta: float = 0.0) -> dict:
                 x = scheduler.step(eps, t, x).prev_sample
         path.append(x[0].tolist())
         added.append(z[0].tolist())
-    numbers = {"sampler": kind, "steps": steps, **config, **({"eta": eta} if kind == "ddim" else {})}
+    numbers = {
+        "sampler": kind,
+        "steps": steps,
+        **config,
+        **({"eta": eta} if kind == "ddim" else {}),
+    }
     return {**numbers, "timesteps": scheduler.timesteps.tolist(), "noise": added, "x": path}
 
 
@@ -112,9 +131,21 @@ def trajectories() -> list:
     for eta in (0.5, 1.0):
         out.append(trajectory("ddim", 5, dict(prediction_type="epsilon", clip_sample=True), eta))
     for spacing, steps in (("linspace", 5), ("trailing", 5), ("leading", 7)):
-        out.append(trajectory("ddim", steps, dict(prediction_type="epsilon", clip_sample=True, timestep_spacing=spacing)))
+        out.append(
+            trajectory(
+                "ddim",
+                steps,
+                dict(prediction_type="epsilon", clip_sample=True, timestep_spacing=spacing),
+            )
+        )
     for variance in ("fixed_small", "fixed_large"):
-        out.append(trajectory("ddpm", 10, dict(prediction_type="epsilon", clip_sample=True, variance_type=variance)))
+        out.append(
+            trajectory(
+                "ddpm",
+                10,
+                dict(prediction_type="epsilon", clip_sample=True, variance_type=variance),
+            )
+        )
     return out
 
 
@@ -126,12 +157,19 @@ def variances() -> list:
     for kind in ("fixed_small", "fixed_large"):
         value = [scheduler._get_variance(t, variance_type=kind).item() for t in at]
         out.append({"type": kind, "t": at, "variance": value})
-    assert numpy.allclose(out[0]["variance"][2:], [0.00979, 0.02], atol=1e-5)  # published, with 0 at t = 0
+    assert numpy.allclose(
+        out[0]["variance"][2:], [0.00979, 0.02], atol=1e-5
+    )  # published, with 0 at t = 0
     return out
 
 
 if __name__ == "__main__":
-    content = {"versions": versions(), "sums": sums(), "schedules": schedules(), "trajectories": trajectories(),
-               "variance": variances()}
+    content = {
+        "versions": versions(),
+        "sums": sums(),
+        "schedules": schedules(),
+        "trajectories": trajectories(),
+        "variance": variances(),
+    }
     save_json(FIXTURES / "schedulers" / "schedulers.json", content)
     print({k: len(v) for k, v in content.items()})
