@@ -1,0 +1,62 @@
+// Training state on disk: one HDF5 file per checkpoint, complete or absent. Every chunk carries a checksum, so reading
+// a file to its end verifies it.
+//
+//   /            attributes: format, version, task, update, data_fingerprint, config (TOML), extra numbers
+//   /names       parameter names;  /offsets [n] i64;  /shapes [n, 4] i64, padded with -1
+//   /master /ema /m /v   flat buffers of the parameter arena (framework/nn/arena.h)
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "framework/nn/arena.h"
+
+namespace noisette {
+
+/// What a checkpoint says beside its parameters.
+struct CheckpointInfo {
+  std::string task;                       // "ddpm"
+  int64_t update = 0;                     // optimiser updates done
+  std::string config;                     // the resolved configuration, TOML
+  std::string data_fingerprint;           // of the training set
+  std::map<std::string, double> numbers;  // running statistics that a resumed run goes on from
+};
+
+/// Writes atomically: when this returns, `path` exists and is on the disk; when it throws, `path` is as it was.
+void save_checkpoint(const std::filesystem::path& path, const ParameterArena& arena,
+                     const CheckpointInfo& info);
+
+CheckpointInfo read_checkpoint_info(const std::filesystem::path& path);
+
+/// Fills the arena: weights, moments where it trains, average where it keeps one. Names and shapes must match exactly;
+/// an Error lists what is missing, what is left over and what has another shape. Nothing is changed when it throws.
+CheckpointInfo load_checkpoint(const std::filesystem::path& path, ParameterArena& arena);
+
+/// Reads every byte and checks it.
+void verify_checkpoint(const std::filesystem::path& path);
+
+/// A parameter of a checkpoint and the hash of its values.
+struct ParameterHash {
+  std::string name;
+  Shape shape;
+  std::string master, ema;  // XXH3-128 of the f32 values; ema empty when there is none
+};
+struct CheckpointHash {
+  std::vector<ParameterHash> parameters;
+  std::string state;  // of all buffers, moments included, and the update number
+};
+CheckpointHash hash_checkpoint(const std::filesystem::path& path);
+
+/// The checkpoints of a run: NAME-00001000.h5 in one folder, oldest first.
+std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t update);
+std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
+/// The newest checkpoint that verifies; what was passed over, with the reason, goes to `skipped`.
+std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& folder,
+                                                             std::vector<std::string>& skipped);
+/// Deletes all but the newest `keep` and those whose update is a multiple of `keep_every` (0: none).
+void prune_checkpoints(const std::filesystem::path& folder, int64_t keep, int64_t keep_every);
+
+}  // namespace noisette

@@ -1,0 +1,121 @@
+#include "train/config.h"
+
+#include "framework/core/check.h"
+
+namespace noisette {
+
+void DataConfig::fields(config::Fields& f) {
+  f.add("path", path,
+        {.min_length = 1, .required = true, .doc = "training set, made by `noisette data`"});
+  f.add("held_out", held_out, {.doc = "set that is never trained on, for evaluation; empty: none"});
+  f.add("flip", flip, {.doc = "mirror half of the images, drawn anew every epoch"});
+  f.add("label_dropout", label_dropout,
+        {.min = 0,
+         .max = 1,
+         .doc = "share of labels replaced by the empty label, which guidance needs"});
+}
+
+void RunConfig::fields(config::Fields& f) {
+  f.add("task", task, {.doc = "what is trained: ddpm"});
+  f.add("name", name, {.min_length = 1, .doc = "name of the run's folder"});
+  f.add("folder", folder, {.min_length = 1, .doc = "where run folders are made"});
+  f.add("seed", seed_value, {.min = 0, .doc = "every random number follows from it"});
+  f.add("updates", updates,
+        {.unit = "updates", .min = 1, .doc = "length of the run in optimiser updates"});
+  f.add("batch", batch,
+        {.unit = "images",
+         .min = 1,
+         .max = (1 << 24) - 1,
+         .doc = "images per update, however many pieces they are computed in"});
+  f.add("micro_batch", micro_batch,
+        {.unit = "images",
+         .min = 0,
+         .doc = "images computed at once, to save memory; 0: the whole batch"});
+  f.add("precision", precision,
+        {.doc = "of activations and products: f32 or bf16; weights, sums and statistics stay f32"});
+  f.add("recompute", recompute,
+        {.doc = "forget activations and compute them again: less memory, a third more time"});
+  f.add("log_every", log_every,
+        {.unit = "updates", .min = 1, .doc = "updates between records in metrics.jsonl"});
+}
+
+std::string RunConfig::problem() const {
+  if (task != "ddpm") return fmt::format("task '{}' is unknown; known: ddpm", task);
+  if (name.find('/') != std::string::npos || name == "." || name == "..")
+    return fmt::format("name '{}' must be a plain folder name; use folder for the place", name);
+  return "";
+}
+
+void CheckpointConfig::fields(config::Fields& f) {
+  f.add("every", every,
+        {.unit = "updates",
+         .min = 1,
+         .doc = "updates between checkpoints; the last update always has one"});
+  f.add("keep", keep, {.min = 1, .doc = "so many of the newest checkpoints stay"});
+  f.add("keep_every", keep_every,
+        {.unit = "updates",
+         .min = 0,
+         .doc = "checkpoints at multiples of this stay for good; 0: none"});
+}
+
+void PreviewConfig::fields(config::Fields& f) {
+  f.add("every", every,
+        {.unit = "updates",
+         .min = 0,
+         .doc = "updates between sample grids, from the same noise each time; 0: none"});
+  f.add("images", images,
+        {.min = 1, .max = 4096, .doc = "images in a preview; classes take turns"});
+  f.add("steps", steps, {.min = 1, .doc = "sampling steps of a preview"});
+  f.add("guidance", guidance, {.doc = "guidance scale of a preview; 1: none"});
+}
+
+void TrainConfig::fields(config::Fields& f) {
+  f.table("run", run, "length, batch, precision and place of the run");
+  f.table("model", model, "the denoising UNet; names as in diffusers' UNet2DModel");
+  f.table("schedule", schedule, "the noise schedule");
+  f.table("objective", objective, "what the network predicts and how its errors count");
+  f.table("data", data, "training data");
+  f.table("optimizer", optimizer, "AdamW, clipping and the running average");
+  f.table("sampler", sampler,
+          "how images are made from the model, unless the command line says otherwise");
+  f.table("checkpoint", checkpoint, "saved states");
+  f.table("preview", preview, "sample grids while training");
+}
+
+std::string TrainConfig::problem() const {
+  if (data.label_dropout > 0 && model.num_class_embeds == 1)
+    return "model.num_class_embeds = 1 is the empty label alone; a class-conditional model needs "
+           "at least 2";
+  return "";
+}
+
+namespace {
+
+TrainConfig from_parsed(const config::Table& table, const std::string& origin) {
+  TrainConfig c;
+  if (const auto model = table.find("model"); model != table.end())
+    if (const auto* keys = model->second.as<config::Table>())
+      if (const auto preset = keys->find("preset"); preset != keys->end())
+        if (const auto* name = preset->second.as<std::string>()) c.model = unet_preset(*name);
+  config::TableSlot root = config::Fields::table_of(c);
+  config::assign(root, table, origin);
+  return c;
+}
+
+}  // namespace
+
+TrainConfig load_train_config(const std::filesystem::path& path,
+                              std::span<const std::string> overrides) {
+  config::Table table = config::load_file(path);
+  for (const std::string& o : overrides) config::apply_override(table, o);
+  return from_parsed(table, path.string());
+}
+
+TrainConfig parse_train_config(const std::string& text, const std::string& origin,
+                               std::span<const std::string> overrides) {
+  config::Table table = config::parse_text(text, origin);
+  for (const std::string& o : overrides) config::apply_override(table, o);
+  return from_parsed(table, origin);
+}
+
+}  // namespace noisette
