@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <cctype>
 #include <set>
 
 namespace noisette {
