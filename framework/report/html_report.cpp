@@ -48,17 +48,15 @@ std::string label_of(Runs runs, std::size_t r, const std::string& single) {
   return runs.size() > 1 ? runs[r].name : single;
 }
 
-/// Raw values behind their smoothed line, of every run. `ready` is a column that is already smoothed, when there is one.
-Chart curve(Runs runs, std::string title, std::string y_label, double Metrics::*raw,
-            double Metrics::*ready = nullptr) {
+/// Raw values behind their smoothed line, of every run. Smoothed here and not taken from loss_ema, which lags at the
+/// start of a run.
+Chart curve(Runs runs, std::string title, std::string y_label, double Metrics::*field) {
   Chart chart{std::move(title), "update", std::move(y_label), /*log_y=*/true, false, {}};
   for (std::size_t r = 0; r < runs.size(); ++r) {
-    const std::vector<double> x = updates_of(runs[r]), y = column(runs[r], raw);
-    std::vector<double> smooth = ready ? column(runs[r], ready) : std::vector<double>{};
-    if (std::none_of(smooth.begin(), smooth.end(), [](double v) { return std::isfinite(v); }))
-      smooth = smoothed(y, double(y.size()) / 60);
-    chart.series.push_back({"raw", x, y, series_colour(r), Series::Style::faint});
-    chart.series.push_back({label_of(runs, r, "training"), x, smooth, series_colour(r)});
+    const std::vector<double> x = updates_of(runs[r]), y = column(runs[r], field);
+    chart.series.push_back({"", x, y, series_colour(r), Series::Style::faint});
+    chart.series.push_back(
+        {label_of(runs, r, "training"), x, smoothed(y, double(y.size()) / 80), series_colour(r)});
   }
   return chart;
 }
@@ -72,7 +70,9 @@ void add_extra_losses(Runs runs, Chart& chart) {
       for (const auto& [name, value] : m.extra)
         if (name.find("loss") != std::string::npos) names.insert(name);
     for (const std::string& name : names) {
-      Series s{runs.size() > 1 ? run.name + " " + name : name,
+      std::string label = name;  // "eval_loss" reads "eval loss"
+      std::replace(label.begin(), label.end(), '_', ' ');
+      Series s{runs.size() > 1 ? run.name + " " + label : label,
                {},
                {},
                series_colour(colour++),
@@ -96,8 +96,7 @@ Chart plain_curve(Runs runs, std::string title, std::string y_label, double Metr
 }
 
 std::string curves(Runs runs) {
-  Chart loss =
-      curve(runs, "Loss", "faint: each record; line: smoothed", &Metrics::loss, &Metrics::loss_ema);
+  Chart loss = curve(runs, "Loss", "faint: each record; line: smoothed", &Metrics::loss);
   add_extra_losses(runs, loss);
   return chart_html(loss) +
          chart_html(curve(runs, "Gradient norm", "global, before clipping", &Metrics::grad_norm)) +
@@ -161,12 +160,11 @@ std::string band_charts(Runs runs) {
 // ---- pictures
 
 /// Scales small pictures up by a whole factor, so that every pixel of the sample stays a square.
-std::string grid_card(const RunReport& run, bool named) {
+std::string grid_card(const RunReport& run, const std::string& heading) {
   if (run.grid.empty()) return "";
   const int64_t width = png_info(run.grid).width;
   const int64_t shown = width * std::max<int64_t>(1, 640 / std::max<int64_t>(1, width));
-  std::string html = "<div class=\"card\">";
-  if (named) html += "<h3>" + html_escape(run.name) + "</h3>";
+  std::string html = "<div class=\"card\"><h3>" + html_escape(heading) + "</h3>";
   html += png_img(run.grid, "final samples of " + run.name,
                   fmt::format(R"(style="width:{}px")", shown));
   if (!run.grid_caption.empty())
@@ -174,13 +172,12 @@ std::string grid_card(const RunReport& run, bool named) {
   return html + "</div>\n";
 }
 
-/// At most eight, the first and the last among them, evenly spread.
-std::string sample_card(const RunReport& run, bool named) {
-  const std::size_t have = run.samples.size(), shown = std::min<std::size_t>(8, have);
+/// At most nine, the first and the last among them, evenly spread.
+std::string strip_card(const RunReport& run, const std::string& heading) {
+  const std::size_t have = run.samples.size(), shown = std::min<std::size_t>(9, have);
   if (have == 0) return "";
-  std::string html = "<div class=\"card\">";
-  if (named) html += "<h3>" + html_escape(run.name) + "</h3>";
-  html += "<div class=\"strip\">\n";
+  std::string html =
+      "<div class=\"card\"><h3>" + html_escape(heading) + "</h3><div class=\"strip\">\n";
   for (std::size_t i = 0; i < shown; ++i) {
     const auto& [update, png] = run.samples[shown > 1 ? i * (have - 1) / (shown - 1) : 0];
     const std::string caption = "update " + format_count(update);
@@ -189,10 +186,15 @@ std::string sample_card(const RunReport& run, bool named) {
   return html + "</div></div>\n";
 }
 
-std::string pictures(Runs runs, std::string (*card)(const RunReport&, bool)) {
-  std::string html;
-  for (const RunReport& run : runs) html += card(run, runs.size() > 1);
-  return runs.size() > 1 ? cards(html) : html;
+/// One run: its final grid beside its samples over time. Several: all grids, then all strips.
+std::string pictures(Runs runs) {
+  std::string grids, strips;
+  for (const RunReport& run : runs) {
+    const std::string name = runs.size() > 1 ? ": " + run.name : "";
+    grids += grid_card(run, "At the end" + name);
+    strips += strip_card(run, "During training, from the same noise" + name);
+  }
+  return cards(grids + strips);
 }
 
 std::string title_of(Runs runs) {
@@ -219,13 +221,11 @@ std::string html_report(Runs runs) {
   html += "</style>\n</head>\n<body>\n<main>\n<header><h1>" + title + "</h1><p>" +
           html_escape(subtitle_of(runs)) + "</p></header>\n";
   html += key_figures(runs);
-  html += section("Samples", pictures(runs, grid_card));
+  html += section("Samples", pictures(runs));
   html += section("Training", cards(curves(runs)));
   html += section("Loss by timestep", cards(band_charts(runs)),
                   "Timesteps in equal bands. Low t asks for fine detail, high t for the layout of "
                   "the picture.");
-  html +=
-      section("Samples over time", pictures(runs, sample_card), "From the same noise each time.");
   html += section("Configuration", settings_table(runs), settings_note(runs));
   html += section("Machine and timings", cards(fact_tables(runs)));
   return html + "</main>\n</body>\n</html>\n";

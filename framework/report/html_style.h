@@ -25,9 +25,9 @@ h3 { margin: 0 0 8px; font-size: 15px; overflow-wrap: anywhere; }
 .card, figure, .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; min-width: 0; }
 .card { padding: 14px 16px; }
 .card.wide { overflow-x: auto; }
-.tiles { display: grid; gap: 12px; margin-top: 20px; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); }
+.tiles { display: grid; gap: 12px; margin-top: 20px; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); }
 .tile { padding: 10px 14px; }
-.tile b { display: block; font-size: 22px; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 21px; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--muted); font-size: 13px; }
 figure { margin: 0; padding: 12px 14px 8px; }
 figcaption { font-weight: 600; }
@@ -42,21 +42,21 @@ svg .line { stroke-width: 2; } svg .raw { stroke-width: 1; opacity: .32; }
 .legend span { overflow-wrap: anywhere; }
 .legend i { display: inline-block; width: 14px; height: 4px; border-radius: 2px; margin-right: 6px; vertical-align: middle; }
 img { display: block; max-width: 100%; height: auto; image-rendering: pixelated; border-radius: 4px; background: #0002; }
-.strip { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 170px), 1fr)); }
+.strip { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 150px), 1fr)); }
 .strip img { width: 100%; }
 .strip div, .caption { font-size: 13px; color: var(--muted); }
 .caption { margin: 8px 0 0; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; color: var(--muted); font-weight: 600; }
-th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid var(--grid); vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid var(--grid); vertical-align: top; overflow-wrap: anywhere;
+  min-width: 84px; }
 tr:last-child > * { border-bottom: 0; }
-td:first-child { color: var(--muted); }
+td:first-child { color: var(--muted); white-space: nowrap; }
 .settings td { font-family: ui-monospace, "Cascadia Mono", Menlo, "DejaVu Sans Mono", monospace; font-size: 13px; }
 .settings td:first-child { color: var(--ink); }
 .settings .group th { padding-top: 14px; color: var(--ink); }
 .settings td.changed { background: var(--mark); color: var(--mark-ink); font-weight: 600; padding-left: 6px; }
 tr.differs td:first-child::after { content: " \2260"; color: var(--accent); font-weight: 700; }
-details summary { cursor: pointer; color: var(--accent); margin: 10px 0; }
 @media (max-width: 560px) { main { padding: 18px 12px 40px; } h1 { font-size: 23px; } h2 { margin-top: 30px; }
   svg text { font-size: 16px; } .strip { grid-template-columns: 1fr 1fr; } th, td { padding-right: 8px; } }
 @media print { body { background: #fff; } .card, figure, .tile { break-inside: avoid; } }

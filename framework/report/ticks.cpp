@@ -28,7 +28,10 @@ std::string linear_label(double v, double step, double largest) {
   };
   if (largest >= 1e6) return in_units(1e6, "M");
   if (largest >= 1e4) return in_units(1e3, "k");
-  if (largest < 1e-3) return fmt::format("{:.6g}", v);
+  if (largest < 1e-3) {
+    const double exponent = std::floor(std::log10(largest) + 1e-9);
+    return in_units(std::pow(10.0, exponent), fmt::format("e{:.0f}", exponent).c_str());
+  }
   return in_units(1, "");
 }
 

@@ -30,7 +30,7 @@ TEST(Ticks, LinearLabels) {
   EXPECT_EQ(labels(linear_ticks(0, 800000, 6)), "0 200k 400k 600k 800k");
   EXPECT_EQ(labels(linear_ticks(0, 2.5e6, 6)), "0 0.5M 1.0M 1.5M 2.0M 2.5M");
   EXPECT_EQ(labels(linear_ticks(-0.3, 0.3, 4)), "-0.2 0 0.2");
-  EXPECT_EQ(labels(linear_ticks(0, 2e-4, 5)), "0 5e-05 0.0001 0.00015 0.0002");
+  EXPECT_EQ(labels(linear_ticks(0, 2e-4, 5)), "0 0.5e-4 1.0e-4 1.5e-4 2.0e-4");
 }
 
 TEST(Ticks, LinearTicksAreInsideEvenAndFewForAnyRange) {

@@ -146,7 +146,7 @@ TEST(HtmlReport, IsSelfContainedAndEscaped) {
   const RunReport run = sample_run("a & b");
   const std::string html = html_report({&run, 1});
   for (const char* part :
-       {"<title>a &amp; b</title>", ">Loss<", "Loss by timestep at the end", "Samples over time",
+       {"<title>a &amp; b</title>", ">Loss<", "Loss by timestep at the end", "During training",
         "update 200", "[optimizer]", "1 of 2 keys differ", "data:image/png;base64,",
         "&lt;script&gt;alert(1)", "2.0 %", "prefers-color-scheme: dark"})
     EXPECT_TRUE(contains(html, part)) << part;
