@@ -1,4 +1,5 @@
 // A table of values into a struct's fields: strict types, ranges, no unknown keys.
+#include <algorithm>
 #include <cmath>
 
 #include "framework/config/config.h"
@@ -166,10 +167,10 @@ std::string find_elsewhere(const TableSlot& slot, const std::string& prefix, std
 
 void assign_table(const TableSlot& root, TableSlot& slot, const Table& table,
                   const std::string& prefix, const std::string& where) {
-  for (const auto& [key, value] : table) {
+  for (const auto& entry : table) {
     const bool known = std::any_of(slot.fields.begin(), slot.fields.end(),
-                                   [&](const Field& field) { return field.name == key; });
-    if (!known) unknown_key(root, slot, prefix, key, value);
+                                   [&](const Field& field) { return field.name == entry.first; });
+    if (!known) unknown_key(root, slot, prefix, entry.first, entry.second);
   }
   for (Field& field : slot.fields) {
     const Target target{join(prefix, field.name), field};
