@@ -13,7 +13,7 @@ namespace noisette {
 namespace {
 
 constexpr double kWidth = 560, kHeight = 290;  // of the viewBox; the page scales it
-constexpr double kLeft = 64, kRight = 16, kTop = 12, kBottom = 42;
+constexpr double kLeft = 64, kRight = 26, kTop = 12, kBottom = 42;
 constexpr double kPlotWidth = kWidth - kLeft - kRight, kPlotHeight = kHeight - kTop - kBottom;
 
 struct Range {

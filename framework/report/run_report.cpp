@@ -117,11 +117,12 @@ std::vector<Setting> settings_of(const config::TableSlot& used, const config::Ta
 }
 
 std::vector<double> smoothed(const std::vector<double>& values, double half_life) {
-  const double keep = std::exp2(-1 / std::max(half_life, 1e-9));
-  double sum = 0, weight = 0;
+  double sum = 0, weight = 0, seen = 0;
   std::vector<double> out;
   for (double v : values) {
     if (std::isfinite(v)) {
+      // A tenth of what was seen so far, at first: a long memory would drag a steep start along.
+      const double keep = std::exp2(-1 / std::min(half_life, 0.1 * ++seen));
       sum = keep * sum + (1 - keep) * v;
       weight = keep * weight + (1 - keep);
     }

@@ -40,7 +40,8 @@ std::string summary_json(const RunReport& run);
 /// Every key of a configuration beside its default; both must come from the same struct.
 std::vector<Setting> settings_of(const config::TableSlot& used, const config::TableSlot& defaults);
 
-/// Exponential smoothing that is not biased towards the start; gaps (NaN) stay gaps and are passed over.
+/// Exponential smoothing, unbiased, with a memory that grows to half_life > 0 over the first values. Gaps (NaN) stay
+/// gaps and are passed over.
 std::vector<double> smoothed(const std::vector<double>& values, double half_life);
 
 /// Means over the records of the last tenth of the updates that have bands, band by band; empty without any.
