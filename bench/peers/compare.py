@@ -120,7 +120,7 @@ class Case:
         out = [["--channels-last"], ["--no-channels-last"]]
         if self.args.what == "sample" and self.dtype == "bf16":
             out += [["--channels-last", "--autocast"]]
-        return out + ([["--channels-last", "--compile"]] if self.args.compile else [])
+        return out + ([[*v, "--compile"] for v in out[:2]] if self.args.compile else [])
 
     def check_same_model(self) -> None:
         if self.args.skip_plan:
