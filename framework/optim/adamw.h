@@ -1,0 +1,33 @@
+// AdamW over a parameter arena: clip by global norm, moments, decoupled decay, running average and the bf16 cast in one
+// pass over flat buffers. Kernel and formulas: kernels/optimizer.h.
+#pragma once
+#include "framework/nn/arena.h"
+#include "framework/optim/config.h"
+
+namespace noisette {
+
+class AdamW {
+ public:
+  /// `updates` is the length of the run, which the learning rate's decay needs.
+  AdamW(ParameterArena& arena, const OptimizerConfig& config, int64_t updates);
+
+  /// Applies the gradients in the arena as update number `update`, counted from 0. When the gradient is not finite
+  /// nothing changes, in this update and in all that follow. Returns the numbers of this update, still on the device;
+  /// read() them once the next step has been started.
+  Tensor step(int64_t update);
+
+  struct Report {
+    double learning_rate = 0;
+    double grad_norm = 0;  // before clipping
+    bool finite = true;
+  };
+  static Report read(const Tensor& numbers);
+
+ private:
+  ParameterArena& arena_;
+  OptimizerConfig config_;
+  int64_t updates_;
+  Tensor state_;
+};
+
+}  // namespace noisette

@@ -1,0 +1,137 @@
+// noisette bench: how fast this machine trains and samples a configuration, and where the time goes.
+#include <omp.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "framework/report/sysinfo.h"
+#include "framework/report/table.h"
+#include "train/commands/commands.h"
+#include "train/measure.h"
+
+namespace noisette::commands {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string file, dtype;
+  std::vector<std::string> set;
+  int64_t batch = 0, steps = 5, warmup = 2, sampling_steps = 10, threads = 0;
+  bool json = false, kernels = false;
+};
+
+TrainConfig read(const Options& o) {
+  TrainConfig c = load_train_config(o.file, o.set);
+  if (!o.dtype.empty()) c.run.precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+  if (o.batch > 0) c.run.batch = o.batch;
+  if (o.threads > 0) omp_set_num_threads(int(o.threads));
+  return c;
+}
+
+/// Seconds by family, what ran outside kernels included.
+std::map<std::string, double> by_family(const StepMeasurement& m) {
+  std::map<std::string, double> seconds;
+  double inside = 0;
+  for (const auto& [name, count] : m.kernels) {
+    seconds[kernel_family(name)] += count.seconds;
+    inside += count.seconds;
+  }
+  seconds["outside kernels"] = std::max(m.profiled_seconds - inside, 0.0);
+  return seconds;
+}
+
+Json json_of(const TrainConfig& c, const StepMeasurement& m, const char* what) {
+  const SystemInfo system = system_info();
+  Json j;
+  j["work"] = what;
+  j["seconds_per_step"] = m.seconds;
+  j["images_per_second"] = double(c.run.batch) / m.seconds;
+  j["peak_bytes"] = m.peak_bytes;
+  j["flops_per_step"] = m.flops_step;
+  j["gflops_per_second"] = m.flops_step / m.seconds / 1e9;
+  j["all_seconds"] = m.all_seconds;
+  for (const auto& [family, seconds] : by_family(m))
+    j["share"][family] = seconds / m.profiled_seconds;
+  for (const auto& [name, count] : m.kernels)
+    j["kernels"][name] = {
+        {"calls", count.calls}, {"seconds", count.seconds}, {"flops", count.flops}};
+  j["batch"] = c.run.batch;
+  j["dtype"] = std::string(config::name_of(c.run.precision));
+  j["threads"] = omp_get_max_threads();
+  for (const auto& [name, value] : machine_rows(system)) j["machine"][name] = value;
+  for (const auto& [name, value] : version_rows(system)) j["versions"][name] = value;
+  return j;
+}
+
+std::string text_of(const TrainConfig& c, const StepMeasurement& m, bool kernels) {
+  Table t({"", ""});
+  t.row({"step, median", fmt::format("{:.4f} s", m.seconds)});
+  t.row({"images per second", fmt::format("{:.1f}", double(c.run.batch) / m.seconds)});
+  t.row({"arithmetic", fmt::format("{:.1f} GFLOP/s", m.flops_step / m.seconds / 1e9)});
+  t.row({"peak memory of tensors", format_bytes(double(m.peak_bytes))});
+  Table share({"family", "share", "seconds"});
+  for (const auto& [family, seconds] : by_family(m))
+    share.row({family, fmt::format("{:.1f} %", 100 * seconds / m.profiled_seconds),
+               fmt::format("{:.4f}", seconds)});
+  std::string text = t.str() + "\n\n" + share.str();
+  if (!kernels) return text;
+  Table each({"kernel", "calls", "seconds", "GFLOP/s"});
+  for (const auto& [name, count] : m.kernels)
+    each.row({name, std::to_string(count.calls), fmt::format("{:.4f}", count.seconds),
+              count.flops > 0 && count.seconds > 0
+                  ? fmt::format("{:.0f}", count.flops / count.seconds / 1e9)
+                  : ""});
+  return text + "\n\n" + each.str();
+}
+
+void common(CLI::App* cmd, Options& o) {
+  cmd->add_option("CONFIG", o.file, "TOML file of a run; no data is read")->required();
+  cmd->add_option("--set", o.set, "key=value; may be repeated")->allow_extra_args(false);
+  cmd->add_option("--dtype", o.dtype, "f32 or bf16; default: the file's")
+      ->check(CLI::IsMember({"f32", "bf16"}));
+  cmd->add_option("--batch", o.batch, "images per step; default: the file's")
+      ->check(CLI::PositiveNumber);
+  cmd->add_option("--warmup", o.warmup, "steps before timing")->capture_default_str();
+  cmd->add_option("--threads", o.threads, "OpenMP threads; default: all cores")
+      ->check(CLI::PositiveNumber);
+  cmd->add_flag("--json", o.json, "one JSON object instead of tables");
+  cmd->add_flag("--kernels", o.kernels, "time of every kernel, not only by family");
+}
+
+void add_bench_train(CLI::App* bench) {
+  CLI::App* cmd = bench->add_subcommand("train", "time the full training step on random images");
+  auto o = std::make_shared<Options>();
+  common(cmd, *o);
+  cmd->add_option("--steps", o->steps, "timed steps; the median counts")->capture_default_str();
+  cmd->callback([o] {
+    const TrainConfig c = read(*o);
+    const StepMeasurement m = measure_step(c, o->steps, o->warmup);
+    print(o->json ? json_of(c, m, "training step").dump(2) : text_of(c, m, o->kernels));
+  });
+}
+
+void add_bench_sample(CLI::App* bench) {
+  CLI::App* cmd = bench->add_subcommand("sample", "time DDIM sampling of one batch");
+  auto o = std::make_shared<Options>();
+  o->warmup = 1;
+  common(cmd, *o);
+  cmd->add_option("--sampling-steps", o->sampling_steps, "DDIM steps")->capture_default_str();
+  cmd->callback([o] {
+    const TrainConfig c = read(*o);
+    const StepMeasurement m = measure_sampling(c, c.run.batch, o->sampling_steps, o->warmup);
+    print(o->json ? json_of(c, m, "sampling").dump(2) : text_of(c, m, o->kernels));
+  });
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  CLI::App* cmd =
+      app.add_subcommand("bench", "time training or sampling on this machine, by op family");
+  cmd->require_subcommand(1);
+  add_bench_train(cmd);
+  add_bench_sample(cmd);
+}
+
+}  // namespace noisette::commands

@@ -1,0 +1,23 @@
+// The subcommands of `noisette`, one file each. Each add_*() declares its options and what runs when it is chosen.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace noisette::commands {
+
+void add_data(CLI::App& app);
+void add_train(CLI::App& app);
+void add_sample(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_plan(CLI::App& app);
+void add_info(CLI::App& app);
+void add_config(CLI::App& app);
+void add_convert(CLI::App& app);
+void add_forward(CLI::App& app);
+void add_bench(CLI::App& app);
+void add_report(CLI::App& app);
+
+/// Writes to standard output; an Error when that fails (a full disk, a closed pipe).
+void print(const std::string& text);
+
+}  // namespace noisette::commands

@@ -1,0 +1,28 @@
+// From a data set to the batches of a task: labels dropped for guidance, every sample with its key.
+#pragma once
+#include "framework/data/loader.h"
+#include "train/config.h"
+#include "train/task.h"
+
+namespace noisette {
+
+/// Throws Error unless the model fits the data: image size, channels, classes, labels.
+void check_data(const TrainConfig& config, const DataSplit& data);
+
+/// The micro-batches of a run, from update `first` on.
+class Feed {
+ public:
+  Feed(const TrainConfig& config, const DataSplit& data, int64_t first);
+  Batch next();
+  double waited_seconds() const { return loader_.waited_seconds(); }
+
+ private:
+  const TrainConfig& config_;
+  Loader loader_;
+};
+
+/// The label of a sample: `label`, or the empty label (the last of the embedding) for a share `dropout` of samples.
+int64_t dropped_label(int64_t label, int64_t num_class_embeds, double dropout, uint64_t seed,
+                      int64_t sample);
+
+}  // namespace noisette

@@ -1,0 +1,171 @@
+#include "train/measure.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "framework/autograd/autograd.h"
+#include "framework/optim/adamw.h"
+#include "kernels/philox.h"
+#include "models/diffusion/sample.h"
+#include "models/unet/unet.h"
+#include "train/task.h"
+
+namespace noisette {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+DType dtype_of_run(const TrainConfig& c) {
+  return c.run.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
+int64_t micro_batch_of(const TrainConfig& c) {
+  return c.run.micro_batch > 0 ? std::min(c.run.micro_batch, c.run.batch) : c.run.batch;
+}
+
+/// Random pixels and labels, or none of either on meta.
+Batch synthetic_batch(const TrainConfig& c, int64_t n, Device device) {
+  const int64_t size = c.model.sample_size;
+  Batch batch;
+  batch.images = empty({n, size, size, c.model.in_channels}, DType::u8, device);
+  batch.sample_index = empty({n}, DType::i64, device);
+  if (c.model.num_class_embeds > 0) batch.labels = zeros({n}, DType::i64, device);
+  if (device.is_meta()) return batch;
+  for (int64_t i = 0; i < batch.images.numel(); ++i)
+    batch.images.data<uint8_t>()[i] = uint8_t(philox_u64({0, Purpose::kTest}, uint64_t(i)));
+  for (int64_t i = 0; i < n; ++i) batch.sample_index.data<int64_t>()[i] = sample_index(0, i);
+  return batch;
+}
+
+/// One update: all micro-batches and the optimiser.
+void one_update(Task& task, ParameterArena& arena, AdamW& optimizer, const Batch& batch,
+                int64_t global) {
+  const int64_t micro = batch.images.dim(0);
+  arena.reset_grads();
+  for (int64_t done = 0; done < global; done += micro)
+    backward(task.loss(batch, global, true).total);
+  arena.finish_grads();
+  optimizer.step(0);
+}
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v.empty() ? 0 : v[v.size() / 2];
+}
+
+template <class F>
+StepMeasurement measure(int64_t steps, int64_t warmup, F&& run) {
+  StepMeasurement m;
+  for (int64_t i = 0; i < warmup; ++i) run();
+  Allocator::of(kCpu).reset_peak();
+  for (int64_t i = 0; i < steps; ++i) {
+    const auto start = Clock::now();
+    run();
+    m.all_seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  m.seconds = median(m.all_seconds);
+  m.peak_bytes = Allocator::of(kCpu).stats().peak_bytes;
+  Profile profile;
+  const auto start = Clock::now();
+  run();
+  m.profiled_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  m.kernels = profile.kernels();
+  m.flops_step = profile.flops();
+  return m;
+}
+
+/// "down_blocks.0.resnets.1.conv1.weight" belongs to "down_blocks.0", "conv_in.bias" to "conv_in".
+std::string block_of(const std::string& name) {
+  const std::size_t dot = name.find('.');
+  if (!name.starts_with("down_blocks") && !name.starts_with("up_blocks"))
+    return name.substr(0, dot);
+  return name.substr(0, name.find('.', dot + 1));
+}
+
+}  // namespace
+
+StepPlan plan_step(const TrainConfig& config) {
+  StepPlan plan;
+  const auto task = make_task(config);
+  plan.parameters = task->module().parameter_count();
+  for (const Slot& slot : task->module().slots()) {
+    const std::string block = block_of(slot.name);
+    if (plan.parameters_by_block.empty() || plan.parameters_by_block.back().first != block)
+      plan.parameters_by_block.emplace_back(block, 0);
+    plan.parameters_by_block.back().second += slot.shape().numel();
+  }
+  Allocator& meta = Allocator::of(kMeta);
+  const int64_t before = meta.stats().live_bytes;
+  ParameterArena arena(task->module(), {.device = kMeta,
+                                        .dtype = dtype_of_run(config),
+                                        .trainable = true,
+                                        .ema = config.optimizer.ema_decay > 0});
+  AdamW optimizer(arena, config.optimizer, config.run.updates);
+  plan.persistent_bytes = meta.stats().live_bytes - before;
+  plan.micro_batch = micro_batch_of(config);
+  const Batch batch = synthetic_batch(config, plan.micro_batch, kMeta);
+  meta.reset_peak();
+  Profile profile;
+  arena.reset_grads();
+  {
+    const StepLoss loss = task->loss(batch, config.run.batch, true);
+    plan.flops_forward = profile.flops() / double(plan.micro_batch);
+    plan.forward_bytes = meta.stats().live_bytes - before;
+    backward(loss.total);
+  }
+  plan.flops_step = profile.flops() / double(plan.micro_batch);
+  optimizer.step(0);
+  const MemoryStats stats = meta.stats();
+  plan.peak_bytes = stats.peak_bytes - before;
+  plan.peak_by_tag = stats.peak_by_tag;
+  return plan;
+}
+
+StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup) {
+  const auto task = make_task(config);
+  ParameterArena arena(
+      task->module(),
+      {.dtype = dtype_of_run(config), .trainable = true, .ema = config.optimizer.ema_decay > 0});
+  arena.initialize(config.run.seed());
+  AdamW optimizer(arena, config.optimizer, config.run.updates);
+  const Batch batch = synthetic_batch(config, micro_batch_of(config), kCpu);
+  return measure(steps, warmup,
+                 [&] { one_update(*task, arena, optimizer, batch, config.run.batch); });
+}
+
+StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64_t steps,
+                                 int64_t warmup) {
+  UNet unet(config.model);
+  ParameterArena arena(unet, {.dtype = dtype_of_run(config), .trainable = false});
+  arena.initialize(config.run.seed());
+  diffusion::SamplerConfig sampler;
+  sampler.steps = steps;
+  const NoGrad no_grad;
+  return measure(1, warmup, [&] { sample_images(config, unet, sampler, {}, 0, batch); });
+}
+
+std::string kernel_family(const std::string& kernel) {
+  const std::pair<const char*, const char*> families[] = {{"conv2d", "convolution"},
+                                                          {"matmul", "product"},
+                                                          {"linear", "product"},
+                                                          {"column_sum", "product"},
+                                                          {"attention", "attention"},
+                                                          {"group_norm", "normalisation"},
+                                                          {"layer_norm", "normalisation"},
+                                                          {"adamw", "optimiser"},
+                                                          {"sum_of_squares", "optimiser"},
+                                                          {"fill_normal", "random"},
+                                                          {"fill_", "random"},
+                                                          {"dropout", "random"},
+                                                          {"random", "random"},
+                                                          {"concat", "copies"},
+                                                          {"slice", "copies"},
+                                                          {"copy", "copies"},
+                                                          {"resize", "copies"},
+                                                          {"cast", "copies"}};
+  for (const auto& [prefix, family] : families)
+    if (kernel.starts_with(prefix)) return family;
+  return "element-wise";
+}
+
+}  // namespace noisette

@@ -1,0 +1,45 @@
+// What a training step costs: counted on the meta device, or measured on synthetic data.
+#pragma once
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "framework/core/profile.h"
+#include "train/config.h"
+
+namespace noisette {
+
+/// Counted without data: what a step would allocate and compute.
+struct StepPlan {
+  int64_t parameters = 0;
+  std::vector<std::pair<std::string, int64_t>> parameters_by_block;
+  double flops_forward = 0;      // of one image
+  double flops_step = 0;         // of one image: forward and backward
+  int64_t persistent_bytes = 0;  // weights, gradients, moments, average, bf16 copy
+  int64_t forward_bytes = 0;     // held when the loss has been computed, persistent included
+  int64_t peak_bytes = 0;        // largest moment of the step
+  int64_t micro_batch = 0;
+  std::vector<std::pair<std::string, int64_t>> peak_by_tag;
+};
+StepPlan plan_step(const TrainConfig& config);
+
+/// Measured on this machine, on random images.
+struct StepMeasurement {
+  double seconds = 0;  // median of the counted steps
+  std::vector<double> all_seconds;
+  int64_t peak_bytes = 0;                      // of tensors, as the allocator counts them
+  double flops_step = 0;                       // of the whole batch
+  std::map<std::string, KernelCount> kernels;  // of one more step that was profiled
+  double profiled_seconds = 0;                 // how long that one took
+};
+StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup);
+
+/// Seconds of one image through a DDIM sampler of `steps` steps, at batch `batch`.
+StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64_t steps,
+                                 int64_t warmup);
+
+/// The family a kernel belongs to: "conv2d_backward_weight" is "convolution".
+std::string kernel_family(const std::string& kernel);
+
+}  // namespace noisette

@@ -1,0 +1,75 @@
+#include "train/model_source.h"
+
+#include "models/unet/diffusers.h"
+#include "train/checkpoint.h"
+
+namespace noisette {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
+
+fs::path weights_of(const fs::path& folder) {
+  const fs::path index = folder / (std::string(kWeights) + ".index.json");
+  return fs::exists(index) ? index : folder / kWeights;
+}
+
+/// The folder that holds config.json itself: a pipeline keeps its network in unet/.
+fs::path network_folder(const fs::path& source) {
+  return fs::exists(source / "config.json") ? source : source / "unet";
+}
+
+LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
+  LoadedModel model;
+  model.config = std::move(config);
+  if (options.precision) model.config.run.precision = *options.precision;
+  const DType dtype = model.config.run.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  model.unet = std::make_unique<UNet>(model.config.model);
+  model.arena = std::make_unique<ParameterArena>(
+      *model.unet, ArenaOptions{.dtype = dtype, .trainable = false, .ema = ema});
+  return model;
+}
+
+}  // namespace
+
+bool is_model_folder(const fs::path& source) {
+  return fs::exists(source / "config.json") || fs::exists(source / "unet" / "config.json");
+}
+
+fs::path resolve_model(const fs::path& source) {
+  check_user(fs::exists(source),
+             "[model] {} does not exist; wanted a run folder, a checkpoint or a model folder",
+             source.string());
+  if (!fs::is_directory(source) || is_model_folder(source)) return source;
+  const fs::path folder = fs::exists(source / "checkpoints") ? source / "checkpoints" : source;
+  std::vector<std::string> skipped;
+  const auto newest = newest_valid_checkpoint(folder, skipped);
+  check_user(newest.has_value(), "[model] {} holds no checkpoint that can be read{}{}",
+             source.string(), skipped.empty() ? "" : ": ", fmt::join(skipped, "; "));
+  return *newest;
+}
+
+LoadedModel open_model(const fs::path& source, const ModelOptions& options) {
+  const fs::path path = resolve_model(source);
+  if (fs::is_directory(path)) {
+    const fs::path folder = network_folder(path);
+    std::vector<std::string> overrides(options.overrides.begin(), options.overrides.end());
+    TrainConfig config = parse_train_config("[data]\npath = \"none\"\n", path.string(), overrides);
+    config.model = read_unet_config(folder / "config.json");
+    LoadedModel model = build(std::move(config), options, false);
+    read_weights(SafetensorsModel::open(weights_of(folder)), *model.arena);
+    model.origin = weights_of(folder).string();
+    return model;
+  }
+  const CheckpointInfo info = read_checkpoint_info(path);
+  TrainConfig config = parse_train_config(info.config, path.string(), options.overrides);
+  const bool ema = options.ema && config.optimizer.ema_decay > 0;
+  LoadedModel model = build(std::move(config), options, ema);
+  load_checkpoint(path, *model.arena);
+  if (ema) model.arena->use(ParameterArena::Weights::ema);
+  model.origin = path.string();
+  model.update = info.update;
+  return model;
+}
+
+}  // namespace noisette

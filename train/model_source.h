@@ -1,0 +1,35 @@
+// A trained model from wherever the user has it: a run folder, a checkpoint, or a folder in diffusers' layout.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "framework/nn/arena.h"
+#include "models/unet/unet.h"
+#include "train/config.h"
+
+namespace noisette {
+
+struct LoadedModel {
+  TrainConfig config;
+  std::unique_ptr<UNet> unet;
+  std::unique_ptr<ParameterArena> arena;
+  std::string origin;  // the file that was read, for messages
+  int64_t update = 0;  // 0 for a model folder
+};
+
+struct ModelOptions {
+  bool ema = true;                         // the running average where there is one
+  std::optional<Precision> precision;      // default: the run's; f32 for a model folder
+  std::span<const std::string> overrides;  // --set assignments, on top of what the model says
+};
+
+/// Opens `source` for inference. A run folder stands for its newest checkpoint that verifies.
+LoadedModel open_model(const std::filesystem::path& source, const ModelOptions& options = {});
+
+/// What open_model() would read: the checkpoint file, or the model folder.
+std::filesystem::path resolve_model(const std::filesystem::path& source);
+bool is_model_folder(const std::filesystem::path& source);
+
+}  // namespace noisette
