@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "kernels/cpu/vector_math.h"
+
 namespace noisette::cpu {
 
 template <class D, class S>
@@ -9,10 +11,10 @@ void accumulate(D* dst, const S* src, int64_t n, bool accumulate) {
   using A = acc_t<D>;
   if (accumulate) {
 #pragma omp parallel for simd schedule(static) if (n > 16384)
-    for (int64_t i = 0; i < n; ++i) dst[i] = D(A(dst[i]) + A(src[i]));
+    for (int64_t i = 0; i < n; ++i) store(dst[i], A(dst[i]) + A(src[i]));
   } else {
 #pragma omp parallel for simd schedule(static) if (n > 16384)
-    for (int64_t i = 0; i < n; ++i) dst[i] = D(A(src[i]));
+    for (int64_t i = 0; i < n; ++i) store(dst[i], A(src[i]));
   }
 }
 
@@ -20,7 +22,7 @@ template <class T>
 void add_into(const T* a, const T* b, T* sum, int64_t n) {
   using A = acc_t<T>;
 #pragma omp parallel for simd schedule(static) if (n > 16384)
-  for (int64_t i = 0; i < n; ++i) sum[i] = T(A(a[i]) + A(b[i]));
+  for (int64_t i = 0; i < n; ++i) store(sum[i], A(a[i]) + A(b[i]));
 }
 
 template <class T>
