@@ -31,6 +31,13 @@ if(NOISETTE_SANITIZE)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  add_compile_options(-Wno-pass-failed)  # says of an `omp simd` loop that it stayed scalar
+endif()
+if(NOISETTE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})

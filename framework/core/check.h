@@ -26,14 +26,29 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+#ifdef __cpp_lib_source_location
+using SourceLocation = std::source_location;
+#else  // clang before 16, which builds the fuzz targets on Debian 12
+struct SourceLocation {
+  const char* file;
+  unsigned at_line;
+
+  static constexpr SourceLocation current(const char* file = __builtin_FILE(),
+                                          unsigned line = __builtin_LINE()) {
+    return {file, line};
+  }
+  constexpr const char* file_name() const { return file; }
+  constexpr unsigned line() const { return at_line; }
+};
+#endif
+
 /// A format string that is checked at compile time and remembers where it was written.
 template <class... A>
 struct Format {
   template <class S>
-  consteval Format(const S& s, std::source_location at = std::source_location::current())
-      : text(s), at(at) {}
+  consteval Format(const S& s, SourceLocation at = SourceLocation::current()) : text(s), at(at) {}
   fmt::format_string<A...> text;
-  std::source_location at;
+  SourceLocation at;
 };
 
 /// Throws Error with the formatted sentence and its source position.
