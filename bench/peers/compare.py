@@ -82,19 +82,19 @@ class Case:
         self.ours, self.theirs, self.tried = [], [], []
 
     def noisette(self) -> list[str]:
+        unit = {"train": "--steps", "sample": "--sampling-steps"}[self.args.what]
         return [
-            self.args.noisette,
-            "bench",
-            self.args.what,
-            self.config,
-            "--dtype",
-            self.dtype,
-            "--batch",
-            str(self.batch),
-            "--steps",
-            str(self.args.steps),
-            "--json",
+            *[self.args.noisette, "bench", self.args.what, self.config, "--dtype", self.dtype],
+            *["--batch", str(self.batch), unit, str(self.args.steps)],
+            *["--threads", str(self.args.threads), "--json"],
         ]
+
+    def run_noisette(self) -> dict:
+        """`bench sample` times a whole batch through its sampler: divided by the DDIM steps."""
+        result = run(self.noisette())
+        if self.args.what == "sample":
+            result["seconds_per_step"] /= self.args.steps
+        return result
 
     def torch(self, variant: list[str], steps: int | None = None) -> list[str]:
         script, unit = {
@@ -125,7 +125,9 @@ class Case:
     def check_same_model(self) -> None:
         if self.args.skip_plan:
             return
-        ours = run([self.args.noisette, "plan", self.config, "--json"])["parameters"]
+        ours = run([self.args.noisette, "plan", self.config, "--json", "--no-measure"])[
+            "parameters"
+        ]
         theirs = run([sys.executable, str(HERE / "models.py"), self.model])["parameters"]
         if ours != theirs:
             sys.exit(
@@ -142,7 +144,7 @@ class Case:
         self.best = min(self.tried)[1]
         live = ["--live"] if self.args.what == "train" else []
         for k in range(self.args.rounds):
-            self.ours.append(run(self.noisette()))
+            self.ours.append(self.run_noisette())
             self.theirs.append(run(self.torch(self.best + (live if k == 0 else []))))
             ours, theirs = (runs[-1]["seconds_per_step"] for runs in (self.ours, self.theirs))
             self.say(f"round {k + 1}: {ours:.4f} s, PyTorch {theirs:.4f} s")
