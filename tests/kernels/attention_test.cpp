@@ -126,7 +126,8 @@ Problem<double> expected(const Case& c, const Problem<T>& x) {
   return y;
 }
 
-/// Largest difference as a multiple of the largest expected magnitude (at least `floor`).
+/// Largest difference as a multiple of the largest expected magnitude (at least `floor`: with one key
+/// dq and dk are zero, the difference of two terms of order one).
 template <class T>
 double error(const std::vector<T>& got, const std::vector<double>& want, double floor = 0) {
   double difference = 0, size = floor;
@@ -151,8 +152,8 @@ void expect_matches(const Case& c, double tolerance, double lse_tolerance) {
   x.run();
   EXPECT_LE(error(x.o, y.o), tolerance);
   EXPECT_LE(error(x.lse, y.lse, 1.0), lse_tolerance);
-  EXPECT_LE(error(x.dq, y.dq, 1e-3), tolerance);
-  EXPECT_LE(error(x.dk, y.dk, 1e-3), tolerance);
+  EXPECT_LE(error(x.dq, y.dq, 0.1), tolerance);
+  EXPECT_LE(error(x.dk, y.dk, 0.1), tolerance);
   EXPECT_LE(error(x.dv, y.dv), tolerance);
 }
 
