@@ -88,7 +88,7 @@ RunReport load_run(const fs::path& folder) {
   RunReport run;
   run.name = fs::canonical(folder).filename().string();
   run.metrics = read_metrics(folder / "metrics.jsonl");
-  run.samples = read_samples(folder / "samples");
+  run.samples = read_samples(folder / "previews");
   if (fs::exists(folder / "grid.png")) run.grid = read_file(folder / "grid.png");
   if (fs::exists(folder / "summary.json")) read_summary(folder / "summary.json", run);
   return run;

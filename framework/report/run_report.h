@@ -29,7 +29,7 @@ struct RunReport {
   Rows summary, machine, versions, timings;
 };
 
-/// Reads `folder`: metrics.jsonl; samples/*.png with the update as the last number in the name; grid.png; summary.json.
+/// Reads `folder`: metrics.jsonl; previews/*.png with the update as the last number in the name; grid.png; summary.json.
 /// Only metrics.jsonl must be there. `config` stays empty: see settings_of().
 RunReport load_run(const std::filesystem::path& folder);
 

@@ -85,9 +85,9 @@ TEST(LoadRun, ReadsAFolder) {
   const TempFolder folder;
   const auto run_folder = folder / "first run";
   write_file(run_folder / "metrics.jsonl", "{\"update\":5,\"loss\":0.5}\n");
-  write_file(run_folder / "samples/update-000100.png", png_head(8, 8, 0));
-  write_file(run_folder / "samples/update-000020.png", png_head(4, 4, 0));
-  write_file(run_folder / "samples/notes.txt", "x");
+  write_file(run_folder / "previews/update-000100.png", png_head(8, 8, 0));
+  write_file(run_folder / "previews/update-000020.png", png_head(4, 4, 0));
+  write_file(run_folder / "previews/notes.txt", "x");
   RunReport written = sample_run("x");
   written.timesteps = 500;
   written.grid_caption = "one class a row";
