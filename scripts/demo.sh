@@ -24,7 +24,14 @@ else
 fi
 
 step "Training (Ctrl-C stops and saves; run the script again to go on)"
+interrupted=
+trap 'interrupted=1' INT TERM
 noisette train configs/fashion-mnist.toml --resume auto "$@"
+trap - INT TERM
+if [[ -n $interrupted ]]; then
+  echo "Stopped before the end; run scripts/demo.sh again to go on."
+  exit 0
+fi
 
 step "Samples: one class a row"
 noisette sample "$run" --class all --n 100 --guidance 2 --steps 50 --sampler ddim -o "$run/grid.png"
