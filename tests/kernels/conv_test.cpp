@@ -1,0 +1,199 @@
+#include "kernels/conv.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "tests/kernels/values.h"
+
+namespace noisette {
+namespace {
+
+constexpr double kUntouched = 1234.5;  // what outputs hold before a call
+
+using test::cast;
+using test::magnitude;
+using test::random_values;
+using test::value;
+
+/// Every result within a bound of the exact one: `relative` of it, for the rounding of the result,
+/// plus 2^-20 of the sum of the terms' magnitudes, for the rounding of f32 sums in any order.
+template <class T>
+void expect_close(const std::vector<T>& got, const std::vector<double>& want,
+                  const std::vector<double>& magnitudes, double relative, const char* what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i)
+    ASSERT_NEAR(value(got[i]), want[i],
+                relative * std::abs(want[i]) + 0x1p-20 * magnitudes[i] + 1e-30)
+        << what << " at " << i << " of " << got.size();
+}
+
+struct ConvCase {
+  std::string name;
+  ConvDims d;
+};
+
+class Conv : public testing::TestWithParam<ConvCase> {
+ protected:
+  const ConvDims d = GetParam().d;
+  const std::vector<double> x = random_values(d.x_numel(), 1);
+  const std::vector<double> weight = random_values(d.weight_numel(), 2);
+  const std::vector<double> bias = random_values(d.out_c, 3);
+  const std::vector<double> residual = random_values(d.y_numel(), 4);
+  const std::vector<double> dy = random_values(d.y_numel(), 5);
+  const std::vector<double> start_w = random_values(d.weight_numel(), 6);
+  const std::vector<double> start_b = random_values(d.out_c, 7);
+
+  template <class T>
+  void check_forward(double rounding) {
+    std::vector<double> want(residual.size()), bound(residual.size());
+    cpu::conv2d_forward(x.data(), weight.data(), bias.data(), residual.data(), want.data(), d);
+    cpu::conv2d_forward(magnitude(x).data(), magnitude(weight).data(), magnitude(bias).data(),
+                        magnitude(residual).data(), bound.data(), d);
+    const auto xt = cast<T>(x), wt = cast<T>(weight), rt = cast<T>(residual);
+    const auto bt = cast<acc_t<T>>(bias);
+    auto y = cast<T>(std::vector<double>(want.size(), kUntouched));
+    cpu::conv2d_forward(xt.data(), wt.data(), bt.data(), rt.data(), y.data(), d);
+    expect_close(y, want, bound, rounding, "y with bias and residual");
+    y = rt;
+    cpu::conv2d_forward(xt.data(), wt.data(), bt.data(), y.data(), y.data(), d);
+    expect_close(y, want, bound, rounding, "y with the residual in place");
+
+    const double* none = nullptr;
+    cpu::conv2d_forward(x.data(), weight.data(), none, none, want.data(), d);
+    y = cast<T>(std::vector<double>(want.size(), kUntouched));
+    cpu::conv2d_forward<T>(xt.data(), wt.data(), nullptr, nullptr, y.data(), d);
+    expect_close(y, want, bound, rounding, "y");
+  }
+
+  template <class T>
+  void check_backward_data(double rounding) {
+    std::vector<double> want(x.size()), bound(x.size());
+    cpu::conv2d_backward_data(dy.data(), weight.data(), want.data(), d);
+    cpu::conv2d_backward_data(magnitude(dy).data(), magnitude(weight).data(), bound.data(), d);
+    auto dx = cast<T>(std::vector<double>(x.size(), kUntouched));
+    cpu::conv2d_backward_data(cast<T>(dy).data(), cast<T>(weight).data(), dx.data(), d);
+    expect_close(dx, want, bound, rounding, "dx");
+  }
+
+  template <class T>
+  void check_backward_weight() {
+    using A = acc_t<T>;
+    std::vector<double> dw = magnitude(start_w), db = magnitude(start_b);
+    cpu::conv2d_backward_weight(magnitude(x).data(), magnitude(dy).data(), dw.data(), db.data(),
+                                true, d);
+    const std::vector<double> bound_w = dw, bound_b = db;
+    for (const bool accumulate : {false, true}) {
+      dw = start_w, db = start_b;
+      cpu::conv2d_backward_weight(x.data(), dy.data(), dw.data(), db.data(), accumulate, d);
+      std::vector<A> dwt = cast<A>(start_w), dbt = cast<A>(start_b);
+      const auto xt = cast<T>(x), dyt = cast<T>(dy);
+      cpu::conv2d_backward_weight(xt.data(), dyt.data(), dwt.data(), dbt.data(), accumulate, d);
+      expect_close(dwt, dw, bound_w, 0, accumulate ? "dweight, accumulated" : "dweight");
+      expect_close(dbt, db, bound_b, 0, accumulate ? "dbias, accumulated" : "dbias");
+
+      const std::vector<A> once = dwt;
+      dwt = cast<A>(start_w);
+      cpu::conv2d_backward_weight<T>(xt.data(), dyt.data(), dwt.data(), nullptr, accumulate, d);
+      EXPECT_EQ(dwt, once) << "the same call twice, without a bias";
+    }
+  }
+};
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+TEST_P(Conv, ReferenceMatchesTheDefinition) {
+  const int64_t out_h = d.out_h(), out_w = d.out_w();
+  std::vector<double> y(residual.size());
+  cpu::conv2d_forward(x.data(), weight.data(), bias.data(), residual.data(), y.data(), d);
+  const auto pixel = [&](int64_t n, int64_t h, int64_t w, int64_t c) {
+    const bool inside = h >= 0 && h < d.in_h && w >= 0 && w < d.in_w;
+    return inside ? x[size_t(((n * d.in_h + h) * d.in_w + w) * d.in_c + c)] : 0.0;
+  };
+  size_t at = 0;
+  for (int64_t n = 0; n < d.batch; ++n)
+    for (int64_t i = 0; i < out_h; ++i)
+      for (int64_t j = 0; j < out_w; ++j)
+        for (int64_t o = 0; o < d.out_c; ++o, ++at) {
+          double sum = bias[size_t(o)] + residual[at];
+          size_t w = size_t(o * d.kernel_h * d.kernel_w * d.in_c);
+          for (int64_t a = 0; a < d.kernel_h; ++a)
+            for (int64_t b = 0; b < d.kernel_w; ++b)
+              for (int64_t c = 0; c < d.in_c; ++c, ++w)
+                sum += weight[w] *
+                       pixel(n, i * d.stride + a - d.pad_top, j * d.stride + b - d.pad_left, c);
+          ASSERT_NEAR(y[at], sum, 1e-12 * (1 + std::abs(sum))) << at;
+        }
+}
+
+// <dy, conv(x, w)> is linear in x and in w, so that it equals <dx, x> and <dw, w>.
+TEST_P(Conv, ReferenceGradientsAreAdjoint) {
+  std::vector<double> y(residual.size()), dx(x.size(), kUntouched), dw(weight.size(), kUntouched);
+  const double* none = nullptr;
+  cpu::conv2d_forward(x.data(), weight.data(), none, none, y.data(), d);
+  cpu::conv2d_backward_data(dy.data(), weight.data(), dx.data(), d);
+  cpu::conv2d_backward_weight<double>(x.data(), dy.data(), dw.data(), nullptr, false, d);
+  const double bound = 1e-12 * (1 + dot(magnitude(dx), magnitude(x)));
+  EXPECT_NEAR(dot(dy, y), dot(dx, x), bound);
+  EXPECT_NEAR(dot(dy, y), dot(dw, weight), bound);
+}
+
+// f32 sums are all there is to round in f32; a bf16 result is rounded once, by half of 2^-8.
+TEST_P(Conv, ForwardF32) { check_forward<float>(0); }
+TEST_P(Conv, ForwardBf16) { check_forward<bfloat16>(0x1p-8); }
+TEST_P(Conv, BackwardDataF32) { check_backward_data<float>(0); }
+TEST_P(Conv, BackwardDataBf16) { check_backward_data<bfloat16>(0x1p-8); }
+TEST_P(Conv, BackwardWeightF32) { check_backward_weight<float>(); }
+TEST_P(Conv, BackwardWeightBf16) { check_backward_weight<bfloat16>(); }
+
+ConvDims same3(int64_t batch, int64_t size, int64_t in, int64_t out, int64_t stride = 1) {
+  return {batch, size, size, in, out, 3, 3, stride, 1, 1, 1, 1};
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Conv,
+    testing::Values(
+        ConvCase{"UNetLayer", same3(3, 8, 32, 48)}, ConvCase{"OneOfEach", same3(1, 1, 1, 1)},
+        ConvCase{"OddChannels", same3(2, 5, 17, 19)}, ConvCase{"FromGrey", same3(3, 7, 1, 32)},
+        ConvCase{"FromColour", same3(2, 6, 3, 16)}, ConvCase{"ToGrey", same3(3, 7, 32, 1)},
+        ConvCase{"ToColour", same3(2, 6, 48, 3)}, ConvCase{"ToTwo", same3(66, 3, 16, 2)},
+        ConvCase{"ToFour", same3(1, 9, 16, 4)},
+        ConvCase{"ToGreyAsymmetric", {2, 5, 4, 16, 1, 5, 3, 1, 0, 2, 3, 1}},
+        ConvCase{"FromColourAsymmetric", {2, 5, 4, 3, 16, 5, 3, 1, 0, 2, 3, 1}},
+        ConvCase{"ToGreyMuchPadding", {1, 4, 4, 16, 1, 3, 3, 1, 4, 3, 5, 6}},
+        ConvCase{"Downsample", same3(2, 8, 16, 16, 2)},
+        ConvCase{"DownsampleOdd", same3(2, 7, 20, 12, 2)},
+        ConvCase{"DownsampleRightBottom", {2, 8, 8, 16, 24, 3, 3, 2, 0, 0, 1, 1}},
+        ConvCase{"NarrowDownsample", same3(1, 6, 16, 2, 2)},
+        ConvCase{"Pointwise", {2, 5, 6, 24, 40, 1, 1, 1, 0, 0, 0, 0}},
+        ConvCase{"PointwiseOdd", {2, 3, 3, 5, 7, 1, 1, 1, 0, 0, 0, 0}},
+        ConvCase{"PointwiseToGrey", {2, 3, 5, 32, 1, 1, 1, 1, 0, 0, 0, 0}},
+        ConvCase{"PointwiseStride2", {2, 6, 6, 8, 16, 1, 1, 2, 0, 0, 0, 0}},
+        ConvCase{"Kernel5x3", {2, 7, 6, 16, 9, 5, 3, 1, 2, 1, 2, 1}},
+        ConvCase{"NoPadding", {1, 5, 7, 8, 8, 3, 3, 1, 0, 0, 0, 0}},
+        ConvCase{"Patches", {2, 8, 8, 3, 32, 4, 4, 4, 0, 0, 0, 0}},
+        ConvCase{"WideImage", {1, 2, 40, 16, 16, 3, 3, 1, 1, 1, 1, 1}},
+        ConvCase{"EmptyBatch", same3(0, 5, 16, 16)},
+        ConvCase{"EmptyBatchNarrow", same3(0, 5, 16, 1)},
+        ConvCase{"NoInputChannels", same3(2, 3, 0, 4)}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(ConvByHand, AsymmetricPaddingAndStride) {
+  // Pads only right and bottom, as the downsampling of Ho et al. does.
+  const ConvDims d = {1, 2, 2, 1, 1, 3, 3, 2, 0, 0, 1, 1};
+  ASSERT_EQ(d.out_h(), 1);
+  const std::vector<float> x = {1, 2, 3, 4}, weight = {1, 10, 100, 1000, 1e4f, 1e5f, 7, 8, 9};
+  const float bias = 0.5f;
+  float y = 0;
+  cpu::conv2d_forward<float>(x.data(), weight.data(), &bias, nullptr, &y, d);
+  EXPECT_FLOAT_EQ(y, 1 * 1 + 2 * 10 + 3 * 1000 + 4 * 1e4f + 0.5f);
+}
+
+}  // namespace
+}  // namespace noisette
