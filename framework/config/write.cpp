@@ -1,5 +1,6 @@
 // The fields of a struct as TOML, as JSON, as a table of keys, and compared with another struct's.
 #include <algorithm>
+#include <array>
 
 #include "framework/config/config.h"
 #include "framework/core/check.h"

@@ -78,7 +78,11 @@ Step make_step(const Schedule& schedule, Target target, const SamplerConfig& con
         "= true");
   const FromOutput x0 = x0_from(target, alpha_bar);
   const Posterior posterior = s < t ? schedule.posterior(t, s) : Posterior{};
-  Step step{.t = t, .next = s, .x0_from_x = x0.x, .x0_from_out = x0.out};
+  Step step;
+  step.t = t;
+  step.next = s;
+  step.x0_from_x = x0.x;
+  step.x0_from_out = x0.out;
   step.clip = config.clip.value_or(std::numeric_limits<double>::infinity());
   if (config.sampler == Sampler::ddpm) {
     const bool large = config.variance == Variance::fixed_large;

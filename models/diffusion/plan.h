@@ -14,12 +14,14 @@
 #include <vector>
 
 #include "framework/config/fields.h"
+#include "kernels/diffusion.h"
 #include "models/diffusion/objective.h"
 #include "models/diffusion/schedule.h"
 
 namespace noisette::diffusion {
 
-/// ddpm   Ho et al. 2020, algorithm 2: the mean of the posterior at the predicted image, plus noise;
+/// ddpm   Ho et al. 2020, algorithm 2: the mean of the posterior at the predicted image, plus
+/// noise;
 ///        no noise in the last step.
 /// ddim   Song, Meng, Ermon 2021, "Denoising Diffusion Implicit Models", eq. 12 and 16,
 ///        arXiv:2010.02502; eta = 0 adds no noise, eta = 1 as much as ddpm with fixed_small.
@@ -53,12 +55,9 @@ struct SamplerConfig {
   std::string problem() const;
 };
 
-struct Step {
+struct Step : SamplerCoefficients {
   int64_t t = 0;     // the timestep the network is asked at
   int64_t next = 0;  // where the step leads, -1 is the clean image
-  double x0_from_x = 0, x0_from_out = 0;
-  double clip = 0;  // infinite when nothing is clamped
-  double to_x0 = 0, to_x = 0, to_out = 0, sigma = 0;
 };
 
 /// The steps of one sample, in the order they are taken. Throws UsageError when the configuration
@@ -69,7 +68,7 @@ std::vector<Step> make_plan(const Schedule& schedule, Target target, const Sampl
 /// The visited timesteps, noisiest first, without repetition.
 std::vector<int64_t> sampled_timesteps(int64_t schedule_steps, const SamplerConfig& config);
 
-/// One step on one number: the reference of the tensor kernel.
+/// One step on one number: the reference of sampler_step() on tensors (framework/ops/diffusion.h).
 double apply_step(const Step& step, double x, double out, double z);
 
 /// Classifier-free guidance, Ho & Salimans 2022, arXiv:2207.12598, in the form where w = 1 is the
