@@ -42,8 +42,8 @@ class Backward {
     const int64_t pieces = std::max<int64_t>(1, std::min(ceil_div(kMinUnits, heads), d.keys / 64));
     range = std::max<int64_t>(kLanes, round_up(ceil_div(d.keys, pieces), kLanes));
     ranges = std::max<int64_t>(1, ceil_div(d.keys, range));
-    // Five tiles of keys live at once: 5 x 16384 words are 320 KB.
-    key_tile = std::min(std::clamp<int64_t>(16384 / columns / 16 * 16, 32, 128), range);
+    // Five tiles of keys live at once: 5 x 32768 words are 640 KB.
+    key_tile = std::min(std::clamp<int64_t>(32768 / columns / 16 * 16, 32, 256), range);
     dq_size = round_up(d.queries, kRows) * padded_stride(columns);
   }
 

@@ -126,8 +126,8 @@ Problem<double> expected(const Case& c, const Problem<T>& x) {
   return y;
 }
 
-/// Largest difference as a multiple of the largest expected magnitude (at least `floor`: with one key
-/// dq and dk are zero, the difference of two terms of order one).
+/// Largest difference as a multiple of the largest expected magnitude (at least `floor`: with one
+/// key dq and dk are zero, the difference of two terms of order one).
 template <class T>
 double error(const std::vector<T>& got, const std::vector<double>& want, double floor = 0) {
   double difference = 0, size = floor;
