@@ -24,6 +24,8 @@ struct ConvDims {
   int64_t x_numel() const { return batch * in_h * in_w * in_c; }
   int64_t y_numel() const { return batch * out_h() * out_w() * out_c; }
   int64_t weight_numel() const { return out_c * kernel_h * kernel_w * in_c; }
+  /// Multiply-adds count as two; the same for all three directions.
+  double flops() const { return 2.0 * double(y_numel()) * double(kernel_h * kernel_w * in_c); }
   bool operator==(const ConvDims&) const = default;
 };
 
@@ -34,17 +36,17 @@ template <class T>
 void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
                     const ConvDims& d);
 
-/// dx[n,h,w,c] = sum over a, b, o of dy[n,i,j,o] * weight[o,a,b,c], i*stride + a - pad_top = h and
-/// j*stride + b - pad_left = w.
+/// dx[n,h,w,c] = add[n,h,w,c] + sum over a, b, o of dy[n,i,j,o] * weight[o,a,b,c] where
+/// i*stride + a - pad_top = h and j*stride + b - pad_left = w. add may be null; it may be dx itself.
 template <class T>
-void conv2d_backward_data(const T* dy, const T* weight, T* dx, const ConvDims& d);
+void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d);
 
-/// dweight[o,a,b,c] = sum over n, i, j of dy[n,i,j,o] * x[n, i*stride + a - pad_top, ..., c] and
-/// dbias[o] = sum over n, i, j of dy[n,i,j,o]; dbias may be null. With `accumulate` both are added
-/// to what is there.
+/// dweight[o,a,b,c] = sum over n, i, j of dy[n,i,j,o] * x[n, i*stride + a - pad_top, ..., c]. With
+/// `accumulate` it is added to what is there. The gradient of the bias is column_sum(dy) of
+/// kernels/matmul.h.
 template <class T>
-void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, acc_t<T>* dbias,
-                            bool accumulate, const ConvDims& d);
+void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accumulate,
+                            const ConvDims& d);
 
 }  // namespace cpu
 }  // namespace noisette

@@ -20,6 +20,9 @@ struct MatmulDims {
   int64_t a_numel() const { return batch * m * k; }
   int64_t b_numel() const { return batch * k * n; }
   int64_t c_numel() const { return batch * m * n; }
+  double flops() const {
+    return 2.0 * double(c_numel()) * double(k);
+  }  // multiply-adds count as two
   bool operator==(const MatmulDims&) const = default;
 };
 

@@ -1,7 +1,9 @@
 #include "kernels/conv.h"
 
 #include <algorithm>
+#include <type_traits>
 
+#include "kernels/accumulate.h"
 #include "kernels/cpu/conv_narrow.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/onednn.h"
@@ -11,6 +13,14 @@
 
 namespace noisette::cpu {
 namespace {
+
+/// to = from, unless `from` is absent or the same memory.
+template <class T>
+void place(const T* from, T* to, int64_t n) {
+  if (from == nullptr || from == to) return;
+  parallel_ranges(
+      n, [&](int64_t begin, int64_t end) { std::copy(from + begin, from + end, to + begin); });
+}
 
 // --- The definition, term by term: the reference, and what is left where no library code exists.
 
@@ -45,9 +55,10 @@ void plain_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* r
 }
 
 template <class T>
-void plain_backward_data(const T* dy, const T* weight, T* dx, const ConvDims& d) {
+void plain_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   const int64_t out_h = d.out_h(), out_w = d.out_w(), filter = d.kernel_h * d.kernel_w * d.in_c;
-  std::fill_n(dx, d.x_numel(), T(0));
+  place(add, dx, d.x_numel());
+  if (add == nullptr) std::fill_n(dx, d.x_numel(), T(0));
   parallel_items(d.batch, d.y_numel() * filter, [&](int64_t n) {
     for (int64_t i = 0; i < out_h; ++i)
       for (int64_t j = 0; j < out_w; ++j)
@@ -82,15 +93,6 @@ void plain_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accu
 template <class T>
 constexpr bool kBf16 = std::is_same_v<T, bfloat16>;
 
-/// residual goes into y first: adding in place is free, reading another tensor there is not.
-template <class T>
-void place_residual(const T* residual, T* y, int64_t n) {
-  if (residual != nullptr && residual != y)
-    parallel_ranges(n, [&](int64_t begin, int64_t end) {
-      std::copy(residual + begin, residual + end, y + begin);
-    });
-}
-
 void forward_f32(const float* x, const float* weight, const float* bias, float* y, bool add,
                  const ConvDims& d) {
   if (!onednn::conv_forward(x, weight, bias, y, add, d))
@@ -102,7 +104,7 @@ void fast_forward(const T* x, const T* weight, const float* bias, const T* resid
                   const ConvDims& d) {
   if (is_narrow(d)) return narrow_forward(x, weight, bias, residual, y, d);
   const bool add = residual != nullptr;
-  place_residual(residual, y, d.y_numel());
+  place(residual, y, d.y_numel());  // adding to what is in y is free, reading a third tensor is not
   if constexpr (kBf16<T>)
     if (onednn::conv_forward(x, weight, bias, y, add, d)) return;
   Scratch scratch;
@@ -112,13 +114,19 @@ void fast_forward(const T* x, const T* weight, const float* bias, const T* resid
   from_f32(y32, y, d.y_numel());
 }
 
+/// Whether the gradient to x is one matrix product, dx [pixels, in_c] = dy [pixels, out_c] * weight.
+bool is_pointwise(const ConvDims& d) {
+  return d.kernel_h == 1 && d.kernel_w == 1 && d.stride == 1 && d.pad_top == 0 && d.pad_left == 0 &&
+         d.pad_bottom == 0 && d.pad_right == 0;
+}
+
 void backward_data_f32(const float* dy, const float* weight, float* dx, const ConvDims& d) {
-  if (!onednn::conv_backward_data(dy, weight, dx, d)) plain_backward_data(dy, weight, dx, d);
+  if (!onednn::conv_backward_data(dy, weight, dx, d))
+    plain_backward_data<float>(dy, weight, nullptr, dx, d);
 }
 
 template <class T>
-void fast_backward_data(const T* dy, const T* weight, T* dx, const ConvDims& d) {
-  if (is_narrow_backward(d)) return narrow_backward_data(dy, weight, dx, d);
+void backward_data_alone(const T* dy, const T* weight, T* dx, const ConvDims& d) {
   if constexpr (kBf16<T>)
     if (onednn::conv_backward_data(dy, weight, dx, d)) return;
   Scratch scratch;
@@ -126,6 +134,19 @@ void fast_backward_data(const T* dy, const T* weight, T* dx, const ConvDims& d) 
   backward_data_f32(as_f32(scratch, dy, d.y_numel()), as_f32(scratch, weight, d.weight_numel()),
                     dx32, d);
   from_f32(dx32, dx, d.x_numel());
+}
+
+template <class T>
+void fast_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
+  if (is_narrow_backward(d)) return narrow_backward_data(dy, weight, add, dx, d);
+  if (is_pointwise(d))
+    return matmul<T>(dy, weight, nullptr, add, dx,
+                     {.m = d.batch * d.in_h * d.in_w, .n = d.in_c, .k = d.out_c});
+  if (add == nullptr) return backward_data_alone(dy, weight, dx, d);
+  Scratch scratch;
+  T* own = add == dx ? scratch.take<T>(d.x_numel()) : dx;
+  backward_data_alone(dy, weight, own, d);
+  add_into(own, add, dx, d.x_numel());
 }
 
 void backward_weight_f32(const float* x, const float* dy, float* dweight, bool accumulate,
@@ -153,43 +174,42 @@ void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* 
   if (d.y_numel() == 0) return;
   if constexpr (std::is_same_v<T, double>)
     plain_forward(x, weight, bias, residual, y, d);
+  else if (d.x_numel() == 0)  // bias and residual alone
+    matmul(x, weight, bias, residual, y, {.m = d.y_numel() / d.out_c, .n = d.out_c});
   else
     fast_forward(x, weight, bias, residual, y, d);
 }
 
 template <class T>
-void conv2d_backward_data(const T* dy, const T* weight, T* dx, const ConvDims& d) {
+void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   if (d.x_numel() == 0) return;
-  if (d.y_numel() == 0) {
-    std::fill_n(dx, d.x_numel(), T(0));
-    return;
+  if constexpr (std::is_same_v<T, double>) {
+    plain_backward_data(dy, weight, add, dx, d);
+  } else if (d.y_numel() == 0) {
+    place(add, dx, d.x_numel());
+    if (add == nullptr) std::fill_n(dx, d.x_numel(), T(0));
+  } else {
+    fast_backward_data(dy, weight, add, dx, d);
   }
-  if constexpr (std::is_same_v<T, double>)
-    plain_backward_data(dy, weight, dx, d);
-  else
-    fast_backward_data(dy, weight, dx, d);
 }
 
 template <class T>
-void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, acc_t<T>* dbias,
-                            bool accumulate, const ConvDims& d) {
-  if (dbias != nullptr) column_sum(dy, dbias, d.batch * d.out_h() * d.out_w(), d.out_c, accumulate);
-  if (d.x_numel() == 0 || d.y_numel() == 0) {
-    if (!accumulate) std::fill_n(dweight, d.weight_numel(), acc_t<T>(0));
-    return;
-  }
-  if constexpr (std::is_same_v<T, double>)
+void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accumulate,
+                            const ConvDims& d) {
+  if constexpr (std::is_same_v<T, double>) {
     plain_backward_weight(x, dy, dweight, accumulate, d);
-  else
+  } else if (d.x_numel() == 0 || d.y_numel() == 0) {
+    if (!accumulate) std::fill_n(dweight, d.weight_numel(), acc_t<T>(0));
+  } else {
     fast_backward_weight(x, dy, dweight, accumulate, d);
+  }
 }
 
-#define NOISETTE_INSTANTIATE(T)                                                        \
-  template void conv2d_forward(const T*, const T*, const acc_t<T>*, const T*, T*,      \
-                               const ConvDims&);                                       \
-  template void conv2d_backward_data(const T*, const T*, T*, const ConvDims&);         \
-  template void conv2d_backward_weight(const T*, const T*, acc_t<T>*, acc_t<T>*, bool, \
-                                       const ConvDims&);
+#define NOISETTE_INSTANTIATE(T)                                                          \
+  template void conv2d_forward(const T*, const T*, const acc_t<T>*, const T*, T*,        \
+                               const ConvDims&);                                         \
+  template void conv2d_backward_data(const T*, const T*, const T*, T*, const ConvDims&); \
+  template void conv2d_backward_weight(const T*, const T*, acc_t<T>*, bool, const ConvDims&);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)
 NOISETTE_INSTANTIATE(double)

@@ -159,7 +159,7 @@ void narrow_forward(const T* x, const T* weight, const float* bias, const T* res
 }
 
 template <class T>
-void narrow_backward_data(const T* dy, const T* weight, T* dx, const ConvDims& d) {
+void narrow_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   const ConvDims mirrored = {.batch = d.batch,
                              .in_h = d.out_h(),
                              .in_w = d.out_w(),
@@ -179,8 +179,7 @@ void narrow_backward_data(const T* dy, const T* weight, T* dx, const ConvDims& d
     for (int64_t t = 0; t < taps; ++t)
       for (int64_t c = 0; c < d.in_c; ++c)
         w[(c * taps + taps - 1 - t) * d.out_c + o] = float(weight[(o * taps + t) * d.in_c + c]);
-  forward_f32_weights(dy, w, static_cast<const float*>(nullptr), static_cast<const T*>(nullptr), dx,
-                      mirrored);
+  forward_f32_weights(dy, w, static_cast<const float*>(nullptr), add, dx, mirrored);
 }
 
 template <class T>
@@ -232,7 +231,7 @@ void narrow_backward_weight(const T* x, const T* dy, float* dweight, bool accumu
 
 #define NOISETTE_INSTANTIATE(T)                                                                  \
   template void narrow_forward(const T*, const T*, const float*, const T*, T*, const ConvDims&); \
-  template void narrow_backward_data(const T*, const T*, T*, const ConvDims&);                   \
+  template void narrow_backward_data(const T*, const T*, const T*, T*, const ConvDims&);         \
   template void narrow_backward_weight(const T*, const T*, float*, bool, const ConvDims&);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)

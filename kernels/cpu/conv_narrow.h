@@ -25,7 +25,7 @@ template <class T>
 void narrow_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                     const ConvDims& d);
 template <class T>
-void narrow_backward_data(const T* dy, const T* weight, T* dx, const ConvDims& d);
+void narrow_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d);
 template <class T>
 void narrow_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
                             const ConvDims& d);

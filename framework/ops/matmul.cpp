@@ -1,0 +1,141 @@
+#include "framework/ops/matmul.h"
+
+#include <algorithm>
+
+#include "framework/autograd/autograd.h"
+#include "framework/core/dispatch.h"
+#include "kernels/matmul.h"
+
+namespace noisette {
+namespace {
+
+void check_same(const char* op, const char* second, const Tensor& a, const Tensor& b) {
+  check(a.dtype() == b.dtype() && a.device() == b.device(),
+        "[{}] the factors must share dtype and device; got {} on {}, {} {} on {}", op, a.dtype(),
+        a.device(), second, b.dtype(), b.device());
+}
+
+/// c = a b (+ residual), one kernel call.
+void multiply(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& residual,
+              const Tensor& c, const MatmulDims& d) {
+  count_flops("matmul", d.flops());
+  NOISETTE_DISPATCH(a, matmul, a.data<T>(), b.data<T>(), data_or_null<acc_t<T>>(bias),
+                    data_or_null<T>(residual), c.data<T>(), d);
+}
+
+/// A sum over the batch, where the optimiser reads it.
+void multiply_into(const Tensor& a, const Tensor& b, const GradTarget& to, const MatmulDims& d) {
+  count_flops("matmul_accumulate", d.flops());
+  NOISETTE_DISPATCH(a, matmul_accumulate, a.data<T>(), b.data<T>(), to.buffer.data<acc_t<T>>(),
+                    to.accumulate, d);
+}
+
+/// The gradient of input i, with what other uses of the input have left added to it; written over
+/// the latter where nobody else holds it.
+Tensor product_gradient(const Needs& needs, std::size_t i, const Tensor& like, const Tensor& a,
+                        const Tensor& b, const MatmulDims& d) {
+  const Tensor other = needs.take(i);
+  Tensor g = other.defined() && other.sole_owner() ? other : empty_like(like);
+  multiply(a, b, {}, other, g, d);
+  return g;
+}
+
+int64_t rows_of(const Shape& shape, int64_t trailing) {
+  int64_t rows = 1;
+  for (int64_t i = 0; i < shape.ndim() - trailing; ++i) rows *= shape.dim(i);
+  return rows;
+}
+
+/// The extents of a product; a shared b is folded into one product of all rows. Throws for shapes
+/// that do not fit.
+MatmulDims product_dims(const Tensor& a, const Tensor& b, const MatmulOptions& options) {
+  check(a.ndim() >= 2 && b.ndim() >= 2, "[matmul] wants matrices; got a {} and b {}", a.shape(),
+        b.shape());
+  const bool shared = b.ndim() == 2 && a.ndim() > 2;
+  check(!shared || !options.trans_a,
+        "[matmul] a matrix b shared by a batch wants a as it is; got trans_a with a {} and b {}",
+        a.shape(), b.shape());
+  const std::vector<int64_t>&as = a.shape().dims(), &bs = b.shape().dims();
+  check(shared || (as.size() == bs.size() && std::equal(as.begin(), as.end() - 2, bs.begin())),
+        "[matmul] the leading axes must be equal; got a {} and b {}", a.shape(), b.shape());
+  MatmulDims d;
+  d.trans_a = options.trans_a, d.trans_b = options.trans_b;
+  d.m = a.dim(d.trans_a ? -1 : -2), d.k = a.dim(d.trans_a ? -2 : -1);
+  d.n = b.dim(d.trans_b ? -2 : -1);
+  const int64_t inner = b.dim(d.trans_b ? -1 : -2);
+  check(d.k == inner, "[matmul] the inner extents must be equal; got {} of a {}{} and {} of b {}{}",
+        d.k, a.shape(), d.trans_a ? " transposed" : "", inner, b.shape(),
+        d.trans_b ? " transposed" : "");
+  d.batch = rows_of(a.shape(), 2);
+  if (shared) d.m *= std::exchange(d.batch, 1);
+  return d;
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options) {
+  const MatmulDims d = product_dims(a, b, options);
+  check_same("matmul", "b", a, b);
+  std::vector<int64_t> shape = a.shape().dims();
+  if (d.trans_a) shape[shape.size() - 2] = d.m;
+  shape.back() = d.n;
+  Tensor c = empty(Shape(std::move(shape)), a.dtype(), a.device());  // [..., m, n]
+  multiply(a, b, {}, {}, c, d);
+  return record(
+      "matmul", c, {a, b},
+      [a = a.detach(), b = b.detach(), d](const Tensor& dc, const Needs& needs) -> Grads {
+        Tensor da, db;
+        if (needs[0])  // dA = dC B^T, stored transposed: B dC^T
+          da = d.trans_a
+                   ? product_gradient(needs, 0, a, b, dc, {d.batch, d.k, d.m, d.n, d.trans_b, true})
+                   : product_gradient(needs, 0, a, dc, b,
+                                      {d.batch, d.m, d.k, d.n, false, !d.trans_b});
+        // dB = A^T dC, stored transposed: dC^T A
+        const MatmulDims dims = d.trans_b ? MatmulDims{d.batch, d.n, d.k, d.m, true, d.trans_a}
+                                          : MatmulDims{d.batch, d.k, d.n, d.m, !d.trans_a, false};
+        const Tensor &first = d.trans_b ? dc : a, &second = d.trans_b ? a : dc;
+        if (const GradTarget target = b.ndim() == 2 ? needs.target(1) : GradTarget{};
+            target.buffer.defined()) {
+          multiply_into(first, second, target, dims);
+          db = target.buffer;
+        } else if (needs[1]) {
+          db = product_gradient(needs, 1, b, first, second, dims);
+        }
+        return {da, db};
+      });
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual) {
+  check(x.ndim() >= 1 && weight.ndim() == 2 && x.dim(-1) == weight.dim(1),
+        "[linear] wants x [..., in] and weight [out, in]; got x {} and weight {}", x.shape(),
+        weight.shape());
+  check_same("linear", "weight", x, weight);
+  const int64_t out = weight.dim(0), in = weight.dim(1), rows = rows_of(x.shape(), 1);
+  check(
+      !bias.defined() || (bias.shape() == Shape{out} && bias.dtype() == accumulator_of(x.dtype())),
+      "[linear] bias must be {} [{}]; got {} {}", accumulator_of(x.dtype()), out, bias.dtype(),
+      bias.shape());
+  std::vector<int64_t> shape = x.shape().dims();
+  shape.back() = out;
+  Tensor y = empty(Shape(std::move(shape)), x.dtype(), x.device());  // [..., out]
+  check(!residual.defined() || (residual.shape() == y.shape() && residual.dtype() == y.dtype()),
+        "[linear] residual must be {} {} like the result; got {} {}", y.dtype(), y.shape(),
+        residual.dtype(), residual.shape());
+  multiply(x, weight, bias, residual, y, {.m = rows, .n = out, .k = in, .trans_b = true});
+  return record("linear", y, {x, weight, bias, residual},
+                [x = x.detach(), w = weight.detach(), rows, in, out](const Tensor& dy,
+                                                                     const Needs& needs) -> Grads {
+                  Tensor dx;
+                  if (needs[0])
+                    dx = product_gradient(needs, 0, x, dy, w, {.m = rows, .n = in, .k = out});
+                  const GradTarget dw = needs.target(1), db = needs.target(2);
+                  if (dw.buffer.defined())
+                    multiply_into(dy, x, dw, {.m = out, .n = in, .k = rows, .trans_a = true});
+                  if (db.buffer.defined())
+                    NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
+                                      rows, out, db.accumulate);
+                  return {dx, dw.buffer, db.buffer, needs[3] ? dy : Tensor()};
+                });
+}
+
+}  // namespace noisette

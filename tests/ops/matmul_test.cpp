@@ -1,0 +1,100 @@
+#include "framework/ops/matmul.h"
+
+#include "framework/ops/elementwise.h"
+#include "tests/support/gradcheck.h"
+
+namespace noisette {
+namespace {
+
+using testing_support::GradCase;
+using testing_support::message_of;
+using testing_support::param;
+using testing_support::values_of;
+
+auto product(bool trans_a, bool trans_b) {
+  return [=](const std::vector<Tensor>& in) { return matmul(in[0], in[1], {trans_a, trans_b}); };
+}
+auto affine(const std::vector<Tensor>& in) {
+  return linear(in[0], in[1], in[2], in.size() > 3 ? in[3] : Tensor());
+}
+
+NOISETTE_OP_TESTS(
+    MatmulOps, GradCase{"plain", {{3, 5}, {5, 4}}, product(false, false)},
+    GradCase{"trans_a", {{5, 3}, {5, 4}}, product(true, false)},
+    GradCase{"trans_b", {{3, 5}, {4, 5}}, product(false, true)},
+    GradCase{"trans_both", {{5, 3}, {4, 5}}, product(true, true)},
+    GradCase{"batch", {{2, 3, 5}, {2, 5, 4}}, product(false, false)},
+    GradCase{"batch_trans_a", {{2, 5, 3}, {2, 5, 4}}, product(true, false)},
+    GradCase{"batch_trans_b", {{2, 3, 5}, {2, 4, 5}}, product(false, true)},
+    GradCase{"two_batch_axes_trans_both", {{2, 3, 5, 2}, {2, 3, 4, 5}}, product(true, true)},
+    GradCase{"shared", {{2, 3, 5}, {5, 4}}, product(false, false)},
+    GradCase{"shared_trans_b", {{2, 2, 3, 5}, {4, 5}}, product(false, true)},
+    GradCase{"one", {{1, 1}, {1, 1}}, product(false, false)},
+    GradCase{"empty_batch", {{0, 3, 5}, {0, 5, 4}}, product(false, false)},
+    GradCase{"no_terms", {{3, 0}, {0, 4}}, product(false, false)},
+    GradCase{"linear", {{7, 5}, {4, 5}, param({4})}, affine},
+    GradCase{"linear_residual", {{2, 3, 5}, {4, 5}, param({4}), {2, 3, 4}}, affine},
+    GradCase{"linear_vector", {{5}, {4, 5}, param({4})}, affine},
+    GradCase{"linear_odd", {{33, 17}, {1, 17}, param({1})}, affine},
+    GradCase{"linear_empty", {{0, 5}, {4, 5}, param({4})}, affine},
+    GradCase{"linear_no_bias", {{7, 5}, {4, 5}}, [](auto in) { return linear(in[0], in[1], {}); }});
+
+TEST(Matmul, TakesInWhatOtherUsesContributed) {
+  const GradCase gram{"gram", {{3, 3}}, [](auto in) {
+                        const Tensor x = mul(in[0], 2);
+                        const Tensor y = matmul(x, x, {.trans_b = true});
+                        return add(matmul(y, x), x);
+                      }};
+  const GradCase layers{"layers", {{4, 3}, {3, 3}, param({3})}, [](auto in) {
+                          const Tensor x = mul(in[0], 2);
+                          return linear(linear(x, in[1], in[2], x), in[1], in[2], x);
+                        }};
+  for (const GradCase& c : {gram, layers}) {
+    EXPECT_EQ(gradient_mismatch(c), "") << c.name;
+    EXPECT_EQ(parity_mismatch(c, DType::f32), "") << c.name;
+  }
+}
+
+TEST(Matmul, WritesIntoTheGradientOfAParameter) {
+  const Tensor buffer = full({2, 3}, 99, DType::f32), bias_buffer = full({2}, 99, DType::f32);
+  const Tensor w = make_leaf(full({2, 3}, 0.5, DType::bf16), buffer, "w");
+  const Tensor b = make_leaf(full({2}, 0, DType::f32), bias_buffer, "b");
+  const Tensor x = full({4, 3}, 3, DType::bf16);
+  for (const double updates : {1, 2}) {  // overwritten first, then added to
+    backward(linear(x, w, b), full({4, 2}, 1, DType::bf16));
+    for (const double g : values_of(buffer)) EXPECT_EQ(g, updates * 4 * 3);
+    for (const double g : values_of(bias_buffer)) EXPECT_EQ(g, updates * 4);
+  }
+}
+
+TEST(Matmul, HandComputedValues) {
+  const Tensor a = from_vector<double>({1, 2, 3, 4, 5, 6}, {2, 3});
+  const Tensor b = from_vector<double>({1, 10, 100}, {3, 1});
+  EXPECT_EQ(values_of(matmul(a, b)), (std::vector<double>{321, 654}));
+  const Tensor y = linear(a, from_vector<double>({1, 0, 2}, {1, 3}), full({1}, 0.5, DType::f64));
+  EXPECT_EQ(values_of(y), (std::vector<double>{7.5, 16.5}));
+}
+
+TEST(Matmul, ErrorsNameBothSides) {
+  const auto t = [](std::initializer_list<int64_t> s, DType d = DType::f32) { return zeros(s, d); };
+  const auto has = [](auto f, const std::string& part) {
+    return message_of(f).find(part) != std::string::npos ? "" : message_of(f);
+  };
+  EXPECT_EQ(has([&] { matmul(t({2, 3}), t({4, 5})); }, "got 3 of a [2, 3] and 4 of b [4, 5]"), "");
+  EXPECT_EQ(has(
+                [&] {
+                  matmul(t({2, 3}), t({4, 3}), {.trans_a = true, .trans_b = true});
+                },
+                "got 2 of a [2, 3] transposed and 3 of b [4, 3] transposed"),
+            "");
+  EXPECT_EQ(has([&] { matmul(t({2, 2, 3}), t({3, 3, 5})); }, "a [2, 2, 3] and b [3, 3, 5]"), "");
+  EXPECT_EQ(has([&] { matmul(t({3}), t({3, 5})); }, "a [3] and b [3, 5]"), "");
+  EXPECT_EQ(has([&] { matmul(t({2, 3, 3}), t({3, 5}), {.trans_a = true}); }, "trans_a"), "");
+  EXPECT_EQ(has([&] { matmul(t({2, 3}), t({3, 5}, DType::bf16)); }, "b bf16 on cpu"), "");
+  EXPECT_EQ(has([&] { linear(t({2, 3}), t({5, 4}), {}); }, "x [2, 3] and weight [5, 4]"), "");
+  EXPECT_EQ(has([&] { linear(t({2, 3}), t({5, 3}), t({4})); }, "f32 [5]; got f32 [4]"), "");
+  EXPECT_EQ(has([&] { linear(t({2, 3}), t({5, 3}), {}, t({2, 4})); }, "[2, 5] like"), "");
+}
+
+}  // namespace
+}  // namespace noisette
