@@ -7,6 +7,46 @@
 #include "kernels/cpu/vector_math.h"
 
 namespace noisette::cpu {
+namespace {
+
+// Reductions over one chunk. Functions of their own: inside a closure the compiler gives up on vectorising them.
+
+template <class T>
+double sum_of(const T* x, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += double(acc_t<T>(x[i]));
+  return sum;
+}
+
+template <class T>
+double dot_of(const T* x, const T* z, int64_t n) {
+  using A = acc_t<T>;
+  A sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += A(x[i]) * A(z[i]);
+  return double(sum);
+}
+
+/// 0 when every element is finite, NaN otherwise: x - x is 0 or NaN.
+template <class T>
+double excess_of(const T* x, int64_t n) {
+  using A = acc_t<T>;
+  A sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += A(x[i]) - A(x[i]);
+  return double(sum);
+}
+
+template <class A>
+double squares_of(const A* x, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += double(x[i]) * double(x[i]);
+  return sum;
+}
+
+}  // namespace
 
 template <class T>
 void scaled_sum(const T* x, const T* z, T* y, double a, double b, int64_t n) {
@@ -90,10 +130,7 @@ void scale_per_sample_backward(const T* x, const T* dy, acc_t<T>* ds, int64_t ba
     const T* in = x + n * per_item;
     const T* grad = dy + n * per_item;
     ds[n] = A(parallel_sum(per_item, [=](int64_t begin, int64_t end) {
-      A sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = begin; i < end; ++i) sum += A(in[i]) * A(grad[i]);
-      return double(sum);
+      return dot_of(in + begin, grad + begin, end - begin);
     }));
   }
 }
@@ -102,10 +139,7 @@ template <class T>
 void sum_forward(const T* x, acc_t<T>* y, double scale, int64_t n) {
   using A = acc_t<T>;
   *y = A(scale * parallel_sum(n, [=](int64_t begin, int64_t end) {
-           double sum = 0;
-#pragma omp simd reduction(+ : sum)
-           for (int64_t i = begin; i < end; ++i) sum += double(A(x[i]));
-           return sum;
+           return sum_of(x + begin, end - begin);
          }));
 }
 
@@ -134,25 +168,15 @@ void image_to_signed(const uint8_t* image, T* y, int64_t n) {
 
 template <class T>
 void finite_flag(const T* x, int64_t n, bool keep, float* flag) {
-  // x - x is 0 for a finite x, NaN for all others; a sum of zeros stays zero.
-  const double bad = parallel_sum(n, [=](int64_t begin, int64_t end) {
-    using A = acc_t<T>;
-    A sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = begin; i < end; ++i) sum += A(x[i]) - A(x[i]);
-    return double(sum);
-  });
+  const double bad = parallel_sum(
+      n, [=](int64_t begin, int64_t end) { return excess_of(x + begin, end - begin); });
   *flag = (bad == 0 && (!keep || *flag != 0)) ? 1.0f : 0.0f;
 }
 
 template <class A>
 void sum_of_squares(const A* x, int64_t n, bool accumulate, double* total) {
-  const double sum = parallel_sum(n, [=](int64_t begin, int64_t end) {
-    double s = 0;
-#pragma omp simd reduction(+ : s)
-    for (int64_t i = begin; i < end; ++i) s += double(x[i]) * double(x[i]);
-    return s;
-  });
+  const double sum = parallel_sum(
+      n, [=](int64_t begin, int64_t end) { return squares_of(x + begin, end - begin); });
   *total = sum + (accumulate ? *total : 0.0);
 }
 

@@ -10,30 +10,76 @@
 
 namespace noisette::cpu {
 namespace {
+
 constexpr int64_t kRows = 64;  // rows per partial sum of dweight and dbias
+
+// One row each. Functions of their own: inside a closure the compiler gives up on vectorising the reductions.
+
+template <class T>
+void forward_row(const T* x, const acc_t<T>* weight, const acc_t<T>* bias, T* y, acc_t<T>* mean,
+                 acc_t<T>* rstd, int64_t channels, double eps) {
+  using A = acc_t<T>;
+  A sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t c = 0; c < channels; ++c) sum += A(x[c]);
+  const A m = sum / A(channels);
+#pragma omp simd reduction(+ : squares)
+  for (int64_t c = 0; c < channels; ++c) squares += (A(x[c]) - m) * (A(x[c]) - m);
+  const A s = A(1) / std::sqrt(squares / A(channels) + A(eps));
+#pragma omp simd
+  for (int64_t c = 0; c < channels; ++c) store(y[c], (A(x[c]) - m) * s * weight[c] + bias[c]);
+  *mean = m;
+  *rstd = s;
 }
+
+template <class A>
+struct RowSums {
+  A du = 0;      // sum of dy * weight
+  A duxhat = 0;  // sum of dy * weight * xhat
+};
+
+/// Also adds this row to the sums for weight and bias.
+template <class T>
+RowSums<acc_t<T>> backward_sums(const T* x, const acc_t<T>* weight, const T* dy, acc_t<T> m,
+                                acc_t<T> s, acc_t<T>* sum_w, acc_t<T>* sum_b, int64_t channels) {
+  using A = acc_t<T>;
+  A s1 = 0, s2 = 0;
+#pragma omp simd reduction(+ : s1, s2)
+  for (int64_t c = 0; c < channels; ++c) {
+    const A g = A(dy[c]), xhat = (A(x[c]) - m) * s;
+    s1 += g * weight[c];
+    s2 += g * weight[c] * xhat;
+    sum_w[c] += g * xhat;
+    sum_b[c] += g;
+  }
+  return {s1, s2};
+}
+
+template <class T>
+void backward_dx(const T* x, const acc_t<T>* weight, const T* dy, const T* add, T* dx, acc_t<T> m,
+                 acc_t<T> s, const RowSums<acc_t<T>>& sums, int64_t channels) {
+  using A = acc_t<T>;
+  const A s1 = sums.du / A(channels), s2 = sums.duxhat / A(channels);
+  if (add == nullptr) {
+#pragma omp simd
+    for (int64_t c = 0; c < channels; ++c)
+      store(dx[c], s * (A(dy[c]) * weight[c] - s1 - (A(x[c]) - m) * s * s2));
+    return;
+  }
+#pragma omp simd
+  for (int64_t c = 0; c < channels; ++c)
+    store(dx[c], s * (A(dy[c]) * weight[c] - s1 - (A(x[c]) - m) * s * s2) + A(add[c]));
+}
+
+}  // namespace
 
 template <class T>
 void layer_norm_forward(const T* x, const acc_t<T>* weight, const acc_t<T>* bias, T* y,
                         acc_t<T>* mean, acc_t<T>* rstd, const LayerNormDims& d) {
-  using A = acc_t<T>;
-  const int64_t channels = d.channels;
-  auto one_row = [&](int64_t r) {
-    const T* in = x + r * channels;
-    T* out = y + r * channels;
-    A sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t c = 0; c < channels; ++c) sum += A(in[c]);
-    const A m = sum / A(channels);
-#pragma omp simd reduction(+ : squares)
-    for (int64_t c = 0; c < channels; ++c) squares += (A(in[c]) - m) * (A(in[c]) - m);
-    const A s = A(1) / std::sqrt(squares / A(channels) + A(d.eps));
-#pragma omp simd
-    for (int64_t c = 0; c < channels; ++c) store(out[c], (A(in[c]) - m) * s * weight[c] + bias[c]);
-    mean[r] = m;
-    rstd[r] = s;
-  };
-  parallel_items(d.rows, d.rows * channels, one_row);
+  parallel_items(d.rows, d.rows * d.channels, [=](int64_t r) {
+    forward_row(x + r * d.channels, weight, bias, y + r * d.channels, mean + r, rstd + r,
+                d.channels, d.eps);
+  });
 }
 
 template <class T>
@@ -43,35 +89,17 @@ void layer_norm_backward(const T* x, const acc_t<T>* weight, const acc_t<T>* mea
   using A = acc_t<T>;
   const int64_t channels = d.channels, chunks = ceil_div(d.rows, kRows);
   std::vector<A> partial(size_t(chunks * 2 * channels));
-  auto one_row = [&](int64_t r, A* sum_w, A* sum_b) {
-    const T* in = x + r * channels;
-    const T* grad = dy + r * channels;
-    const A m = mean[r], s = rstd[r];
-    A s1 = 0, s2 = 0;
-#pragma omp simd reduction(+ : s1, s2)
-    for (int64_t c = 0; c < channels; ++c) {
-      const A g = A(grad[c]), xhat = (A(in[c]) - m) * s;
-      s1 += g * weight[c];
-      s2 += g * weight[c] * xhat;
-      sum_w[c] += g * xhat;
-      sum_b[c] += g;
-    }
-    if (!dx) return;
-    s1 /= A(channels);
-    s2 /= A(channels);
-    T* out = dx + r * channels;
-    const T* other = add ? add + r * channels : grad;
-    const A factor = add ? A(1) : A(0);
-#pragma omp simd
-    for (int64_t c = 0; c < channels; ++c) {
-      const A xhat = (A(in[c]) - m) * s;
-      store(out[c], s * (A(grad[c]) * weight[c] - s1 - xhat * s2) + factor * A(other[c]));
-    }
-  };
   parallel_items(chunks, d.rows * channels, [&](int64_t k) {
-    A* sums = partial.data() + k * 2 * channels;
-    for (int64_t r = k * kRows; r < std::min(d.rows, (k + 1) * kRows); ++r)
-      one_row(r, sums, sums + channels);
+    A* sum_w = partial.data() + k * 2 * channels;
+    A* sum_b = sum_w + channels;
+    for (int64_t r = k * kRows; r < std::min(d.rows, (k + 1) * kRows); ++r) {
+      const int64_t at = r * channels;
+      const auto sums =
+          backward_sums(x + at, weight, dy + at, mean[r], rstd[r], sum_w, sum_b, channels);
+      if (dx)
+        backward_dx(x + at, weight, dy + at, add ? add + at : nullptr, dx + at, mean[r], rstd[r],
+                    sums, channels);
+    }
   });
   auto reduce = [&](A* out, int64_t offset) {
     if (!out) return;

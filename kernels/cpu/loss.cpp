@@ -7,41 +7,18 @@
 #include "kernels/cpu/vector_math.h"
 
 namespace noisette::cpu {
-
-template <class T>
-void weighted_mse_forward(const T* x, const acc_t<T>* target, const acc_t<T>* weight,
-                          acc_t<T>* loss, int64_t batch, int64_t per_item) {
-  using A = acc_t<T>;
-  parallel_items(batch, batch * per_item, [=](int64_t n) {
-    const T* got = x + n * per_item;
-    const A* want = target + n * per_item;
-    double total = 0;
-    for (int64_t begin = 0; begin < per_item; begin += kChunk) {
-      const int64_t end = std::min(per_item, begin + kChunk);
-      A sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = begin; i < end; ++i) sum += (A(got[i]) - want[i]) * (A(got[i]) - want[i]);
-      total += double(sum);
-    }
-    loss[n] = A(double(weight[n]) * total / double(per_item));
-  });
-}
-
-template <class T>
-void weighted_mse_backward(const T* x, const acc_t<T>* target, const acc_t<T>* weight,
-                           const acc_t<T>* dloss, T* dx, int64_t batch, int64_t per_item) {
-  using A = acc_t<T>;
-  parallel_items(batch, batch * per_item, [=](int64_t n) {
-    const T* got = x + n * per_item;
-    const A* want = target + n * per_item;
-    T* out = dx + n * per_item;
-    const A factor = A(double(dloss[n]) * 2 * double(weight[n]) / double(per_item));
-#pragma omp simd
-    for (int64_t i = 0; i < per_item; ++i) store(out[i], factor * (A(got[i]) - want[i]));
-  });
-}
-
 namespace {
+
+// Loops with reductions are functions of their own: inside a closure the compiler gives up on vectorising them.
+
+template <class T>
+double squared_distance(const T* x, const acc_t<T>* target, int64_t n) {
+  using A = acc_t<T>;
+  A sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += (A(x[i]) - target[i]) * (A(x[i]) - target[i]);
+  return double(sum);
+}
 
 template <class A>
 struct LogSum {
@@ -60,6 +37,34 @@ LogSum<acc_t<T>> log_sum(const T* x, int64_t n) {
 }
 
 }  // namespace
+
+template <class T>
+void weighted_mse_forward(const T* x, const acc_t<T>* target, const acc_t<T>* weight,
+                          acc_t<T>* loss, int64_t batch, int64_t per_item) {
+  using A = acc_t<T>;
+  parallel_items(batch, batch * per_item, [=](int64_t n) {
+    const T* got = x + n * per_item;
+    const A* want = target + n * per_item;
+    double total = 0;
+    for (int64_t begin = 0; begin < per_item; begin += kChunk)
+      total += squared_distance(got + begin, want + begin, std::min(kChunk, per_item - begin));
+    loss[n] = A(double(weight[n]) * total / double(per_item));
+  });
+}
+
+template <class T>
+void weighted_mse_backward(const T* x, const acc_t<T>* target, const acc_t<T>* weight,
+                           const acc_t<T>* dloss, T* dx, int64_t batch, int64_t per_item) {
+  using A = acc_t<T>;
+  parallel_items(batch, batch * per_item, [=](int64_t n) {
+    const T* got = x + n * per_item;
+    const A* want = target + n * per_item;
+    T* out = dx + n * per_item;
+    const A factor = A(double(dloss[n]) * 2 * double(weight[n]) / double(per_item));
+#pragma omp simd
+    for (int64_t i = 0; i < per_item; ++i) store(out[i], factor * (A(got[i]) - want[i]));
+  });
+}
 
 template <class T, class Label>
 void cross_entropy_forward(const T* x, const Label* label, acc_t<T>* loss, int64_t batch,

@@ -9,35 +9,45 @@
 
 namespace noisette::cpu {
 
+namespace {
+
+// One row each. Functions of their own: inside a closure the compiler gives up on vectorising the reductions.
+
+template <class T>
+void forward_row(const T* x, T* y, int64_t cols) {
+  using A = acc_t<T>;
+  A largest = -std::numeric_limits<A>::infinity(), sum = 0;
+#pragma omp simd reduction(max : largest)
+  for (int64_t c = 0; c < cols; ++c) largest = A(x[c]) > largest ? A(x[c]) : largest;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t c = 0; c < cols; ++c) sum += vexp(A(x[c]) - largest);
+  const A factor = A(1) / sum;
+#pragma omp simd
+  for (int64_t c = 0; c < cols; ++c) store(y[c], vexp(A(x[c]) - largest) * factor);
+}
+
+template <class T>
+void backward_row(const T* y, const T* dy, T* dx, int64_t cols) {
+  using A = acc_t<T>;
+  A sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t c = 0; c < cols; ++c) sum += A(y[c]) * A(dy[c]);
+#pragma omp simd
+  for (int64_t c = 0; c < cols; ++c) store(dx[c], A(y[c]) * (A(dy[c]) - sum));
+}
+
+}  // namespace
+
 template <class T>
 void softmax_forward(const T* x, T* y, int64_t rows, int64_t cols) {
-  using A = acc_t<T>;
-  parallel_items(rows, rows * cols, [=](int64_t r) {
-    const T* in = x + r * cols;
-    T* out = y + r * cols;
-    A largest = -std::numeric_limits<A>::infinity(), sum = 0;
-#pragma omp simd reduction(max : largest)
-    for (int64_t c = 0; c < cols; ++c) largest = A(in[c]) > largest ? A(in[c]) : largest;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t c = 0; c < cols; ++c) sum += vexp(A(in[c]) - largest);
-    const A factor = A(1) / sum;
-#pragma omp simd
-    for (int64_t c = 0; c < cols; ++c) store(out[c], vexp(A(in[c]) - largest) * factor);
-  });
+  parallel_items(rows, rows * cols,
+                 [=](int64_t r) { forward_row(x + r * cols, y + r * cols, cols); });
 }
 
 template <class T>
 void softmax_backward(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols) {
-  using A = acc_t<T>;
   parallel_items(rows, rows * cols, [=](int64_t r) {
-    const T* out = y + r * cols;
-    const T* grad = dy + r * cols;
-    T* in = dx + r * cols;
-    A sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t c = 0; c < cols; ++c) sum += A(out[c]) * A(grad[c]);
-#pragma omp simd
-    for (int64_t c = 0; c < cols; ++c) store(in[c], A(out[c]) * (A(grad[c]) - sum));
+    backward_row(y + r * cols, dy + r * cols, dx + r * cols, cols);
   });
 }
 
