@@ -150,6 +150,17 @@ void save_checkpoint(const fs::path& path, const ParameterArena& arena,
 
 CheckpointInfo read_checkpoint_info(const fs::path& path) { return info_of(open_checked(path)); }
 
+CheckpointContents list_checkpoint(const fs::path& path) {
+  const hdf5::File file = open_checked(path);
+  const Table table = read_table(file);
+  CheckpointContents contents;
+  for (std::size_t i = 0; i < table.names.size(); ++i)
+    contents.parameters.emplace_back(table.names[i], table.shape(i));
+  for (const char* name : kBuffers)
+    if (file.exists(name)) contents.buffers.emplace_back(name + 1);
+  return contents;
+}
+
 CheckpointInfo load_checkpoint(const fs::path& path, ParameterArena& arena) {
   const hdf5::File file = open_checked(path);
   const CheckpointInfo info = info_of(file);

@@ -31,6 +31,13 @@ void save_checkpoint(const std::filesystem::path& path, const ParameterArena& ar
 
 CheckpointInfo read_checkpoint_info(const std::filesystem::path& path);
 
+/// Names and shapes of what a checkpoint holds; no values are read.
+struct CheckpointContents {
+  std::vector<std::pair<std::string, Shape>> parameters;
+  std::vector<std::string> buffers;  // of master, ema, m, v: those present
+};
+CheckpointContents list_checkpoint(const std::filesystem::path& path);
+
 /// Fills the arena: weights, moments where it trains, average where it keeps one. Names and shapes must match exactly;
 /// an Error lists what is missing, what is left over and what has another shape. Nothing is changed when it throws.
 CheckpointInfo load_checkpoint(const std::filesystem::path& path, ParameterArena& arena);

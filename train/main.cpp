@@ -26,9 +26,9 @@ int main(int argc, char** argv) {
   commands::add_train(app);
   commands::add_sample(app);
   commands::add_eval(app);
-  commands::add_report(app);
+  //commands::add_report(app);
   commands::add_plan(app);
-  commands::add_info(app);
+  //commands::add_info(app);
   commands::add_config(app);
   commands::add_convert(app);
   commands::add_forward(app);

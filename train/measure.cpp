@@ -6,8 +6,8 @@
 #include "framework/autograd/autograd.h"
 #include "framework/optim/adamw.h"
 #include "kernels/philox.h"
-#include "models/diffusion/sample.h"
 #include "models/unet/unet.h"
+#include "train/sampling.h"
 #include "train/task.h"
 
 namespace noisette {
@@ -140,8 +140,16 @@ StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64
   arena.initialize(config.run.seed());
   diffusion::SamplerConfig sampler;
   sampler.steps = steps;
-  const NoGrad no_grad;
-  return measure(1, warmup, [&] { sample_images(config, unet, sampler, {}, 0, batch); });
+  SampleRequest request{.count = batch,
+                        .labels = {},
+                        .first = 0,
+                        .batch = batch,
+                        .seed = config.run.seed(),
+                        .dtype = dtype_of_run(config)};
+  if (config.model.num_class_embeds > 0) request.labels.assign(std::size_t(batch), 0);
+  return measure(3, warmup, [&] {
+    sample_pixels(unet, config.schedule, config.objective.target, sampler, request);
+  });
 }
 
 std::string kernel_family(const std::string& kernel) {

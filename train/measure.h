@@ -35,7 +35,7 @@ struct StepMeasurement {
 };
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup);
 
-/// Seconds of one image through a DDIM sampler of `steps` steps, at batch `batch`.
+/// Drawing one batch of images by DDIM in `steps` steps, without guidance.
 StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64_t steps,
                                  int64_t warmup);
 

@@ -96,7 +96,7 @@ DataSplit open_training_data(const TrainConfig& config) {
 }
 
 Run::Run(TrainConfig config, const TrainOptions& options)
-    : config_(std::move(config)), folder_(config_) {
+    : config_(std::move(config)), data_(open_training_data(config_)), folder_(config_) {
   if (config_.run.precision == Precision::bf16 && !has_bf16(system_info())) {
     spdlog::warn("this CPU has no bf16 arithmetic (AVX512-BF16 or AMX): the run uses f32 instead");
     config_.run.precision = Precision::f32;
@@ -149,8 +149,8 @@ void Run::print_start() const {
                              format_count(task_->module().parameter_count()),
                              arena_->entries().size(), config::name_of(config_.run.precision))});
   t.row({"data", fmt::format("{}: {} images {}x{}x{}, fingerprint {:.12}", config_.data.path,
-                             format_count(data_.size()), data_->height(), data_->width(),
-                             data_->channels(), data_.info().fingerprint)});
+                             format_count(data_.size()), data_.info().height, data_.info().width,
+                             data_.info().channels, data_.info().fingerprint)});
   t.row({"labels", model.num_class_embeds > 0
                        ? fmt::format("{} classes, {:.0f}% dropped for guidance",
                                      model.num_class_embeds - 1, 100 * config_.data.label_dropout)

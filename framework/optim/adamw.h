@@ -24,10 +24,13 @@ class AdamW {
   static Report read(const Tensor& numbers);
 
  private:
+  void apply(int64_t begin, int64_t end, bool decays);
+
   ParameterArena& arena_;
   OptimizerConfig config_;
   int64_t updates_;
-  Tensor state_;
+  Tensor
+      numbers_;  // UpdateNumbers of kernels/optimizer.h: in memory, so that a step can be replayed
 };
 
 }  // namespace noisette

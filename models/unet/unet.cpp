@@ -193,11 +193,11 @@ Tensor UNet::operator()(const Tensor& x, const Tensor& t, const Tensor& labels,
         labels.defined() ? "" : "no ");
 
   const TimestepOptions time{.flip_sin_to_cos = config_.flip_sin_to_cos,
-                             .freq_shift = config_.freq_shift};
+                             .freq_shift = double(config_.freq_shift)};
   Tensor emb =
       timestep_embedding(t, config_.block_out_channels.front(), x.dtype(), time);  // [N, C0]
   emb = time_embedding_(emb);                                                      // [N, 4 C0]
-  if (class_embedding_) emb = add(emb, (*class_embedding_)(labels));
+  if (class_embedding_) emb = noisette::add(emb, (*class_embedding_)(labels));
   emb = silu(emb);
 
   std::vector<Tensor> skips{conv_in_(x)};

@@ -1,4 +1,5 @@
 // noisette bench: how fast this machine trains and samples a configuration, and where the time goes.
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <map>

@@ -1,4 +1,6 @@
 // noisette plan: what a run will cost, before any data is touched.
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "framework/report/progress.h"

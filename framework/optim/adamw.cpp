@@ -1,0 +1,54 @@
+#include "framework/optim/adamw.h"
+
+#include <cmath>
+
+#include "framework/ops/optimizer.h"
+
+namespace noisette {
+namespace {
+
+UpdateNumbers* numbers_of(const Tensor& t) {
+  return reinterpret_cast<UpdateNumbers*>(t.data<double>());
+}
+
+}  // namespace
+
+AdamW::AdamW(ParameterArena& arena, const OptimizerConfig& config, int64_t updates)
+    : arena_(arena), config_(config), updates_(updates) {
+  check(arena.options().trainable,
+        "[adamw] the arena was made for inference; it has no gradients and moments");
+  numbers_ = make_update_numbers({}, arena.options().device);
+}
+
+void AdamW::apply(int64_t begin, int64_t end, bool decays) {
+  const ParameterArena& a = arena_;
+  const AdamWOptions options{.beta1 = config_.beta1,
+                             .beta2 = config_.beta2,
+                             .eps = config_.eps,
+                             .weight_decay = decays ? config_.weight_decay : 0,
+                             .clip_norm = config_.clip_norm};
+  const auto of = [&](const Tensor& flat) {
+    return flat.defined() && flat.numel() >= end ? flat.rows(begin, end) : Tensor();
+  };
+  adamw_step({of(a.master()), of(a.grad()), of(a.m()), of(a.v()), of(a.ema()), of(a.compute())},
+             numbers_, options);
+}
+
+Tensor AdamW::step(int64_t update) {
+  if (arena_.options().device.is_meta()) return numbers_;
+  UpdateNumbers* numbers = numbers_of(numbers_);
+  numbers->learning_rate = learning_rate_at(config_, update, updates_);
+  numbers->ema_decay = ema_decay_at(config_, update);
+  numbers->step = double(update + 1);
+  gradient_squares(arena_.grad(), numbers_);
+  apply(0, arena_.matrix_size(), true);  // the compute copy covers the matrices alone
+  apply(arena_.matrix_size(), arena_.size(), config_.decay_vectors);
+  return numbers_.clone();
+}
+
+AdamW::Report AdamW::read(const Tensor& numbers) {
+  const UpdateNumbers& n = *numbers_of(numbers);
+  return {n.learning_rate, std::sqrt(n.squares), n.finite != 0};
+}
+
+}  // namespace noisette

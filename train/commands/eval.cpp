@@ -1,0 +1,335 @@
+// noisette eval: how well a model fits held-out images, or how good a set of its samples is.
+#include "train/eval.h"
+
+#include <omp.h>
+
+#include <nlohmann/json.hpp>
+
+#include "framework/report/console.h"
+#include "framework/report/table.h"
+#include "train/commands/commands.h"
+#include "train/eval_record.h"
+#include "train/feed.h"
+#include "train/file_kind.h"
+#include "train/model_source.h"
+#include "train/sample_metrics.h"
+
+namespace noisette::commands {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string target, data, dtype;
+  std::vector<std::string> metrics, set;
+  int64_t images = 256, timesteps = 50, batch = 64, threads = 0;
+  int64_t reference = 20000, neighbours = 5;
+  uint64_t seed = 0;
+  bool raw = false, json = false;
+
+  bool wants(const char* metric) const {
+    return std::find(metrics.begin(), metrics.end(), metric) != metrics.end();
+  }
+};
+
+/// What a command found: figures by metric, and the same as tables.
+struct Findings {
+  Json metrics = Json::object();
+  std::string text;
+};
+
+/// Fills in the default metrics, and refuses those that say nothing about this kind of target.
+void choose_metrics(Options& o, const std::vector<std::string>& known, const char* what) {
+  if (o.metrics.empty()) o.metrics = known;
+  for (const std::string& m : o.metrics)
+    if (std::find(known.begin(), known.end(), m) == known.end())
+      throw UsageError(fmt::format("[eval] {} is {}, whose metrics are {}; got --metrics {}",
+                                   o.target, what, fmt::join(known, " and "), m));
+}
+
+/// The split named behind '#', else `preferred`, else the only one there is.
+DataSplit open_split(const std::string& spec, const std::string& preferred) {
+  if (spec.find('#') != std::string::npos && !fs::exists(spec))
+    return DataSplit::open(spec, preferred);
+  const auto data = Dataset::open(spec);
+  const auto& splits = data->info().splits;
+  return {data, splits.size() == 1 ? splits[0].name : preferred};
+}
+
+DataSplit held_out_of(const TrainConfig& c, const Options& o) {
+  if (!o.data.empty()) return open_split(o.data, "test");
+  if (!c.data.held_out.empty()) return open_split(c.data.held_out, "test");
+  const std::string file = c.data.path.substr(0, c.data.path.rfind('#'));
+  if (!fs::exists(file))
+    throw UsageError(fmt::format(
+        "[eval] the training set {} of the model is not here; name held-out images with --data",
+        file));
+  // Never the split that was trained on: without a split `test` this is an error.
+  return {Dataset::open(file), "test"};
+}
+
+EvalModel eval_model(const LoadedModel& m) {
+  const UNet& unet = *m.unet;
+  return {.network = [&unet](const Tensor& x, const Tensor& t,
+                             const Tensor& labels) { return unet(x, t, labels); },
+          .schedule = m.config.schedule,
+          .target = m.config.objective.target,
+          .variance = m.config.sampler.variance,
+          .clip = m.config.sampler.clip,
+          .num_class_embeds = m.config.model.num_class_embeds,
+          .dtype = m.config.run.precision == Precision::bf16 ? DType::bf16 : DType::f32};
+}
+
+EvalResult measure(const LoadedModel& model, const DataSplit& data, const Options& o) {
+  TrainConfig image_rules = model.config;  // labels have their own: a class may be missing here
+  image_rules.model.num_class_embeds = 0;
+  check_data(image_rules, data);
+  EvalOptions options{.bound = o.wants("nll"),
+                      .bands = o.wants("bands"),
+                      .images = o.images,
+                      .timesteps = o.timesteps,
+                      .batch = o.batch,
+                      .seed = o.seed};
+  options.progress = [](double done, int64_t total) {
+    if (console().is_terminal())
+      console().bar(fmt::format("evaluating image {:.0f} of {}", done, total));
+  };
+  const EvalResult r = evaluate(eval_model(model), data, options);
+  console().end_bar();
+  return r;
+}
+
+/// What a figure was measured on, so that eval.json explains itself.
+Json context_of(const LoadedModel& m, const DataSplit& data, const EvalResult& r,
+                const Options& o) {
+  Json j;
+  j["images"] = r.images;
+  j["timesteps"] =
+      o.timesteps == 0 ? m.config.schedule.steps : std::min(o.timesteps, m.config.schedule.steps);
+  j["seed"] = o.seed;
+  j["model"] = m.origin;
+  j["update"] = m.update;
+  j["weights"] = m.arena->in_use() == ParameterArena::Weights::ema ? "averaged" : "raw";
+  j["precision"] = std::string(config::name_of(m.config.run.precision));
+  j["data"] = data.dataset().origin();
+  j["split"] = data.name();
+  j["fingerprint"] = data.info().fingerprint;
+  return j;
+}
+
+Json json_of(const BoundResult& b, const TrainConfig& c) {
+  return {{"bits_per_dim", b.bits},
+          {"standard_error", b.standard_error},
+          {"prior", b.prior},
+          {"kl", b.kl},
+          {"decoder", b.decoder},
+          {"exact", b.exact},
+          {"variance", std::string(config::name_of(c.sampler.variance))}};
+}
+
+std::string text_of(const BoundResult& b, int64_t steps) {
+  const auto value = [](double v) { return fmt::format("{:.4f}", v); };
+  Table t({"variational bound", "bits per dimension"});
+  t.row({"L_T, prior", value(b.prior)});
+  t.row({fmt::format("L_1 .. L_{}, reverse steps", steps - 1), value(b.kl)});
+  t.row({"L_0, discretised decoder", value(b.decoder)});
+  t.rule().row({"sum", value(b.bits)});
+  t.row({"standard error over images", value(b.standard_error)});
+  return t.str();
+}
+
+std::string text_of(const BandsResult& b, int64_t steps) {
+  Table t({"timesteps", "mean squared error"});
+  const auto n = int64_t(b.bands.size());
+  for (int64_t i = 0; i < n; ++i)
+    t.row({fmt::format("{} to {}", (i * steps + n - 1) / n, ((i + 1) * steps + n - 1) / n - 1),
+           fmt::format("{:.5f}", b.bands[std::size_t(i)])});
+  t.rule().row({"all", fmt::format("{:.5f}", b.loss)});
+  return t.str();
+}
+
+std::string header_of(const Json& context, const DataSplit& data, bool exact) {
+  Table t;
+  t.row({"model", fmt::format("{}, {} weights, {}", context["model"].get<std::string>(),
+                              context["weights"].get<std::string>(),
+                              context["precision"].get<std::string>())});
+  t.row({"data",
+         fmt::format("{}, split {}: {} of {} images", data.dataset().origin(), data.name(),
+                     format_count(context["images"].get<int64_t>()), format_count(data.size()))});
+  const auto steps = context["timesteps"].get<int64_t>();
+  t.row({"timesteps", exact ? fmt::format("all {}, one noise each", steps)
+                            : fmt::format("{} an image and metric: an unbiased estimate", steps)});
+  t.row({"labels", data.info().class_names.empty() ? "none" : "as the data set has them"});
+  return t.str();
+}
+
+Findings evaluate_model(Options& o) {
+  choose_metrics(o, {"nll", "bands"}, "a model");
+  std::optional<Precision> precision;
+  if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+  const LoadedModel model =
+      open_model(o.target, {.ema = !o.raw, .precision = precision, .overrides = o.set});
+  const DataSplit data = held_out_of(model.config, o);
+  const EvalResult r = measure(model, data, o);
+  const Json context = context_of(model, data, r, o);
+  const bool exact = r.bound ? r.bound->exact : r.bands->exact;
+  Findings f;
+  f.text = header_of(context, data, exact);
+  if (r.bound) {
+    f.metrics["nll"] = json_of(*r.bound, model.config);
+    f.text += "\n\n" + text_of(*r.bound, model.config.schedule.steps);
+  }
+  if (r.bands) {
+    f.metrics["bands"] = {
+        {"loss", r.bands->loss}, {"bands", r.bands->bands}, {"exact", r.bands->exact}};
+    f.text += "\n\n" + text_of(*r.bands, model.config.schedule.steps);
+  }
+  for (auto& [name, figures] : f.metrics.items()) figures.update(context);
+  return f;
+}
+
+// ---- sample sets
+
+void add_vote(const DataSplit& samples, const DataSplit& real, const Options& o, Findings& f) {
+  const VoteResult v = nearest_neighbour_vote(samples, real, o.reference, o.neighbours);
+  Table t({"class asked for", "images", "named so", "share"});
+  Json& j = f.metrics["knn"];
+  j = {{"share", v.share()}, {"correct", v.correct}, {"images", v.images}};
+  for (std::size_t c = 0; c < v.asked.size(); ++c) {
+    const std::string& name = real.info().class_names[c];
+    if (v.asked[c] == 0) continue;
+    j["per_class"][name] = {{"asked", v.asked[c]}, {"right", v.right[c]}};
+    t.row({name, std::to_string(v.asked[c]), std::to_string(v.right[c]),
+           fmt::format("{:.1f} %", 100 * double(v.right[c]) / double(v.asked[c]))});
+  }
+  t.rule().row({"all", std::to_string(v.images), std::to_string(v.correct),
+                fmt::format("{:.1f} %", 100 * v.share())});
+  j["neighbours"] = o.neighbours;
+  j["reference"] = o.reference > 0 ? std::min(o.reference, real.size()) : real.size();
+  f.text += fmt::format("\n\nvote of the {} nearest of {} real images\n{}", o.neighbours,
+                        format_count(j["reference"].get<int64_t>()), t.str());
+}
+
+void add_variety(const DataSplit& samples, const DataSplit& real, Findings& f) {
+  constexpr int64_t kLimit = 200;  // images of a class that are compared with each other
+  const VarietyResult v = variety(samples, real, kLimit);
+  Table t({"class", "samples", "real", "ratio"});
+  Json& j = f.metrics["variety"];
+  j = {{"mean_ratio", v.mean_ratio}, {"images", samples.size()}};
+  for (std::size_t c = 0; c < v.ratio.size(); ++c) {
+    if (!std::isfinite(v.ratio[c])) continue;
+    j["per_class"][real.info().class_names[c]] = v.ratio[c];
+    t.row({real.info().class_names[c], fmt::format("{:.2f}", v.generated[c]),
+           fmt::format("{:.2f}", v.real[c]), fmt::format("{:.3f}", v.ratio[c])});
+  }
+  t.rule().row({"mean", "", "", fmt::format("{:.3f}", v.mean_ratio)});
+  f.text += "\n\nmean distance between two images of a class\n" + t.str();
+}
+
+Findings evaluate_samples(Options& o) {
+  choose_metrics(o, {"knn", "variety"}, "a set of images");
+  if (o.data.empty())
+    throw UsageError(fmt::format(
+        "[eval] {} is a set of images; name the real ones to judge it by with --data", o.target));
+  const DataSplit samples = open_split(o.target, "samples"), real = open_split(o.data, "train");
+  Findings f;
+  Table header;
+  header.row({"samples", fmt::format("{}: {} images", samples.dataset().origin(),
+                                     format_count(samples.size()))});
+  header.row({"real", fmt::format("{}, split {}: {} images", real.dataset().origin(), real.name(),
+                                  format_count(real.size()))});
+  f.text = header.str();
+  if (o.wants("knn")) add_vote(samples, real, o, f);
+  if (o.wants("variety")) add_variety(samples, real, f);
+  for (auto& [name, figures] : f.metrics.items()) {
+    figures["samples"] = samples.dataset().origin();
+    figures["samples_from"] = samples.info().source;
+    figures["data"] = real.dataset().origin();
+    figures["split"] = real.name();
+    figures["fingerprint"] = real.info().fingerprint;
+  }
+  return f;
+}
+
+/// The run that a target belongs to: the folder itself, or the one a sample set lies in.
+std::optional<fs::path> run_of(const fs::path& target, FileKind kind) {
+  if (kind == FileKind::run_folder && is_run_folder(target)) return target;
+  const fs::path folder = fs::absolute(target).parent_path();
+  if (kind == FileKind::data_set && is_run_folder(folder)) return folder;
+  return {};
+}
+
+void run(Options o) {
+  if (o.threads > 0) omp_set_num_threads(int(o.threads));
+  const std::string file =
+      fs::exists(o.target) ? o.target : o.target.substr(0, o.target.rfind('#'));
+  const FileKind kind = kind_of(file, "eval");
+  if (kind == FileKind::png || kind == FileKind::safetensors)
+    throw UsageError(
+        fmt::format("[eval] {} is neither a model nor a sample set; a model in "
+                    "diffusers' layout is its folder, and samples are written as a "
+                    "set by 'noisette sample -o set.h5'",
+                    o.target));
+  const auto folder = run_of(file, kind);
+  if (folder) read_eval_record(*folder);  // a damaged one is known before the work, not after
+  const Findings f = kind == FileKind::data_set ? evaluate_samples(o) : evaluate_model(o);
+  if (folder) write_eval_record(*folder, f.metrics);
+  if (!o.json) return print(f.text);
+  Json j;
+  j["target"] = o.target;
+  j.update(f.metrics);
+  print(j.dump(2));
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  CLI::App* cmd = app.add_subcommand(
+      "eval", "bits per dimension and loss of a model, or class vote and variety of its samples");
+  auto o = std::make_shared<Options>();
+  cmd->add_option("TARGET", o->target,
+                  "run folder, checkpoint or model folder; or a set of samples (.h5). Figures of a "
+                  "run, or of samples inside its folder, are kept in its eval.json")
+      ->required();
+  cmd->add_option("--metrics", o->metrics,
+                  "of a model: nll (variational bound, bits per dimension), bands (loss by "
+                  "timestep); of samples: knn (do neighbours name the class), variety; default: "
+                  "both")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"nll", "bands", "knn", "variety"}));
+  cmd->add_option("--data", o->data,
+                  "data set, or FILE#SPLIT. Of a model: held-out images; default data.held_out, "
+                  "else the split `test` of the training set. Of samples: real images")
+      ->type_name("FILE");
+  cmd->add_option("--images", o->images, "held-out images, spread evenly; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  cmd->add_option("--timesteps", o->timesteps,
+                  "evaluated per image, drawn to give an unbiased estimate; 0: all, exact")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  cmd->add_option("--seed", o->seed, "of the noise and the drawn timesteps")->capture_default_str();
+  cmd->add_option("--batch", o->batch, "images computed at once; changes no figure but by rounding")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  cmd->add_option("--dtype", o->dtype, "f32 or bf16; default: the model's own")
+      ->check(CLI::IsMember({"f32", "bf16"}));
+  cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
+  cmd->add_option("--set", o->set,
+                  "key=value on top of the model's configuration, as in "
+                  "sampler.variance=fixed_small; may be repeated")
+      ->allow_extra_args(false);
+  cmd->add_option("--reference", o->reference, "real images that may vote; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  cmd->add_option("--neighbours", o->neighbours, "nearest real images that vote")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  cmd->add_option("--threads", o->threads, "OpenMP threads; default: all cores")
+      ->check(CLI::PositiveNumber);
+  cmd->add_flag("--json", o->json, "one JSON object instead of tables");
+  cmd->callback([o] { run(*o); });
+}
+
+}  // namespace noisette::commands

@@ -1,0 +1,185 @@
+// noisette sample: images from a trained model, as a grid, as single files or as a data set.
+#include <charconv>
+#include <filesystem>
+
+#include "framework/data/dataset.h"
+#include "framework/io/image.h"
+#include "framework/report/console.h"
+#include "train/commands/commands.h"
+#include "train/model_source.h"
+#include "train/sampling.h"
+
+namespace noisette::commands {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string model, output, classes = "all", sampler, dtype;
+  std::vector<std::string> set;
+  int64_t n = 64, steps = 0, batch = 64, first = 0, seed = 0;
+  double guidance = -1, eta = -1;
+  bool raw = false;
+};
+
+/// "all" or a list of class numbers or names.
+std::vector<int64_t> parse_classes(const std::string& text, int64_t classes) {
+  std::vector<int64_t> chosen;
+  if (text == "all") {
+    for (int64_t c = 0; c < classes; ++c) chosen.push_back(c);
+    return chosen;
+  }
+  for (const std::string& part : CLI::detail::split(text, ',')) {
+    int64_t c = -1;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), c);
+    if (error != std::errc() || end != part.data() + part.size() || c < 0 || c >= classes)
+      throw UsageError(
+          fmt::format("[sample] --class takes `all` or numbers from 0 to {}, as in 0,3; got '{}'",
+                      classes - 1, part));
+    chosen.push_back(c);
+  }
+  return chosen;
+}
+
+diffusion::SamplerConfig sampler_of(const TrainConfig& c, const Options& o) {
+  diffusion::SamplerConfig s = c.sampler;
+  if (o.sampler == "ddpm") s.sampler = diffusion::Sampler::ddpm;
+  if (o.sampler == "ddim") s.sampler = diffusion::Sampler::ddim;
+  if (o.steps > 0) s.steps = o.steps;
+  if (o.guidance >= 0) s.guidance = o.guidance;
+  if (o.eta >= 0) s.eta = o.eta;
+  return s;
+}
+
+std::map<std::string, std::string> provenance(const LoadedModel& m, const Options& o,
+                                              const diffusion::SamplerConfig& s) {
+  return {{"Software", "noisette"},
+          {"model", m.origin},
+          {"update", std::to_string(m.update)},
+          {"weights", m.arena->in_use() == ParameterArena::Weights::ema ? "averaged" : "raw"},
+          {"sampler", std::string(config::name_of(s.sampler))},
+          {"steps", std::to_string(s.steps)},
+          {"guidance", fmt::format("{}", s.guidance)},
+          {"seed", std::to_string(o.seed)},
+          {"first", std::to_string(o.first)}};
+}
+
+Image picture(const std::vector<uint8_t>& pixels, int64_t i, const UNetConfig& c) {
+  Image image(c.sample_size, c.sample_size, c.out_channels);
+  std::copy_n(pixels.data() + i * int64_t(image.pixels.size()), image.pixels.size(),
+              image.pixels.data());
+  return image;
+}
+
+void write_folder(const fs::path& folder, const std::vector<uint8_t>& pixels,
+                  const SampleRequest& r, const UNetConfig& c,
+                  const std::map<std::string, std::string>& text) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  check_user(!error, "[sample] the folder {} cannot be made: {}", folder.string(), error.message());
+  for (int64_t i = 0; i < r.count; ++i) {
+    std::string name = fmt::format("{:05d}", r.first + i);
+    if (!r.labels.empty()) name += fmt::format("_class-{}", r.labels[std::size_t(i)]);
+    write_png(folder / (name + ".png"), picture(pixels, i, c), text);
+  }
+}
+
+void write_set(const fs::path& path, const std::vector<uint8_t>& pixels, const SampleRequest& r,
+               const UNetConfig& c, const std::string& source) {
+  DatasetWriter writer(path, r.count, c.sample_size, c.sample_size, c.out_channels);
+  const int64_t item = c.sample_size * c.sample_size * c.out_channels;
+  for (int64_t i = 0; i < r.count; ++i)
+    writer.add(std::span(pixels).subspan(std::size_t(i * item), std::size_t(item)),
+               r.labels.empty() ? -1 : int32_t(r.labels[std::size_t(i)]));
+  std::vector<std::string> names;
+  for (int64_t k = 0; k + 1 < c.num_class_embeds; ++k) names.push_back(std::to_string(k));
+  writer.finish(source, names, {{"train", r.count}});
+}
+
+void run(const Options& o) {
+  std::optional<Precision> precision;
+  if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+  const LoadedModel m =
+      open_model(o.model, {.ema = !o.raw, .precision = precision, .overrides = o.set});
+  const UNetConfig& c = m.config.model;
+  const diffusion::SamplerConfig s = sampler_of(m.config, o);
+  SampleRequest r{.count = o.n,
+                  .labels = {},
+                  .first = o.first,
+                  .batch = o.batch,
+                  .seed = uint64_t(o.seed),
+                  .dtype = m.config.run.precision == Precision::bf16 ? DType::bf16 : DType::f32};
+  int64_t columns = std::max<int64_t>(int64_t(std::ceil(std::sqrt(double(o.n)))), 1);
+  if (c.num_class_embeds > 0) {
+    const auto classes = parse_classes(o.classes, c.num_class_embeds - 1);
+    r.labels = spread_labels(o.n, classes, true);
+    if (o.n % int64_t(classes.size()) == 0)
+      columns = o.n / int64_t(classes.size());  // one class a row
+  } else if (o.classes != "all") {
+    throw UsageError(
+        fmt::format("[sample] --class {} was given, but {} has no classes", o.classes, m.origin));
+  }
+  r.progress = [](int64_t done, int64_t total) {
+    if (console().is_terminal()) console().bar(fmt::format("sampling, step {} of {}", done, total));
+  };
+  const std::vector<uint8_t> pixels =
+      sample_pixels(*m.unet, m.config.schedule, m.config.objective.target, s, r);
+  console().end_bar();
+  const auto text = provenance(m, o, s);
+  if (o.output.ends_with(".png"))
+    write_png(o.output, grid_of(pixels, c.sample_size, c.sample_size, c.out_channels, columns),
+              text);
+  else if (o.output.ends_with(".h5"))
+    write_set(o.output, pixels, r, c, "samples of " + m.origin);
+  else
+    write_folder(o.output, pixels, r, c, text);
+  print(fmt::format("{} images, {} {} steps, guidance {}, seed {}, {} weights of {} -> {}", o.n,
+                    config::name_of(s.sampler), s.steps, s.guidance, o.seed, text.at("weights"),
+                    m.origin, o.output));
+}
+
+}  // namespace
+
+void add_sample(CLI::App& app) {
+  CLI::App* cmd = app.add_subcommand("sample", "make images with a trained model");
+  auto o = std::make_shared<Options>();
+  cmd->add_option("MODEL", o->model,
+                  "run folder, checkpoint, or folder with config.json and safetensors")
+      ->required();
+  cmd->add_option("-o,--output", o->output,
+                  "grid.png: one picture; set.h5: a data set; anything else: a folder of PNG files")
+      ->required();
+  cmd->add_option("--n", o->n, "number of images")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
+  cmd->add_option("--class", o->classes,
+                  "all, or class numbers as in 0,3; equal shares, one class after the other")
+      ->capture_default_str();
+  cmd->add_option("--guidance", o->guidance,
+                  "classifier-free guidance: 1 none, 0 no class; default: the model's")
+      ->check(CLI::NonNegativeNumber);
+  cmd->add_option("--steps", o->steps, "sampling steps; default: the model's")
+      ->check(CLI::PositiveNumber);
+  cmd->add_option("--sampler", o->sampler, "ddim or ddpm (ancestral); default: the model's")
+      ->check(CLI::IsMember({"ddim", "ddpm"}));
+  cmd->add_option("--eta", o->eta, "noise of ddim: 0 none, 1 as ddpm; default: the model's")
+      ->check(CLI::NonNegativeNumber);
+  cmd->add_option("--seed", o->seed, "seed; image i depends on (seed, i) alone")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  cmd->add_option("--first", o->first, "number of the first image")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  cmd->add_option("--batch", o->batch, "images computed at once")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  cmd->add_option("--dtype", o->dtype, "f32 or bf16; default: as trained")
+      ->check(CLI::IsMember({"f32", "bf16"}));
+  cmd->add_option("--set", o->set,
+                  "key=value of the model's configuration, as in schedule.steps=500")
+      ->allow_extra_args(false);
+  cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
+  cmd->callback([o] { run(*o); });
+}
+
+}  // namespace noisette::commands

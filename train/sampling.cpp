@@ -1,0 +1,87 @@
+#include "train/sampling.h"
+
+#include <algorithm>
+
+#include "framework/autograd/autograd.h"
+#include "framework/data/loader.h"
+#include "framework/io/resample.h"
+#include "framework/ops/random.h"
+#include "models/diffusion/sample.h"
+
+namespace noisette {
+namespace {
+
+Tensor numbers_from(int64_t first, int64_t n) {
+  Tensor t = empty({n}, DType::i64);
+  for (int64_t i = 0; i < n; ++i) t.data<int64_t>()[i] = first + i;
+  return t;
+}
+
+diffusion::Denoiser denoiser(const UNet& unet, const Tensor& labels, double guidance) {
+  if (!labels.defined()) return [&unet](const Tensor& x, const Tensor& t) { return unet(x, t); };
+  return diffusion::guide(
+      [&unet](const Tensor& x, const Tensor& t, const Tensor& l) { return unet(x, t, l); }, labels,
+      unet.config().num_class_embeds - 1, guidance);
+}
+
+}  // namespace
+
+std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleConfig& schedule,
+                                   diffusion::Target target,
+                                   const diffusion::SamplerConfig& sampler,
+                                   const SampleRequest& r) {
+  const UNetConfig& c = unet.config();
+  check(c.num_class_embeds == 0 ? r.labels.empty() : int64_t(r.labels.size()) == r.count,
+        "[sample] {} images of a network with {} classes need as many labels; got {}", r.count,
+        c.num_class_embeds, r.labels.size());
+  const NoGrad no_grad;
+  const auto plan = diffusion::make_plan(diffusion::Schedule(schedule), target, sampler);
+  const int64_t item = c.sample_size * c.sample_size * c.in_channels;
+  std::vector<uint8_t> pixels(std::size_t(r.count * item));
+  const int64_t batches = (r.count + r.batch - 1) / r.batch;
+  for (int64_t b = 0; b < batches; ++b) {
+    const int64_t begin = b * r.batch, n = std::min(r.batch, r.count - begin);
+    const Shape shape{n, c.sample_size, c.sample_size, c.in_channels};
+    const Tensor index = numbers_from(r.first + begin, n);
+    Tensor labels;
+    if (!r.labels.empty())
+      labels =
+          from_span<int64_t>(std::span(r.labels).subspan(std::size_t(begin), std::size_t(n)), {n});
+    const auto noise = [&](int64_t step) {
+      return normal(shape, DType::f32, {r.seed, Purpose::kSampleStep, uint32_t(step)}, index);
+    };
+    const Tensor start = normal(shape, DType::f32, {r.seed, Purpose::kSample}, index);
+    const auto progress = [&](int64_t done) {
+      if (r.progress) r.progress(b * int64_t(plan.size()) + done, batches * int64_t(plan.size()));
+    };
+    const Tensor images = diffusion::sample(denoiser(unet, labels, sampler.guidance), plan, start,
+                                            r.dtype, noise, progress);
+    pixels_from_float(images.span<float>(), pixels.data() + begin * item);
+  }
+  return pixels;
+}
+
+Image grid_of(const std::vector<uint8_t>& pixels, int64_t height, int64_t width, int64_t channels,
+              int64_t columns) {
+  const auto item = std::size_t(height * width * channels);
+  std::vector<Image> images;
+  for (std::size_t i = 0; i + item <= pixels.size(); i += item) {
+    Image image(width, height, channels);
+    std::copy_n(pixels.data() + i, item, image.pixels.data());
+    images.push_back(std::move(image));
+  }
+  return make_grid(images, columns, 2);
+}
+
+std::vector<int64_t> spread_labels(int64_t count, const std::vector<int64_t>& classes,
+                                   bool by_row) {
+  std::vector<int64_t> labels;
+  const auto n = int64_t(classes.size());
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t which = by_row ? std::min(i * n / std::max<int64_t>(count, 1), n - 1) : i % n;
+    labels.push_back(classes[std::size_t(which)]);
+  }
+  return labels;
+}
+
+}  // namespace noisette
