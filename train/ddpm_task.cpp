@@ -35,7 +35,10 @@ class DdpmTask final : public Task {
     const Tensor x0 = image_to_signed(batch.images, DType::f32);                     // [n, H, W, C]
     const Tensor eps = normal(x0.shape(), DType::f32, {seed, Purpose::kNoise}, index);
     const NoisyBatch noisy = add_noise(x0, eps, t, schedule_, dtype_of_run(config_));
-    const ForwardContext context{.training = training, .seed = seed, .sample_index = index};
+    const ForwardContext context{.training = training,
+                                 .seed = seed,
+                                 .sample_index = index,
+                                 .recompute = config_.run.recompute};
     const Tensor out = unet_(noisy.x_t, t, batch.labels, context);  // [n, H, W, C]
     const Tensor per_sample = weighted_mse(out, noisy.target, gather_table(weight_, t));  // [n]
     const Tensor total = mul(sum(per_sample), 1.0 / double(global_batch));

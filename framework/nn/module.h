@@ -21,9 +21,10 @@ struct Slot {
 
 /// What a forward pass has to know beside its inputs.
 struct ForwardContext {
-  bool training = false;  // dropout is active
-  uint64_t seed = 0;      // of the dropout's draws
-  Tensor sample_index;  // [N] i64: key of each sample's draws (sample_index() of kernels/philox.h)
+  bool training = false;     // dropout is active
+  uint64_t seed = 0;         // of the dropout's draws
+  Tensor sample_index = {};  // [N] i64: key of each sample's draws, as kernels/philox.h makes it
+  bool recompute = false;    // keep a block's inputs alone, and run it again for its gradient
 };
 
 class Module {

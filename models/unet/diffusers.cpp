@@ -100,15 +100,15 @@ float half_to_float(uint16_t h) {
 }
 
 /// [out, in, kh, kw] <-> [out, kh, kw, in]; other ranks stay as they are.
-template <bool kToFile>
-void transpose_weight(const float* from, float* to, const Shape& ours) {
+template <bool kToFile, class From, class To>
+void transpose_weight(const From* from, To* to, const Shape& ours) {
   if (ours.ndim() != 4) return void(std::copy_n(from, ours.numel(), to));
   const int64_t out = ours[0], area = ours[1] * ours[2], in = ours[3];
   for (int64_t o = 0; o < out; ++o)
     for (int64_t k = 0; k < area; ++k)
       for (int64_t i = 0; i < in; ++i) {
         const int64_t a = (o * area + k) * in + i, b = (o * in + i) * area + k;
-        to[kToFile ? b : a] = from[kToFile ? a : b];
+        to[kToFile ? b : a] = To(from[kToFile ? a : b]);
       }
 }
 
@@ -227,7 +227,10 @@ void read_weights(const SafetensorsModel& model, ParameterArena& arena) {
              model.files().front().origin(), problems);
   for (const ParameterArena::Entry& e : arena.entries()) {
     const std::vector<float> values = as_f32(*model.find(e.name));
-    transpose_weight<false>(values.data(), arena.master().data<float>() + e.offset, e.shape);
+    if (arena.master().dtype() == DType::f64)
+      transpose_weight<false>(values.data(), arena.master().data<double>() + e.offset, e.shape);
+    else
+      transpose_weight<false>(values.data(), arena.master().data<float>() + e.offset, e.shape);
   }
   if (arena.ema().defined()) copy(arena.master(), arena.ema());
   arena.use(ParameterArena::Weights::master);

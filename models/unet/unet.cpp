@@ -1,5 +1,6 @@
 #include "models/unet/unet.h"
 
+#include "framework/autograd/autograd.h"
 #include "framework/ops/activation.h"
 #include "framework/ops/attention.h"
 #include "framework/ops/elementwise.h"
@@ -19,6 +20,25 @@ LayerInit silent(const UNetConfig& c) {
 }
 
 Tensor divided(const Tensor& x, double scale) { return scale == 1 ? x : mul(x, 1 / scale); }
+
+/// A residual block, over x or over [x, skip], and its attention if it has one. Under context.recompute only the
+/// inputs are kept for backward.
+Tensor layer(const ResBlock& resnet, const AttentionBlock* attention, const Tensor& x,
+             const Tensor& skip, const Tensor& emb, const ForwardContext& context) {
+  const auto run = [&resnet, attention, context](const std::vector<Tensor>& in) {
+    const Tensor h =
+        resnet(in.size() == 3 ? concat_channels(in[0], in[2]) : in[0], in[1], context);
+    return attention ? (*attention)(h) : h;
+  };
+  std::vector<Tensor> in{x, emb};
+  if (skip.defined()) in.push_back(skip);
+  return context.recompute ? recompute(run, in) : run(in);
+}
+
+/// The attention after residual block i: none, or one for each.
+const AttentionBlock* attention_of(const ModuleList<AttentionBlock>& list, std::size_t i) {
+  return list.empty() ? nullptr : &list[i];
+}
 
 Conv2dOptions resample_options(Resample::Way way, const UNetConfig& c) {
   if (way == Resample::Way::up) return {.padding = Padding::same(3)};
@@ -96,8 +116,7 @@ DownBlock::DownBlock(int64_t in, int64_t out, const UNetConfig& c, bool attentio
 Tensor DownBlock::operator()(Tensor x, const Tensor& emb, const ForwardContext& context,
                              std::vector<Tensor>& skips) const {
   for (std::size_t i = 0; i < resnets_.size(); ++i) {
-    x = resnets_[i](x, emb, context);
-    if (!attentions_.empty()) x = attentions_[i](x);
+    x = layer(resnets_[i], attention_of(attentions_, i), x, {}, emb, context);
     skips.push_back(x);
   }
   if (!downsamplers_.empty()) skips.push_back(x = downsamplers_[0](x));
@@ -114,9 +133,8 @@ MidBlock::MidBlock(int64_t channels, const UNetConfig& c) {
 }
 
 Tensor MidBlock::operator()(Tensor x, const Tensor& emb, const ForwardContext& context) const {
-  x = resnets_[0](x, emb, context);
-  if (!attentions_.empty()) x = attentions_[0](x);
-  return resnets_[1](x, emb, context);
+  x = layer(resnets_[0], attention_of(attentions_, 0), x, {}, emb, context);
+  return layer(resnets_[1], nullptr, x, {}, emb, context);
 }
 
 UpBlock::UpBlock(int64_t below, int64_t in, int64_t out, const UNetConfig& c, bool attention,
@@ -135,10 +153,9 @@ UpBlock::UpBlock(int64_t below, int64_t in, int64_t out, const UNetConfig& c, bo
 Tensor UpBlock::operator()(Tensor x, const Tensor& emb, const ForwardContext& context,
                            std::vector<Tensor>& skips) const {
   for (std::size_t i = 0; i < resnets_.size(); ++i) {
-    x = concat_channels(x, skips.back());
+    const Tensor skip = std::move(skips.back());
     skips.pop_back();
-    x = resnets_[i](x, emb, context);
-    if (!attentions_.empty()) x = attentions_[i](x);
+    x = layer(resnets_[i], attention_of(attentions_, i), x, skip, emb, context);
   }
   return upsamplers_.empty() ? x : upsamplers_[0](x);
 }

@@ -1,0 +1,62 @@
+// Recomputation of the UNet's blocks: the same numbers, dropout included, in less memory.
+#include "framework/autograd/autograd.h"
+#include "framework/ops/elementwise.h"
+#include "framework/ops/loss.h"
+#include "tests/unet/small_unet.h"
+
+namespace noisette {
+namespace {
+
+using unet_test::Inputs;
+using unet_test::Model;
+
+struct Pass {
+  std::vector<double> out, grads;
+  int64_t peak = 0;  // bytes above what lived before
+};
+
+Pass run(const UNetConfig& config, DType dtype, bool recompute, int64_t images, int64_t size) {
+  Model m(config, {.dtype = dtype});
+  const Inputs in(config, images, size, size, dtype);
+  const ForwardContext context{
+      .training = true, .seed = 9, .sample_index = in.sample_index, .recompute = recompute};
+  Allocator& memory = Allocator::of(kCpu);
+  const int64_t before = memory.stats().live_bytes;
+  memory.reset_peak();
+  m.arena.reset_grads();
+  const Tensor out = m.net(in.x, in.t, in.labels, context);
+  const Tensor weight = full({images}, 1, accumulator_of(dtype));
+  backward(mean(weighted_mse(out, in.target, weight)));
+  EXPECT_TRUE(m.arena.finish_grads().empty());
+  return {testing_support::values_of(out), testing_support::values_of(m.arena.grad()),
+          memory.stats().peak_bytes - before};
+}
+
+TEST(UNetRecompute, IsBitEqualWithDropoutOn) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+    const Pass plain = run(unet_test::small_config(), dtype, false, 3, 8);
+    const Pass again = run(unet_test::small_config(), dtype, true, 3, 8);
+    EXPECT_EQ(plain.out, again.out) << name_of(dtype);
+    EXPECT_EQ(plain.grads, again.grads) << name_of(dtype);
+  }
+}
+
+TEST(UNetRecompute, NeedsLessMemory) {
+  UNetConfig c = unet_test::small_config();
+  c.block_out_channels = {16, 32};
+  c.layers_per_block = 2;
+  const Pass plain = run(c, DType::f32, false, 4, 16), again = run(c, DType::f32, true, 4, 16);
+  EXPECT_LT(double(again.peak), 0.6 * double(plain.peak));
+}
+
+TEST(UNetRecompute, ChangesNothingWithoutGradients) {
+  const UNetConfig c = unet_test::small_config();
+  const Model m(c);
+  const Inputs in(c, 2, 8, 8, DType::f32);
+  const NoGrad no_grad;
+  EXPECT_EQ(to_vector<float>(m.net(in.x, in.t, in.labels, {.recompute = true})),
+            to_vector<float>(m.net(in.x, in.t, in.labels)));
+}
+
+}  // namespace
+}  // namespace noisette
