@@ -60,8 +60,8 @@ struct Moments {
   }
 };
 
-/// 64 * 48 * 9 = 27,648 weights. The mean is good to 5 standard errors, the variance of a uniform sample too:
-/// sqrt((9/5 - 1) / n) = 0.54 % relative each.
+/// 64 * 48 * 9 = 27,648 weights. The mean is good to 5 standard errors, the variance of a uniform
+/// sample too: sqrt((9/5 - 1) / n) = 0.54 % relative each.
 template <class M>
 void expect_uniform(M& module, const std::string& name, double bound) {
   ParameterArena arena(module, {});

@@ -1,4 +1,5 @@
-// Reference tensors that tests/parity/*.py made with PyTorch and diffusers, turned into this project's layout.
+// Reference tensors that tests/parity/*.py made with PyTorch and diffusers, turned into this
+// project's layout.
 #pragma once
 #include <cmath>
 #include <cstring>

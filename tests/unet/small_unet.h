@@ -9,7 +9,8 @@
 
 namespace noisette::unet_test {
 
-/// Every part the network can have: classes, heads, both attention places, a change of width, two levels, a scale.
+/// Every part the network can have: classes, heads, both attention places, a change of width, two
+/// levels, a scale.
 inline UNetConfig small_config() {
   UNetConfig c;
   c.sample_size = 8;
