@@ -125,14 +125,12 @@ class Backward {
   void prepare_row(int64_t row, float* log2_lse, float* delta) const {
     for (int64_t head = 0; head < d.heads; ++head) {
       const int64_t column = row * d.o_stride + head * d.head_dim;
-      float sum[kLanes] = {};
-      int64_t c = 0;
-      for (; c + kLanes <= d.head_dim; c += kLanes)
-        for (int l = 0; l < kLanes; ++l)
-          sum[l] += float(a.o[column + c + l]) * float(a.dout[column + c + l]);
-      for (; c < d.head_dim; ++c) sum[0] += float(a.o[column + c]) * float(a.dout[column + c]);
+      Vec sum = {};
+      for (int64_t c = 0; c < d.head_dim; c += kLanes)
+        sum += lanes::read(a.o + column + c, d.head_dim - c) *
+               lanes::read(a.dout + column + c, d.head_dim - c);
       const int64_t i = (row / d.queries * d.heads + head) * d.queries + row % d.queries;
-      delta[i] = reduce_sum(load<Vec>(sum));
+      delta[i] = reduce_sum(sum);
       log2_lse[i] = a.lse[i] * kLog2e;
     }
   }
@@ -150,17 +148,22 @@ class Backward {
       pack_rows<Dot>(at(a.v, h, d.keys, key, d.v_stride), d.v_stride, keys, padded, d.head_dim,
                      t.kv_rows);
       pack_transposed<Dot>(t.kv_rows, padded, d.head_dim, t.vt);
-      std::fill_n(t.dk, padded * padded_stride(columns), 0.f);
-      std::fill_n(t.dv, padded * padded_stride(columns), 0.f);
-      for (int64_t row = d.causal ? key / block * block : 0; row < d.queries; row += block)
-        add_queries(h, row, key, keys, t);
+      const int64_t first_row = d.causal ? key / block * block : 0;
+      if (first_row >= d.queries) {
+        std::fill_n(t.dk, padded * padded_stride(columns), 0.f);
+        std::fill_n(t.dv, padded * padded_stride(columns), 0.f);
+      }
+      for (int64_t row = first_row; row < d.queries; row += block)
+        add_queries(h, row, key, keys, row > first_row, t);
       write(t.dk, float(d.scale), keys, at(a.dk, h, d.keys, key, d.k_stride), d.k_stride);
       write(t.dv, 1.f, keys, at(a.dv, h, d.keys, key, d.v_stride), d.v_stride);
     }
   }
 
-  /// One block of queries against one tile of keys: adds to dk, dv and the block's rows of dq.
-  void add_queries(int64_t h, int64_t row, int64_t key, int64_t keys, const Tiles& t) const {
+  /// One block of queries against one tile of keys: adds to dk, dv (or with `keep` off writes them)
+  /// and to the block's rows of dq.
+  void add_queries(int64_t h, int64_t row, int64_t key, int64_t keys, bool keep,
+                   const Tiles& t) const {
     const int64_t rows = std::min(block, d.queries - row), padded_rows = round_up(rows, kRows);
     const int64_t padded = round_up(keys, kLanes), vectors = columns / kLanes;
     const T* q = at(a.q, h, d.queries, row, d.q_stride);
@@ -180,9 +183,9 @@ class Backward {
 
     const int64_t deep_rows = padded_rows / Dot::kPack, deep_keys = padded / Dot::kPack;
     product<Dot>({t.p_across, 1, s_stride}, {t.dout, deep_rows * kLanes}, padded, vectors,
-                 deep_rows, t.dv, c_stride, true);
+                 deep_rows, t.dv, c_stride, keep);
     product<Dot>({t.ds_across, 1, s_stride}, {t.q, deep_rows * kLanes}, padded, vectors, deep_rows,
-                 t.dk, c_stride, true);
+                 t.dk, c_stride, keep);
     product<Dot>({t.ds_along, row_words<Dot>(key_tile), 1}, {t.k, deep_keys * kLanes}, padded_rows,
                  vectors, deep_keys, t.dq + row * c_stride, c_stride, true);
   }
@@ -191,15 +194,20 @@ class Backward {
   void score_gradient(int64_t row, int64_t i, int64_t key, int64_t keys, const Tiles& t) const {
     const int64_t s_stride = padded_stride(key_tile), padded = round_up(keys, kLanes);
     const Vec scale = splat(float(d.scale) * kLog2e);
+    float lse[Dot::kPack], delta[Dot::kPack];
+    for (int e = 0; e < Dot::kPack; ++e) {
+      const int64_t query = row + i + e;
+      const bool real = query < d.queries;  // the rows of padding have dO = 0 and add nothing
+      lse[e] = real ? t.log2_lse[query] : 0.f;
+      delta[e] = real ? t.delta[query] : 0.f;
+    }
     for (int64_t j = 0; j < padded; j += kLanes) {
       Vec p[Dot::kPack], ds[Dot::kPack];
       for (int e = 0; e < Dot::kPack; ++e) {
-        const int64_t r = i + e, query = row + r;
-        const bool real = query < d.queries;  // the rows of padding have dO = 0 and add nothing
-        const float lse = real ? t.log2_lse[query] : 0.f, delta = real ? t.delta[query] : 0.f;
-        p[e] = exp2(load<Vec>(t.p + r * s_stride + j) * scale - lse);
-        ds[e] = p[e] * (load<Vec>(t.ds + r * s_stride + j) - delta);
-        const int64_t visible = (d.causal ? std::min(keys, query + 1 - key) : keys) - j;
+        const int64_t r = i + e;
+        p[e] = exp2(load<Vec>(t.p + r * s_stride + j) * scale - lse[e]);
+        ds[e] = p[e] * (load<Vec>(t.ds + r * s_stride + j) - delta[e]);
+        const int64_t visible = (d.causal ? std::min(keys, row + r + 1 - key) : keys) - j;
         if (visible < kLanes) {
           p[e] = keep_first(p[e], visible, 0.f);
           ds[e] = keep_first(ds[e], visible, 0.f);
@@ -213,8 +221,9 @@ class Backward {
 
   void write(const float* from, float factor, int64_t rows, T* to, int64_t stride) const {
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < d.head_dim; ++c)
-        to[r * stride + c] = T(from[r * padded_stride(columns) + c] * factor);
+      for (int64_t c = 0; c < d.head_dim; c += kLanes)
+        lanes::write(to + r * stride + c, load<Vec>(from + r * padded_stride(columns) + c) * factor,
+                     d.head_dim - c);
   }
 
   /// Adds up the ranges' sums for one row of dq (into the first) and writes it.

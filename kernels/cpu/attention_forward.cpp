@@ -142,7 +142,8 @@ class Forward {
     for (int64_t r = 0; r < rows; ++r) {
       const float* from = t.o + r * padded_stride(columns);
       const float inverse = 1.f / t.sum[r];
-      for (int64_t c = 0; c < d.head_dim; ++c) o[r * d.o_stride + c] = T(from[c] * inverse);
+      for (int64_t c = 0; c < d.head_dim; c += kLanes)
+        lanes::write(o + r * d.o_stride + c, load<Vec>(from + c) * inverse, d.head_dim - c);
       if (lse) lse[r] = t.max[r] / kLog2e + std::log(t.sum[r]);
     }
   }

@@ -16,40 +16,26 @@
 #include <limits>
 #include <type_traits>
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 #include "kernels/bfloat16.h"
+#include "kernels/cpu/lanes.h"
 
 namespace noisette::cpu::tile {
 
+using lanes::exp2;
+using lanes::IntVec;
+using lanes::kLanes;
+using lanes::load;
+using lanes::splat;
+using lanes::store;
+using lanes::Vec;
+using lanes::WordVec;
+
 #if defined(__AVX512F__)
-inline constexpr int kLanes = 16, kRows = 8;  // 8 x 3 accumulators of the 32 registers
-#elif defined(__AVX__)
-inline constexpr int kLanes = 8, kRows = 4;  // 4 x 3 of 16
+inline constexpr int kRows = 8;  // 8 x 3 accumulators of the 32 registers
 #else
-inline constexpr int kLanes = 4, kRows = 4;
+inline constexpr int kRows = 4;  // 4 x 3 of 16
 #endif
 inline constexpr int kMaxVectors = 3;
-
-typedef float Vec __attribute__((vector_size(kLanes * 4)));
-typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
-typedef uint32_t WordVec __attribute__((vector_size(kLanes * 4)));
-
-template <class V, class E>
-inline V load(const E* p) {
-  static_assert(sizeof(E) == 4);
-  V v;
-  std::memcpy(&v, p, sizeof(V));
-  return v;
-}
-template <class V, class E>
-inline void store(E* p, V v) {
-  static_assert(sizeof(E) == 4);
-  std::memcpy(p, &v, sizeof(V));
-}
-inline Vec splat(float x) { return x - Vec{}; }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -57,46 +43,21 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 /// share a set.
 constexpr int64_t padded_stride(int64_t columns) { return (round_up(columns, 16) | 16); }
 
-/// 2^x for x <= 64, within 2^-22 of the value; 0 below -150 and for -inf, NaN for NaN.
-inline Vec exp2(Vec x) {
-  // Minimax fit of 2^f on [-1/2, 1/2], relative error 7.5e-8.
-  const auto poly = [](Vec f) {
-    Vec p = splat(1.327646863e-3f);
-    p = p * f + 9.675541354e-3f;
-    p = p * f + 5.550713289e-2f;
-    p = p * f + 2.402211973e-1f;
-    p = p * f + 6.931469670e-1f;
-    return p * f + 1.000000072f;
-  };
-#if defined(__AVX512F__)
-  // The forms with a mask, because g++ 12 warns about its own header in the forms without.
-  constexpr __mmask16 kAll = 0xffff;
-  const Vec bounded = _mm512_maskz_max_ps(kAll, splat(-200.0f), x);  // keeps the second when NaN
-  const Vec n = _mm512_maskz_roundscale_ps(kAll, bounded, 0);
-  return _mm512_maskz_scalef_ps(kAll, poly(bounded - n), n);
-#else
-  x = x < -126.5f ? splat(-127.0f) : x;
-  const Vec shifted = x + 12582912.0f;  // 1.5 * 2^23: rounds to an integer, kept in the low bits
-  const Vec n = shifted - 12582912.0f;
-  const IntVec exponent = (IntVec(shifted) - 0x4B400000 + 127) << 23;  // -127 becomes 0.0
-  return poly(x - n) * Vec(exponent);
-#endif
-}
-
 /// Combines the lanes pairwise: half of them with the other half, and so on.
 template <class F>
 inline float reduce(Vec v, F combine) {
-  float part[kLanes];
-  store(part, v);
-  for (int half = kLanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) part[i] = combine(part[i], part[i + half]);
-  return part[0];
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    IntVec other;
+    for (int i = 0; i < kLanes; ++i) other[i] = (i + half) % kLanes;
+    v = combine(v, Vec(__builtin_shuffle(v, other)));
+  }
+  return v[0];
 }
 inline float reduce_max(Vec v) {
-  return reduce(v, [](float a, float b) { return a > b ? a : b; });
+  return reduce(v, [](Vec a, Vec b) { return a > b ? a : b; });
 }
 inline float reduce_sum(Vec v) {
-  return reduce(v, [](float a, float b) { return a + b; });
+  return reduce(v, [](Vec a, Vec b) { return a + b; });
 }
 /// v where the lane number is below `count`, `other` elsewhere.
 inline Vec keep_first(Vec v, int64_t count, float other) {
@@ -127,16 +88,17 @@ struct Bf16Dot {
     return Vec(_mm512_dpbf16_ps(__m512(acc), __m512bh(_mm512_set1_epi32(int(a))),
                                 __m512bh(_mm512_loadu_si512(b))));
   }
-  static WordVec to_bf16(Vec x) {
-    typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
-    return __builtin_convertvector(Halves(_mm512_cvtneps_pbh(__m512(x))), WordVec);
-  }
+  static WordVec to_bf16(Vec x) { return __builtin_convertvector(lanes::to_bf16(x), WordVec); }
   static void store_along(Word* row, int64_t column, Vec x) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + column / 2),
-                        __m256i(_mm512_cvtneps_pbh(__m512(x))));
+    const lanes::HalfVec bits = lanes::to_bf16(x);
+    std::memcpy(row + column / 2, &bits, sizeof(bits));
   }
   static void store_across(Word* row, int64_t column, const Vec (&x)[kPack]) {
-    store(row + column, to_bf16(x[0]) | to_bf16(x[1]) << 16);
+    typedef uint16_t Halves __attribute__((vector_size(kLanes * 4)));
+    Halves pairs;  // x[0] and x[1] in turn, out of x[0] followed by x[1]
+    for (int i = 0; i < 2 * kLanes; ++i) pairs[i] = uint16_t(i / 2 + i % 2 * kLanes);
+    const Halves bits = Halves(_mm512_cvtne2ps_pbh(__m512(x[1]), __m512(x[0])));
+    store(row + column, WordVec(__builtin_shuffle(bits, pairs)));
   }
 };
 #endif

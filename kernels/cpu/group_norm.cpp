@@ -6,13 +6,19 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/vector_math.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/norm.h"
 
 namespace noisette::cpu {
 namespace {
 
+using lanes::read;
+using lanes::write;
+
+/// Up to here a sample's du stays in L2 beside x and dy, which is cheaper than a second sigmoid.
+constexpr int64_t kKeptBytes = int64_t(1) << 19;
 constexpr int64_t kMinRows = 32;  // below this the per-chunk work on C channels would show
 
 struct Chunks {
@@ -28,26 +34,34 @@ struct Chunks {
   int64_t size(int64_t k) const { return std::min(rows, pixels - k * rows); }
 };
 
-/// Runs chunk(n, k) for all chunks, then finish(n), then chunk2(n, k): by sample when there are
-/// enough samples for the threads (the sample stays in cache), else by chunk. Both orders compute
-/// the same numbers.
-template <class A, class B, class C>
-void for_each_sample(const GroupNormDims& d, const Chunks& chunks, const A& first, const B& finish,
-                     const C& second) {
+/// Runs first(n, k, memory) for all chunks, then finish(n), then second(n, k, memory): by sample
+/// when there are enough samples for the threads (the sample stays in cache), else by chunk. Both
+/// orders compute the same numbers. `memory` holds `count` values of V that belong to the sample.
+template <class V, class A, class B, class C>
+void for_each_sample(const GroupNormDims& d, const Chunks& chunks, int64_t count, const A& first,
+                     const B& finish, const C& second) {
   const int64_t threads = omp_get_max_threads();
   const int64_t work = d.batch * d.pixels * d.channels;
   if (d.batch % threads == 0 || d.batch >= 4 * threads || chunks.count == 1) {
     parallel_items(d.batch, work, [&](int64_t n) {
-      for (int64_t k = 0; k < chunks.count; ++k) first(n, k);
+      Scratch scratch;
+      V* memory = scratch.take<V>(count);
+      for (int64_t k = 0; k < chunks.count; ++k) first(n, k, memory);
       finish(n);
-      for (int64_t k = 0; k < chunks.count; ++k) second(n, k);
+      for (int64_t k = 0; k < chunks.count; ++k) second(n, k, memory);
     });
     return;
   }
+  Scratch scratch;
+  V* memory = scratch.take<V>(d.batch * count);
   const int64_t all = d.batch * chunks.count;
-  parallel_items(all, work, [&](int64_t i) { first(i / chunks.count, i % chunks.count); });
+  parallel_items(all, work, [&](int64_t i) {
+    first(i / chunks.count, i % chunks.count, memory + i / chunks.count * count);
+  });
   for (int64_t n = 0; n < d.batch; ++n) finish(n);
-  parallel_items(all, work, [&](int64_t i) { second(i / chunks.count, i % chunks.count); });
+  parallel_items(all, work, [&](int64_t i) {
+    second(i / chunks.count, i % chunks.count, memory + i / chunks.count * count);
+  });
 }
 
 /// sum[c] = sum over rows of x[r, c]
@@ -148,67 +162,90 @@ void fill_channels(const T* shift, const acc_t<T>* weight, const acc_t<T>* bias,
   }
 }
 
+/// Calls f(rows, at, c, n) for blocks of `rows` rows (4, then single ones) by n channels (a vector,
+/// then what is left) that cover a chunk: the constants of a channel are read once per block.
+template <class T, class F>
+inline void for_blocks(int64_t rows, int64_t channels, const F& f) {
+  constexpr int64_t width = lanes::kWidth<T>;
+  const auto across = [&](int64_t r, auto count) {
+    int64_t c = 0;
+    for (; c + width <= channels; c += width) f(count, r * channels + c, c, width);
+    if (c < channels) f(count, r * channels + c, c, channels - c);
+  };
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) across(r, std::integral_constant<int, 4>{});
+  for (; r < rows; ++r) across(r, std::integral_constant<int, 1>{});
+}
+
 template <bool kSilu, class T>
 void normalise(const T* x, T* y, int64_t rows, int64_t channels, const acc_t<T>* center,
                const acc_t<T>* scale, const acc_t<T>* bias) {
-  using A = acc_t<T>;
-  for (int64_t r = 0; r < rows; ++r, x += channels, y += channels) {
-#pragma omp simd
-    for (int64_t c = 0; c < channels; ++c) {
-      A u = (A(x[c]) - center[c]) * scale[c] + bias[c];
-      if constexpr (kSilu) u *= vsigmoid(u);
-      store(y[c], u);
+  for_blocks<T>(rows, channels, [=](auto count, int64_t at, int64_t c, int64_t n) {
+    const auto m = read(center + c, n), s = read(scale + c, n), b = read(bias + c, n);
+    for (int r = 0; r < count; ++r) {
+      auto u = (read(x + at + r * channels, n) - m) * s + b;
+      if constexpr (kSilu) u *= lanes::sigmoid<T>(u);
+      write(y + at + r * channels, u, n);
     }
-  }
+  });
 }
 
 /// d(loss)/du from dy, given u.
-template <bool kSilu, class A>
-inline A grad_of_u(A dy, A u) {
+template <bool kSilu, class T, class V>
+inline V grad_of_u(V dy, V u) {
   if constexpr (!kSilu) return dy;
-  const A s = vsigmoid(u);
-  return dy * (s + u * s * (A(1) - s));
+  const V s = lanes::sigmoid<T>(u), y = u * s;
+  return dy * (s + y - y * s);
 }
 
 /// Column sums of one chunk: du, du * xhat and xhat, each [C], one after the other in `sums`.
-template <bool kSilu, class T>
-void backward_sums(const T* x, const T* dy, int64_t rows, int64_t channels,
+/// With kKeep, du goes to `kept` as well.
+template <bool kSilu, bool kKeep, class T>
+void backward_sums(const T* x, const T* dy, acc_t<T>* kept, int64_t rows, int64_t channels,
                    const Channels<acc_t<T>>& k, acc_t<T>* sums) {
   using A = acc_t<T>;
   std::fill_n(sums, 3 * channels, A(0));
-  A* sum_du = sums;
-  A* sum_duxhat = sums + channels;
-  A* sum_xhat = sums + 2 * channels;
-  for (int64_t r = 0; r < rows; ++r, x += channels, dy += channels) {
-#pragma omp simd
-    for (int64_t c = 0; c < channels; ++c) {
-      const A xhat = (A(x[c]) - k.center[c]) * k.rstd[c];
-      const A du = grad_of_u<kSilu>(A(dy[c]), xhat * k.weight[c] + k.bias[c]);
-      sum_du[c] += du;
-      sum_duxhat[c] += du * xhat;
-      sum_xhat[c] += xhat;
+  for_blocks<T>(rows, channels, [=](auto count, int64_t at, int64_t c, int64_t n) {
+    A *du_at = sums + c, *duxhat_at = du_at + channels, *xhat_at = duxhat_at + channels;
+    const auto center = read(k.center + c, n), rstd = read(k.rstd + c, n);
+    const auto weight = read(k.weight + c, n), bias = read(k.bias + c, n);
+    auto sum_du = read(du_at, n), sum_duxhat = read(duxhat_at, n), sum_xhat = read(xhat_at, n);
+    for (int r = 0; r < count; ++r) {
+      const auto xhat = (read(x + at + r * channels, n) - center) * rstd;
+      const auto du = grad_of_u<kSilu, T>(read(dy + at + r * channels, n), xhat * weight + bias);
+      if constexpr (kKeep) write(kept + at + r * channels, du, n);
+      sum_du += du;
+      sum_duxhat += du * xhat;
+      sum_xhat += xhat;
     }
-  }
+    write(du_at, sum_du, n);
+    write(duxhat_at, sum_duxhat, n);
+    write(xhat_at, sum_xhat, n);
+  });
 }
 
-/// dx = rstd * (weight * du - s1 - xhat * s2) [+ add]
-template <bool kSilu, bool kAdd, class T>
-void backward_dx(const T* x, const T* dy, const T* add, T* dx, int64_t rows, int64_t channels,
-                 const Channels<acc_t<T>>& k, const acc_t<T>* s1, const acc_t<T>* s2) {
-  using A = acc_t<T>;
-  for (int64_t r = 0; r < rows; ++r, x += channels, dy += channels, dx += channels) {
-    if constexpr (kAdd) add += r > 0 ? channels : 0;
-#pragma omp simd
-    for (int64_t c = 0; c < channels; ++c) {
-      const A xhat = (A(x[c]) - k.center[c]) * k.rstd[c];
-      const A du = grad_of_u<kSilu>(A(dy[c]), xhat * k.weight[c] + k.bias[c]);
-      const A value = k.rstd[c] * (k.weight[c] * du - s1[c] - xhat * s2[c]);
-      store(dx[c], kAdd ? value + A(add[c]) : value);
+/// dx = rstd * (weight * du - s1 - xhat * s2) [+ add], du from `kept` or again from dy.
+template <bool kSilu, bool kKept, bool kAdd, class T>
+void backward_dx(const T* x, const T* dy, const acc_t<T>* kept, const T* add, T* dx, int64_t rows,
+                 int64_t channels, const Channels<acc_t<T>>& k, const acc_t<T>* s1,
+                 const acc_t<T>* s2) {
+  for_blocks<T>(rows, channels, [=](auto count, int64_t at, int64_t c, int64_t n) {
+    const auto center = read(k.center + c, n), rstd = read(k.rstd + c, n);
+    const auto weight = read(k.weight + c, n), bias = read(k.bias + c, n);
+    const auto mean_du = read(s1 + c, n), mean_duxhat = read(s2 + c, n);
+    for (int r = 0; r < count; ++r) {
+      const int64_t i = at + r * channels;
+      const auto xhat = (read(x + i, n) - center) * rstd;
+      const auto du =
+          kKept ? read(kept + i, n) : grad_of_u<kSilu, T>(read(dy + i, n), xhat * weight + bias);
+      auto value = rstd * (weight * du - mean_du - xhat * mean_duxhat);
+      if constexpr (kAdd) value += read(add + i, n);
+      write(dx + i, value, n);
     }
-  }
+  });
 }
 
-template <bool kSilu, class T>
+template <bool kSilu, bool kKeep, class T>
 void backward(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>* bias,
               const acc_t<T>* mean, const acc_t<T>* rstd, const T* dy, const T* add, T* dx,
               acc_t<T>* dweight, acc_t<T>* dbias, T* dshift, bool accumulate,
@@ -227,11 +264,12 @@ void backward(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>
     return Channels<A>{t, t + channels, t + 2 * channels, t + 3 * channels};
   };
 
-  auto first = [&](int64_t n, int64_t k) {
+  auto first = [&](int64_t n, int64_t k, A* kept) {
     const Channels<A> constants = channels_of(n);
     const int64_t at = n * per_sample + chunks.begin(k) * channels;
-    backward_sums<kSilu>(x + at, dy + at, chunks.size(k), channels, constants,
-                         chunk_sums.data() + (n * chunks.count + k) * 3 * channels);
+    backward_sums<kSilu, kKeep>(x + at, dy + at, kept + chunks.begin(k) * channels, chunks.size(k),
+                                channels, constants,
+                                chunk_sums.data() + (n * chunks.count + k) * 3 * channels);
   };
   auto finish = [&](int64_t n) {
     double* total = sums.data() + n * 3 * channels;
@@ -263,14 +301,14 @@ void backward(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>
       }
     }
   };
-  auto second = [&](int64_t n, int64_t k) {
+  auto second = [&](int64_t n, int64_t k, const A* kept) {
     if (!dx) return;
     const A* t = table_of(n);
     const int64_t at = n * per_sample + chunks.begin(k) * channels;
     auto run = [&](auto with_add) {
-      backward_dx<kSilu, with_add()>(x + at, dy + at, with_add() ? add + at : nullptr, dx + at,
-                                     chunks.size(k), channels, channels_of(n), t + 4 * channels,
-                                     t + 5 * channels);
+      backward_dx<kSilu, kKeep, with_add()>(
+          x + at, dy + at, kept + chunks.begin(k) * channels, with_add() ? add + at : nullptr,
+          dx + at, chunks.size(k), channels, channels_of(n), t + 4 * channels, t + 5 * channels);
     };
     if (add)
       run(std::true_type{});
@@ -280,7 +318,7 @@ void backward(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>
   for (int64_t n = 0; n < d.batch; ++n)
     fill_channels(shift ? shift + n * channels : nullptr, weight, bias, mean + n * d.groups,
                   rstd + n * d.groups, d, channels_of(n));
-  for_each_sample(d, chunks, first, finish, second);
+  for_each_sample<A>(d, chunks, kKeep ? per_sample : 0, first, finish, second);
 
   auto reduce = [&](acc_t<T>* out, int64_t offset) {
     if (!out) return;
@@ -292,6 +330,14 @@ void backward(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>
   };
   reduce(dbias, 0);
   reduce(dweight, 1);
+}
+
+/// y of one chunk, from the constants of its sample with weight already times rstd.
+template <class T>
+void normalise_chunk(const T* x, T* y, int64_t rows, const Channels<acc_t<T>>& t,
+                     const GroupNormDims& d) {
+  (d.silu ? normalise<true, T> : normalise<false, T>)(x, y, rows, d.channels, t.center, t.weight,
+                                                      t.bias);
 }
 
 }  // namespace
@@ -311,7 +357,7 @@ void group_norm_forward(const T* x, const T* shift, const acc_t<T>* weight, cons
   };
   auto shift_of = [&](int64_t n) { return shift ? shift + n * channels : nullptr; };
 
-  auto first = [&](int64_t n, int64_t k) {
+  auto first = [&](int64_t n, int64_t k, A*) {
     thread_local std::vector<A> scratch;
     if (int64_t(scratch.size()) < 2 * channels) scratch.resize(size_t(2 * channels));
     chunk_moments(x + n * per_sample + chunks.begin(k) * channels, shift_of(n), chunks.size(k), d,
@@ -335,15 +381,36 @@ void group_norm_forward(const T* x, const T* shift, const acc_t<T>* weight, cons
     fill_channels(shift_of(n), weight, bias, mean + n * d.groups, rstd + n * d.groups, d, t);
     for (int64_t c = 0; c < channels; ++c) t.weight[c] *= t.rstd[c];
   };
-  auto second = [&](int64_t n, int64_t k) {
+  auto second = [&](int64_t n, int64_t k, A*) {
     const Channels<A> t = channels_of(n);
     const int64_t at = n * per_sample + chunks.begin(k) * channels;
-    if (d.silu)
-      normalise<true>(x + at, y + at, chunks.size(k), channels, t.center, t.weight, t.bias);
-    else
-      normalise<false>(x + at, y + at, chunks.size(k), channels, t.center, t.weight, t.bias);
+    normalise_chunk(x + at, y + at, chunks.size(k), t, d);
   };
-  for_each_sample(d, chunks, first, finish, second);
+  for_each_sample<A>(d, chunks, 0, first, finish, second);
+}
+
+template <class T>
+void group_norm_repeat(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>* bias,
+                       const acc_t<T>* mean, const acc_t<T>* rstd, T* y, const GroupNormDims& d) {
+  using A = acc_t<T>;
+  const Chunks chunks(d);
+  const int64_t channels = d.channels;
+  std::vector<A> table(size_t(d.batch * 4 * channels));
+  auto channels_of = [&](int64_t n) {
+    A* t = table.data() + n * 4 * channels;
+    return Channels<A>{t, t + channels, t + 2 * channels, t + 3 * channels};
+  };
+  for (int64_t n = 0; n < d.batch; ++n) {
+    const Channels<A> t = channels_of(n);
+    fill_channels(shift ? shift + n * channels : nullptr, weight, bias, mean + n * d.groups,
+                  rstd + n * d.groups, d, t);
+    for (int64_t c = 0; c < channels; ++c) t.weight[c] *= t.rstd[c];
+  }
+  parallel_items(d.batch * chunks.count, d.batch * d.pixels * channels, [&](int64_t i) {
+    const int64_t n = i / chunks.count, k = i % chunks.count;
+    const int64_t at = (n * d.pixels + chunks.begin(k)) * channels;
+    normalise_chunk(x + at, y + at, chunks.size(k), channels_of(n), d);
+  });
 }
 
 template <class T>
@@ -351,15 +418,20 @@ void group_norm_backward(const T* x, const T* shift, const acc_t<T>* weight, con
                          const acc_t<T>* mean, const acc_t<T>* rstd, const T* dy, const T* add,
                          T* dx, acc_t<T>* dweight, acc_t<T>* dbias, T* dshift, bool accumulate,
                          const GroupNormDims& d) {
-  (d.silu ? backward<true, T> : backward<false, T>)(x, shift, weight, bias, mean, rstd, dy, add, dx,
-                                                    dweight, dbias, dshift, accumulate, d);
+  const bool keep = d.pixels * d.channels * int64_t(sizeof(acc_t<T>)) <= kKeptBytes;
+  const auto run = !d.silu ? backward<false, false, T>
+                   : keep  ? backward<true, true, T>
+                           : backward<true, false, T>;
+  run(x, shift, weight, bias, mean, rstd, dy, add, dx, dweight, dbias, dshift, accumulate, d);
 }
 
-#define NOISETTE_INSTANTIATE(T)                                                                  \
-  template void group_norm_forward<T>(const T*, const T*, const acc_t<T>*, const acc_t<T>*, T*,  \
-                                      acc_t<T>*, acc_t<T>*, const GroupNormDims&);               \
-  template void group_norm_backward<T>(const T*, const T*, const acc_t<T>*, const acc_t<T>*,     \
-                                       const acc_t<T>*, const acc_t<T>*, const T*, const T*, T*, \
+#define NOISETTE_INSTANTIATE(T)                                                                   \
+  template void group_norm_forward<T>(const T*, const T*, const acc_t<T>*, const acc_t<T>*, T*,   \
+                                      acc_t<T>*, acc_t<T>*, const GroupNormDims&);                \
+  template void group_norm_repeat<T>(const T*, const T*, const acc_t<T>*, const acc_t<T>*,        \
+                                     const acc_t<T>*, const acc_t<T>*, T*, const GroupNormDims&); \
+  template void group_norm_backward<T>(const T*, const T*, const acc_t<T>*, const acc_t<T>*,      \
+                                       const acc_t<T>*, const acc_t<T>*, const T*, const T*, T*,  \
                                        acc_t<T>*, acc_t<T>*, T*, bool, const GroupNormDims&);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)

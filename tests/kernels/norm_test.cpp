@@ -121,16 +121,43 @@ std::vector<double> everything(const GroupNormDims& d, bool with_add) {
 
 TEST(GroupNorm, DoesNotDependOnTheNumberOfThreads) {
   const int before = omp_get_max_threads();
-  for (GroupNormDims d :
-       {GroupNormDims{1, 1000, 64, 32, 1e-5, true}, {3, 400, 64, 8, 1e-5, true}}) {
+  for (GroupNormDims d : {GroupNormDims{1, 1000, 64, 32, 1e-5, true},
+                          {3, 400, 64, 8, 1e-5, true},
+                          // too large for du to be kept between the two passes of backward
+                          {3, 2100, 64, 8, 1e-5, true}}) {
     omp_set_num_threads(1);
-    const auto one = everything<float>(d, false);
+    const auto one = everything<float>(d, false), half = everything<bfloat16>(d, true);
     for (const int threads : {2, 3}) {
       omp_set_num_threads(threads);
       EXPECT_EQ(one, everything<float>(d, false));
+      EXPECT_EQ(half, everything<bfloat16>(d, true));
     }
     omp_set_num_threads(before);
   }
+}
+
+TEST(GroupNorm, BackwardIsTheSameWhetherItKeepsOrRecomputes) {
+  // Samples of 2048 pixels keep du, of 2049 recompute it; a pixel without gradient makes them alike.
+  const int64_t channels = 64, groups = 8, pixels = 2049;
+  const GroupNormDims large{1, pixels, channels, groups, 1e-5, true};
+  const GroupNormDims small{1, pixels - 1, channels, groups, 1e-5, true};
+  const auto x = normal<float>(pixels * channels, 1.0, 0.3, 1);
+  auto dy = normal<float>(pixels * channels, 1.0, 0.0, 5);
+  std::fill(dy.end() - channels, dy.end(), 0.0f);
+  const auto w = normal<float>(channels, 0.3, 1.0, 3), b = normal<float>(channels, 0.3, 0.0, 4);
+  const std::vector<float> mean(size_t(groups), 0.3f), rstd(size_t(groups), 1.0f);
+  const auto run = [&](const GroupNormDims& d) {
+    std::vector<float> dw(w.size()), db(w.size()), dx(x.size());
+    cpu::group_norm_backward<float>(x.data(), nullptr, w.data(), b.data(), mean.data(), rstd.data(),
+                                    dy.data(), nullptr, dx.data(), dw.data(), db.data(), nullptr,
+                                    false, d);
+    return std::pair(db, dx);
+  };
+  const auto [db_large, dx_large] = run(large);
+  const auto [db_small, dx_small] = run(small);
+  EXPECT_EQ(db_large, db_small);                                // the sums see the same numbers
+  for (size_t i = 0; i < size_t(small.pixels * channels); ++i)  // the means differ by 1 / 2049
+    ASSERT_NEAR(dx_large[i], dx_small[i], 1e-4);
 }
 
 TEST(GroupNorm, AddsWhatOtherUsesOfTheInputContributed) {

@@ -1,0 +1,162 @@
+// Vectors of f32, by the vector extensions of g++ and clang, and the loads and stores that turn f32
+// and bf16 memory into them. A double is a vector of one, so that the same loop serves as the plain
+// f64 reference.
+#pragma once
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#include "kernels/bfloat16.h"
+
+namespace noisette::cpu::lanes {
+
+#if defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+#elif defined(__AVX__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t WordVec __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));
+
+template <class V, class E>
+inline V load(const E* p) {
+  static_assert(sizeof(E) == 4);
+  V v;
+  std::memcpy(&v, p, sizeof(V));
+  return v;
+}
+template <class V, class E>
+inline void store(E* p, V v) {
+  static_assert(sizeof(E) == 4);
+  std::memcpy(p, &v, sizeof(V));
+}
+inline Vec splat(float x) { return x - Vec{}; }
+
+/// Rounds to nearest, ties to even. The instruction takes denormals as zero and bfloat16(float)
+/// does not; they agree on everything else.
+inline HalfVec to_bf16(Vec x) {
+#if defined(__AVX512BF16__)
+  return HalfVec(_mm512_cvtneps_pbh(__m512(x)));
+#else
+  const WordVec u = WordVec(x), upper = u >> 16;
+  const WordVec rounded = (u + 0x7fffu + (upper & 1u)) >> 16;
+  const IntVec nan = x != x;
+  return __builtin_convertvector((WordVec(nan) & (upper | 0x40u)) | (~WordVec(nan) & rounded),
+                                 HalfVec);
+#endif
+}
+
+/// How many elements of T one vector holds.
+template <class T>
+inline constexpr int64_t kWidth = std::is_same_v<T, double> ? 1 : kLanes;
+
+inline Vec read(const float* p) { return load<Vec>(p); }
+inline double read(const double* p) { return *p; }
+inline Vec read(const bfloat16* p) {
+  HalfVec v;
+  std::memcpy(&v, p, sizeof(v));
+  return Vec(__builtin_convertvector(v, WordVec) << 16);
+}
+inline void write(float* p, Vec v) { store(p, v); }
+inline void write(double* p, double v) { *p = v; }
+inline void write(bfloat16* p, Vec v) {
+  const HalfVec bits = to_bf16(v);
+  std::memcpy(static_cast<void*>(p), &bits, sizeof(bits));
+}
+
+/// The first n elements; the others are read as zero and not written.
+template <class T>
+inline auto read(const T* p, int64_t n) {
+  if (n >= kWidth<T>) return read(p);
+  T part[kWidth<T>] = {};
+  std::copy_n(p, n, part);
+  return read(part);
+}
+template <class T, class V>
+inline void write(T* p, V v, int64_t n) {
+  if (n >= kWidth<T>) return write(p, v);
+  T part[kWidth<T>];
+  write(part, v);
+  std::copy_n(part, n, p);
+}
+
+/// 2^x for x <= 64, within 2^-22 of the value; 0 below -150 and for -inf, NaN for NaN.
+inline Vec exp2(Vec x) {
+  // Minimax fit of 2^f on [-1/2, 1/2], relative error 7.5e-8.
+  const auto poly = [](Vec f) {
+    Vec p = splat(1.327646863e-3f);
+    p = p * f + 9.675541354e-3f;
+    p = p * f + 5.550713289e-2f;
+    p = p * f + 2.402211973e-1f;
+    p = p * f + 6.931469670e-1f;
+    return p * f + 1.000000072f;
+  };
+#if defined(__AVX512F__)
+  // The forms with a mask, because g++ 12 warns about its own header in the forms without.
+  constexpr __mmask16 kAll = 0xffff;
+  const Vec bounded = _mm512_maskz_max_ps(kAll, splat(-200.0f), x);  // keeps the second when NaN
+  const Vec n = _mm512_maskz_roundscale_ps(kAll, bounded, 0);
+  return _mm512_maskz_scalef_ps(kAll, poly(bounded - n), n);
+#else
+  x = x < -126.5f ? splat(-127.0f) : x;
+  const Vec shifted = x + 12582912.0f;  // 1.5 * 2^23: rounds to an integer, kept in the low bits
+  const Vec n = shifted - 12582912.0f;
+  const IntVec exponent = (IntVec(shifted) - 0x4B400000 + 127) << 23;  // -127 becomes 0.0
+  return poly(x - n) * Vec(exponent);
+#endif
+}
+
+/// e^x within 2 ulp for x in [-87, 88]; outside, the value at the nearer end. NaN stays NaN.
+/// The polynomial and the constants are those of vector_math.h.
+inline Vec exp(Vec x) {
+  x = x < -87.0f ? splat(-87.0f) : x;
+  x = x > 88.0f ? splat(88.0f) : x;
+  const Vec shifted = x * 1.44269504f + 12582912.0f;
+  const Vec n = shifted - 12582912.0f;
+  const Vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Vec q = splat(0.001392625083f);
+  q = q * r + 0.008363232884f;
+  q = q * r + 0.04166655421f;
+  q = q * r + 0.1666657667f;
+  q = q * r + 0.5f;
+  return ((q * r * r + r) + 1.0f) * Vec((IntVec(shifted) - 0x4B400000 + 127) << 23);
+}
+
+/// 1 / (1 + e^-x), as accurate as values of T can show: 2^-14 of the value for bf16, whose own
+/// rounding is 2^-9.
+template <class T>
+inline Vec sigmoid(Vec x) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    constexpr __mmask16 kAll = 0xffff;
+    const Vec t = x * -1.44269504f;
+    const Vec n = _mm512_maskz_roundscale_ps(kAll, t, 0);
+    const Vec f = t - n;
+    Vec p = splat(9.656710e-3f);  // 2^f on [-1/2, 1/2], relative error 7e-6
+    p = p * f + 5.5838283e-2f;
+    p = p * f + 2.40225301e-1f;
+    p = p * f + 6.93136734e-1f;
+    p = p * f + 1.0f;
+    return _mm512_maskz_rcp14_ps(kAll, Vec(_mm512_maskz_scalef_ps(kAll, p, n)) + 1.0f);
+  }
+#endif
+  return 1.0f / (1.0f + exp(-x));
+}
+template <class T>
+inline double sigmoid(double x) {
+  return 1.0 / (1.0 + std::exp(-x));
+}
+
+}  // namespace noisette::cpu::lanes
