@@ -72,14 +72,18 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
   static std::atomic<int> serial = 0;
   const std::string prefix = "." + path_.filename().string() + "." + host_name() + ".";
   remove_leftovers(path_, prefix);
-  temporary_ = folder_of(path_) /
-               (prefix + std::to_string(getpid()) + "." + std::to_string(serial++) + ".tmp");
-  fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  do {  // a process of the same number may have been killed here: containers number from 1
+    temporary_ = folder_of(path_) /
+                 (prefix + std::to_string(getpid()) + "." + std::to_string(serial++) + ".tmp");
+    fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (fd_ < 0 && errno == EEXIST);
   check(fd_ >= 0, "[file] cannot write {}: {}", path.string(), reason());
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
+  // A library may still hold the file open; give its space back now.
+  [[maybe_unused]] const int ignored = ftruncate(fd_, 0);
   close(fd_);
   unlink(temporary_.c_str());
 }

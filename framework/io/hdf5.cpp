@@ -59,6 +59,10 @@ void keep_compact(const Handle& creation_list) {
   must(H5Pset_attr_phase_change(creation_list.id(), 65535, 65535), "make a property list");
 }
 
+int flush_and_close_file(int64_t id) {
+  return H5Fflush(id, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fclose(id);
+}
+
 std::vector<hsize_t> extents(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
 }  // namespace
@@ -66,6 +70,9 @@ std::vector<hsize_t> extents(const Shape& shape) { return {shape.begin(), shape.
 Locked::Locked() {
   static std::recursive_mutex mutex;
   lock_ = std::unique_lock(mutex);
+  // Without the library's exit handler, which would close abandoned files. Everything else is closed by then.
+  static const bool first = (H5dont_atexit(), H5open(), true);
+  (void)first;
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   H5Eclear2(H5E_DEFAULT);
 }
@@ -86,15 +93,19 @@ Handle& Handle::operator=(Handle&& other) noexcept {
   reset();
   std::swap(id_, other.id_);
   close_ = other.close_;
+  broken_ = std::move(other.broken_);
   return *this;
 }
 
 void Handle::reset() {
   if (id_ < 0) return;
   const Locked lock;
-  close_(id_);
+  const bool abandoned = broken_ && *broken_;
+  if (!abandoned && close_(id_) < 0 && broken_) *broken_ = true;
   id_ = -1;
 }
+
+int flush_and_close_dataset(int64_t id) { return H5Dflush(id) < 0 ? -1 : H5Dclose(id); }
 
 Handle chunked_storage(const Shape& shape, int64_t row_bytes, const DatasetOptions& options) {
   Handle list(must(H5Pcreate(H5P_DATASET_CREATE), "make a property list"), H5Pclose);
@@ -175,7 +186,8 @@ void Dataset::write_rows(int64_t first, int64_t count, std::span<const std::byte
   Handle memory;
   const Handle space = row_selection(handle_.id(), first, count, memory, what);
   const Handle type = element_type(dtype_);
-  must(H5Dwrite(handle_.id(), type.id(), memory.id(), space.id(), H5P_DEFAULT, bytes.data()), what);
+  must_write(H5Dwrite(handle_.id(), type.id(), memory.id(), space.id(), H5P_DEFAULT, bytes.data()),
+             broken_, what);
 }
 
 void Dataset::read_rows(int64_t first, int64_t count, std::span<std::byte> bytes) const {
@@ -198,7 +210,7 @@ void Dataset::shrink(int64_t rows) {
   dims[0] = rows;
   shape_ = Shape(dims);
   const std::vector<hsize_t> size = extents(shape_);
-  must(H5Dset_extent(handle_.id(), size.data()), "shrink " + name_);
+  must_write(H5Dset_extent(handle_.id(), size.data()), broken_, "shrink " + name_);
 }
 
 File File::create(const fs::path& path) {
@@ -206,12 +218,13 @@ File File::create(const fs::path& path) {
   File file;
   file.origin_ = path.string();
   file.output_ = std::make_unique<AtomicFile>(path);
+  file.broken_ = std::make_shared<bool>(false);
   const Handle access = access_list();
   const Handle creation(must(H5Pcreate(H5P_FILE_CREATE), "make a property list"), H5Pclose);
   keep_compact(creation);
   const hid_t id =
       H5Fcreate(file.output_->temporary().c_str(), H5F_ACC_TRUNC, creation.id(), access.id());
-  file.handle_ = Handle(must(id, "create " + file.origin_), H5Fclose);
+  file.handle_ = Handle(must(id, "create " + file.origin_), flush_and_close_file, file.broken_);
   return file;
 }
 
@@ -233,10 +246,12 @@ File File::open(const fs::path& path) {
 File::~File() = default;
 
 void File::finish() {
-  check(output_ != nullptr, "[hdf5] {} was opened for reading", origin_);
+  check(output_ != nullptr, "[hdf5] {} was opened for reading or is finished", origin_);
   const Locked lock;
-  must(H5Fflush(handle_.id(), H5F_SCOPE_GLOBAL), "write " + origin_);
+  check(!*broken_, "[hdf5] cannot write {}: an earlier write failed", origin_);
+  must_write(H5Fflush(handle_.id(), H5F_SCOPE_GLOBAL), broken_, "write " + origin_);
   handle_.reset();
+  check(!*broken_, "[hdf5] cannot write {}: {}", origin_, library_reason());
   output_->commit();
   output_.reset();
 }
@@ -248,7 +263,7 @@ void File::make_group(const std::string& path) {
   const Handle creation(must(H5Pcreate(H5P_GROUP_CREATE), "make a property list"), H5Pclose);
   keep_compact(creation);
   const hid_t id = H5Gcreate2(handle_.id(), path.c_str(), list.id(), creation.id(), H5P_DEFAULT);
-  Handle(must(id, "create group " + path + " in " + origin_), H5Gclose);
+  Handle(must_write(id, broken_, "create group " + path + " in " + origin_), H5Gclose);
 }
 
 bool File::exists(const std::string& path) const {
@@ -288,6 +303,7 @@ Dataset File::create_dataset(const std::string& path, DType dtype, const Shape& 
   d.name_ = "'" + path + "' of " + origin_;
   d.shape_ = shape;
   d.dtype_ = dtype;
+  d.broken_ = broken_;
   const std::string what = "create " + d.name_;
   const std::vector<hsize_t> dims = extents(shape);
   const Handle space(must(H5Screate_simple(int(dims.size()), dims.data(), nullptr), what),
@@ -296,7 +312,7 @@ Dataset File::create_dataset(const std::string& path, DType dtype, const Shape& 
   const Handle type = element_type(dtype);
   const hid_t id = H5Dcreate2(handle_.id(), path.c_str(), type.id(), space.id(), H5P_DEFAULT,
                               storage.id(), H5P_DEFAULT);
-  d.handle_ = Handle(must(id, what), H5Dclose);
+  d.handle_ = Handle(must_write(id, broken_, what), flush_and_close_dataset, broken_);
   return d;
 }
 

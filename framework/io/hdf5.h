@@ -15,15 +15,18 @@
 
 namespace noisette::hdf5 {
 
-/// An HDF5 identifier that closes itself. The HDF5 library runs under one lock; these classes take
-/// it.
+/// An HDF5 identifier that closes itself. The HDF5 library runs under one lock; these classes take it.
+///
+/// When writing a file fails (a full disk), the library cannot close what belongs to it: it frees half and stumbles over
+/// the rest later. Handles of such a file share `broken`; once it is set they are abandoned instead of closed.
 class Handle {
  public:
   using Close = int (*)(int64_t);
   Handle() = default;
-  Handle(int64_t id, Close close) : id_(id), close_(close) {}
+  Handle(int64_t id, Close close, std::shared_ptr<bool> broken = nullptr)
+      : id_(id), close_(close), broken_(std::move(broken)) {}
   ~Handle() { reset(); }
-  Handle(Handle&& other) noexcept : id_(other.id_), close_(other.close_) { other.id_ = -1; }
+  Handle(Handle&& other) noexcept { *this = std::move(other); }
   Handle& operator=(Handle&& other) noexcept;
   void reset();
   int64_t id() const { return id_; }
@@ -31,6 +34,7 @@ class Handle {
  private:
   int64_t id_ = -1;
   Close close_ = nullptr;
+  std::shared_ptr<bool> broken_;
 };
 
 struct DatasetOptions {
@@ -65,6 +69,7 @@ class Dataset {
   friend class File;
   void check_type(DType expected) const;
   void check_range(int64_t first, int64_t count, std::size_t bytes) const;
+  std::shared_ptr<bool> broken_;  // only of a file that is being written
   Handle handle_;
   Shape shape_;
   DType dtype_ = DType::u8;
@@ -109,7 +114,7 @@ class File {
   std::vector<int64_t> get_ints(const std::string& object, const std::string& name) const;
   std::vector<double> get_doubles(const std::string& object, const std::string& name) const;
 
-  /// Writes everything to the disk and gives the file its name. Datasets of the file must be gone.
+  /// Writes everything to the disk and gives the file its name. Its datasets cannot be used any more.
   void finish();
   const std::string& origin() const { return origin_; }
 
@@ -120,6 +125,7 @@ class File {
   std::string describe(const std::string& object, const std::string& name) const;
   std::string origin_;
   std::unique_ptr<AtomicFile> output_;  // only when created
+  std::shared_ptr<bool> broken_;        // likewise
   Handle handle_;
 };
 

@@ -64,11 +64,12 @@ void File::write_attribute(const std::string& object, const std::string& name, i
                            int64_t space, const void* data) {
   const std::string what = "write " + describe(object, name);
   if (has(object, name))
-    must(H5Adelete_by_name(handle_.id(), object.c_str(), name.c_str(), H5P_DEFAULT), what);
+    must_write(H5Adelete_by_name(handle_.id(), object.c_str(), name.c_str(), H5P_DEFAULT), broken_,
+               what);
   const hid_t id = H5Acreate_by_name(handle_.id(), object.c_str(), name.c_str(), type, space,
                                      H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-  const Handle attribute(must(id, what), H5Aclose);
-  must(H5Awrite(attribute.id(), type, data), what);
+  const Handle attribute(must_write(id, broken_, what), H5Aclose);
+  must_write(H5Awrite(attribute.id(), type, data), broken_, what);
 }
 
 void File::set(const std::string& object, const std::string& name, std::string_view value) {
@@ -171,7 +172,7 @@ void File::write_strings(const std::string& path, std::span<const std::string> v
       chunked_storage(Shape{int64_t(rows)}, int64_t(length), {.chunk_rows = block, .deflate = 4});
   const hid_t id = H5Dcreate2(handle_.id(), path.c_str(), type.id(), space.id(), H5P_DEFAULT,
                               storage.id(), H5P_DEFAULT);
-  const Handle dataset(must(id, what), H5Dclose);
+  const Handle dataset(must_write(id, broken_, what), flush_and_close_dataset, broken_);
 
   std::vector<char> buffer;
   for (int64_t first = 0; first < int64_t(rows); first += block) {
@@ -183,8 +184,9 @@ void File::write_strings(const std::string& path, std::span<const std::string> v
     }
     Handle memory;
     const Handle selected = row_selection(dataset.id(), first, count, memory, what);
-    must(H5Dwrite(dataset.id(), type.id(), memory.id(), selected.id(), H5P_DEFAULT, buffer.data()),
-         what);
+    must_write(
+        H5Dwrite(dataset.id(), type.id(), memory.id(), selected.id(), H5P_DEFAULT, buffer.data()),
+        broken_, what);
   }
 }
 

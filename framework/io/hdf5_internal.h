@@ -2,6 +2,7 @@
 #pragma once
 #include <hdf5.h>
 
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -30,6 +31,16 @@ R must(R result, const std::string& what) {
   if (result < 0) fail("[hdf5] cannot {}: {}", what, library_reason());
   return result;
 }
+
+/// The same for writing: a failure also abandons the file.
+template <class R>
+R must_write(R result, const std::shared_ptr<bool>& broken, const std::string& what) {
+  if (result < 0 && broken) *broken = true;
+  return must(result, what);
+}
+
+/// Closes a dataset of a file that is being written, unless its data cannot be written.
+int flush_and_close_dataset(int64_t id);
 
 Handle string_type(std::size_t length);  // UTF-8, padded with zeros
 Handle chunked_storage(const Shape& shape, int64_t row_bytes, const DatasetOptions& options);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csetjmp>
+#include <cstdlib>
 #include <cstring>
 
 #include "framework/core/check.h"
@@ -19,6 +20,7 @@ struct Png {
   char message[160] = "";
   const std::byte* next = nullptr;
   std::size_t left = 0;
+  std::size_t largest = 0;  // what libpng may allocate at once while reading
   std::vector<std::byte> out;
 
   ~Png() {
@@ -57,15 +59,26 @@ void write_bytes(png_structp png, png_bytep data, std::size_t size) {
 }
 void flush(png_structp) {}
 
+constexpr std::size_t kChunkBytes = 16 << 20;
+
+/// libpng takes the memory for a chunk as its length field asks, before it looks whether the bytes are there.
+png_voidp allocate(png_structp png, png_alloc_size_t size) {
+  const auto& self = *static_cast<Png*>(png_get_mem_ptr(png));
+  return size <= self.largest ? std::malloc(size) : nullptr;
+}
+void release(png_structp, png_voidp memory) { std::free(memory); }
+
 void open_reader(Png& self, std::span<const std::byte> file) {
   self.next = file.data();
   self.left = file.size();
-  self.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &self, on_error, on_warning);
+  self.largest = std::max(kChunkBytes, file.size());
+  self.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &self, on_error, on_warning, &self,
+                                      allocate, release);
   if (self.png) self.info = png_create_info_struct(self.png);
   if (!self.info) throw std::bad_alloc();
   png_set_read_fn(self.png, &self, read_bytes);
   png_set_user_limits(self.png, 0x7fffffff, 0x7fffffff);  // ours come after the header
-  png_set_chunk_malloc_max(self.png, 16 << 20);
+  png_set_chunk_malloc_max(self.png, kChunkBytes);
   png_set_crc_action(self.png, PNG_CRC_ERROR_QUIT, PNG_CRC_WARN_DISCARD);
 }
 
@@ -134,6 +147,7 @@ Image decode_png(std::span<const std::byte> file, const std::string& origin, int
   const int64_t height = png_get_image_height(self.png, self.info);
   check_image_size(width, height, max_pixels, origin);
   check_claim(self, png_get_rowbytes(self.png, self.info), height, file.size(), origin);
+  self.largest += std::size_t(width) * 16;  // a row of the widest kind, and slack
   must(choose_transforms(self), self, origin);
 
   Image image(width, height, png_get_channels(self.png, self.info));

@@ -68,6 +68,20 @@ TEST(AtomicFile, RemovesWhatAKilledWriterLeft) {
   EXPECT_EQ(read_text(folder / "a"), "x");
 }
 
+TEST(AtomicFile, SharesAFolderWithWhatAProcessOfItsNumberLeft) {
+  const Folder folder;
+  std::string next;
+  {
+    const AtomicFile first(folder / "a");
+    next = first.temporary().string();
+  }
+  const std::size_t at = next.rfind('.', next.size() - 5) + 1;
+  const int serial = std::stoi(next.substr(at));
+  test::put(next.substr(0, at) + std::to_string(serial + 1) + ".tmp", "left");
+  write_file(folder / "a", "new");
+  EXPECT_EQ(test::get(folder / "a"), "new");
+}
+
 TEST(AtomicFile, TellsPathAndReason) {
   const Folder folder;
   EXPECT_CONTAINS(error_of([&] { write_file(folder / "no/such/folder", "x"); }),

@@ -8,6 +8,9 @@
 #include "tests/io/files.h"
 #include "tests/io/full_disk.h"
 
+// The HDF5 library loses a few hundred bytes when it gives up on a damaged file; LeakSanitizer should not count them.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libhdf5"; }
+
 namespace noisette {
 namespace {
 using hdf5::File;
@@ -169,19 +172,26 @@ TEST(Hdf5, AnUnfinishedFileLeavesNothing) {
   EXPECT_EQ(folder.entries(), 0);
 }
 
+/// The limit strikes in the middle of a large array, in buffered small ones, in text and in attributes.
 TEST(Hdf5, FullDiskLeavesNothing) {
   const Folder folder;
-  const std::vector<float> big = ramp(1'000'000);
-  {
-    const test::FullDisk full(300'000);
+  const std::vector<float> big = ramp(500'000);
+  for (const rlim_t limit : {0, 100, 1000, 5000, 20'000, 100'000, 300'000, 1'990'000}) {
+    const test::FullDisk full(limit);
     const std::string message = error_of([&] {
       File file = File::create(folder / "f.h5");
-      file.create_dataset("/x", DType::f32, {1'000'000}).write_rows(0, 1'000'000, raw(big));
+      file.set("/", "title", "text");
+      for (int i = 0; i < 20; ++i)
+        file.create_dataset("/small" + std::to_string(i), DType::f32, {100})
+            .write_rows(0, 100, raw(ramp(100)));
+      file.write_text("/text", std::string(10'000, 'x'));
+      file.write_strings("/names", kStrings);
+      file.create_dataset("/x", DType::f32, {500'000}).write_rows(0, 500'000, raw(big));
       file.finish();
     });
     EXPECT_CONTAINS(message, "f.h5");
+    EXPECT_EQ(folder.entries(), 0) << limit;
   }
-  EXPECT_EQ(folder.entries(), 0);
   write_sample(folder / "g.h5");  // the library still works
   read_sample(folder / "g.h5");
 }
