@@ -1,6 +1,8 @@
 #include "models/unet/config.h"
 
 #include <algorithm>
+#include <cmath>
+#include <tuple>
 
 #include "framework/core/check.h"
 
@@ -55,9 +57,36 @@ void UNetConfig::fields(config::Fields& f) {
 }
 
 std::string UNetConfig::problem() const {
+  // Configurations also come from other people's files, so every number is checked here.
+  constexpr int64_t kMost = int64_t(1) << 20;
+  std::vector<std::tuple<const char*, int64_t, int64_t, int64_t>> ranges = {
+      {"sample_size", sample_size, 1, kMost},
+      {"in_channels", in_channels, 1, kMost},
+      {"out_channels", out_channels, 1, kMost},
+      {"levels of block_out_channels", int64_t(block_out_channels.size()), 1, 16},
+      {"layers_per_block", layers_per_block, 1, 1000},
+      {"attention_head_dim", attention_head_dim.value_or(1), 1, kMost},
+      {"norm_num_groups", norm_num_groups, 1, kMost},
+      {"downsample_padding", downsample_padding, 0, 1},
+      {"freq_shift", freq_shift, 0, 1},
+      {"num_class_embeds", num_class_embeds, 0, kMost}};
+  for (const int64_t c : block_out_channels) ranges.emplace_back("block_out_channels", c, 1, kMost);
+  for (const auto& [name, value, least, most] : ranges)
+    if (value < least || value > most)
+      return fmt::format("{} must be from {} to {}; got {}", name, least, most, value);
+  if (!(norm_eps > 0 && norm_eps <= 1))
+    return fmt::format("norm_eps must be in (0, 1]; got {}", norm_eps);
+  if (!(dropout >= 0 && dropout < 1))
+    return fmt::format("dropout must be in [0, 1); got {}", dropout);
+  if (!(mid_block_scale_factor > 0 && std::isfinite(mid_block_scale_factor)))
+    return fmt::format("mid_block_scale_factor must be above 0; got {}", mid_block_scale_factor);
+  return shape_problem();
+}
+
+std::string UNetConfig::shape_problem() const {
   const auto levels = int64_t(block_out_channels.size());
   for (const int64_t level : attention_levels)
-    if (level >= levels)
+    if (level < 0 || level >= levels)
       return fmt::format(
           "attention_levels names level {}, but block_out_channels has levels 0 to {}", level,
           levels - 1);
@@ -71,9 +100,12 @@ std::string UNetConfig::problem() const {
           "block_out_channels must be multiples of attention_head_dim; got {} with {}", c,
           *attention_head_dim);
   }
-  if (block_out_channels.front() % 2 != 0)
-    return fmt::format("block_out_channels[0] = {} must be even: the time embedding is half sines",
-                       block_out_channels.front());
+  const int64_t width = block_out_channels.front();
+  if (width % 2 != 0 || width / 2 <= freq_shift)
+    return fmt::format(
+        "block_out_channels[0] must be even and above 2 * freq_shift, for the sines and cosines of "
+        "time; got {} with freq_shift {}",
+        width, freq_shift);
   return "";
 }
 

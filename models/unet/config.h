@@ -46,6 +46,9 @@ struct UNetConfig {
   int64_t heads(int64_t channels) const {
     return attention_head_dim ? channels / *attention_head_dim : 1;
   }
+
+ private:
+  std::string shape_problem() const;  // rules between the fields, each in its range
 };
 
 /// The networks of Ho et al. 2020, section 4 and appendix B: `ddpm-cifar10` (35,746,307 parameters) and `ddpm-256`

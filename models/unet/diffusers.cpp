@@ -35,15 +35,28 @@ const std::vector<Fixed>& fixed_keys() {
 /// Keys that change no number of a forward pass.
 const std::set<std::string> kIgnored = {"num_train_timesteps", "_name_or_path"};
 
+/// Whether a value is a T as written: JSON libraries turn 2.5 into 2 and true into 1 without a word.
+template <class T>
+bool holds(const Json& value) {
+  if constexpr (std::is_same_v<T, bool>)
+    return value.is_boolean();
+  else if constexpr (std::is_integral_v<T>)
+    return value.is_number_integer();
+  else if constexpr (std::is_floating_point_v<T>)
+    return value.is_number();
+  else if constexpr (std::is_same_v<T, std::string>)
+    return value.is_string();
+  else
+    return value.is_array() &&
+           std::all_of(value.begin(), value.end(), holds<typename T::value_type>);
+}
+
 template <class T>
 T get(const Json& json, const char* key, T missing, const std::string& file) {
   if (!json.contains(key) || json[key].is_null()) return missing;
-  try {
-    return json[key].get<T>();
-  } catch (const Json::exception&) {
-    throw Error(fmt::format("[unet] {}: '{}' is {}, which is not of the right type", file, key,
-                            json[key].dump()));
-  }
+  check_user(holds<T>(json[key]), "[unet] {}: '{}' is {}, which is not of the right type", file,
+             key, json[key].dump());
+  return json[key].get<T>();
 }
 
 std::vector<std::string> block_types(const UNetConfig& c, bool down) {
@@ -212,19 +225,26 @@ std::vector<float> as_f32(const SafetensorsEntry& entry) {
 }
 
 void read_weights(const SafetensorsModel& model, ParameterArena& arena) {
-  std::string problems;
+  std::vector<std::string> problems;
   for (const ParameterArena::Entry& e : arena.entries()) {
     const SafetensorsEntry* found = model.find(e.name);
     if (!found)
-      problems += fmt::format("; missing from the file: {}", e.name);
+      problems.push_back(fmt::format("missing from the file: {}", e.name));
     else if (found->shape != file_shape(e.shape))
-      problems += fmt::format("; {} is {} in the file and {} in the model", e.name, found->shape,
-                              file_shape(e.shape));
+      problems.push_back(fmt::format("{} is {} in the file and {} in the model", e.name,
+                                     found->shape, file_shape(e.shape)));
   }
   for (const SafetensorsEntry* entry : model.entries())
-    if (!arena.find(entry->name)) problems += fmt::format("; not in the model: {}", entry->name);
-  check_user(problems.empty(), "[safetensors] {} does not fit the model{}",
-             model.files().front().origin(), problems);
+    if (!arena.find(entry->name))
+      problems.push_back(fmt::format("not in the model: {}", entry->name));
+  constexpr std::size_t kShown = 8;
+  if (problems.size() > kShown) {
+    const std::size_t more = problems.size() - kShown;
+    problems.resize(kShown);
+    problems.push_back(fmt::format("and {} more", more));
+  }
+  check_user(problems.empty(), "[safetensors] {} does not fit the model; {}",
+             model.files().front().origin(), fmt::join(problems, "; "));
   for (const ParameterArena::Entry& e : arena.entries()) {
     const std::vector<float> values = as_f32(*model.find(e.name));
     if (arena.master().dtype() == DType::f64)
@@ -242,6 +262,7 @@ void write_unet_folder(const fs::path& folder, const UNetConfig& config,
              "[convert] {} exists and is not an empty folder; choose another or remove it",
              folder.string());
   const Tensor& flat = which == ParameterArena::Weights::ema ? arena.ema() : arena.master();
+  check(flat.defined(), "[convert] the averaged weights were asked for, but this model keeps none");
   std::vector<std::vector<float>> values;
   std::vector<SafetensorsEntry> entries;
   for (const ParameterArena::Entry& e : arena.entries()) {
@@ -251,16 +272,18 @@ void write_unet_folder(const fs::path& folder, const UNetConfig& config,
   }
   for (std::size_t i = 0; i < entries.size(); ++i)
     entries[i].bytes = std::as_bytes(std::span(values[i]));
-  const bool fresh = !fs::exists(folder);
+  std::vector<fs::path> made;  // folders that are new, innermost first
+  for (fs::path p = folder; !p.empty() && !fs::exists(p); p = p.parent_path()) made.push_back(p);
+  std::error_code error;
   try {
-    fs::create_directories(folder);
+    fs::create_directories(folder, error);
+    check_user(!error, "[convert] cannot make the folder {}: {}", folder.string(), error.message());
     write_file(folder / "config.json", unet_config_json(config));
     write_safetensors(folder / "diffusion_pytorch_model.safetensors", std::move(entries),
                       {{"format", "pt"}});
   } catch (...) {
-    std::error_code none;
-    fs::remove(folder / "config.json", none);
-    if (fresh) fs::remove(folder, none);
+    fs::remove(folder / "config.json", error);
+    for (const fs::path& p : made) fs::remove(p, error);
     throw;
   }
 }

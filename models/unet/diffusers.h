@@ -18,7 +18,7 @@ UNetConfig read_unet_config(const std::filesystem::path& file);
 std::string unet_config_json(const UNetConfig& config);
 
 /// Copies a model's tensors into the master weights, transposing convolutions from [out, in, kh, kw]. f32, f16, bf16 and
-/// f64 files are read. Names and shapes must match one to one, or an Error lists every difference.
+/// f64 files are read. Names and shapes must match one to one, or an Error lists the first differences.
 void read_weights(const SafetensorsModel& model, ParameterArena& arena);
 
 /// Writes a folder that diffusers opens: f32 weights, the average where `which` says so. `folder` must not exist, or be
