@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
-# scripts/build.sh [FOLDER [CMAKE OPTION...]]: configures and builds noisette, Release, into build/ or FOLDER.
+# scripts/build.sh [--target NAME] [FOLDER [CMAKE OPTION...]]: configures and builds, Release, into build/ or FOLDER.
+# Without --target everything is built, the tests too; `--target noisette` builds the program alone.
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+target=all
+if [[ ${1:-} == --target ]]; then
+  target=$2
+  shift 2
+fi
 folder=${1:-$root/build}
 (($# == 0)) || shift
 
 cmake -G Ninja -S "$root" -B "$folder" -DCMAKE_BUILD_TYPE=Release "$@"
-cmake --build "$folder" --parallel "$(nproc)"
+cmake --build "$folder" --parallel "$(nproc)" --target "$target"

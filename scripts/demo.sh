@@ -13,7 +13,7 @@ noisette() { "$root/build/bin/noisette" "$@"; }
 step "Packages"
 scripts/setup.sh
 step "Build"
-scripts/build.sh
+scripts/build.sh --target noisette
 
 step "Data"
 if [[ -e data/fashion-mnist.h5 ]]; then
@@ -34,7 +34,10 @@ if [[ -n $interrupted ]]; then
 fi
 
 step "Samples: one class a row"
-noisette sample "$run" --class all --n 100 --guidance 2 --steps 50 --sampler ddim -o "$run/grid.png"
+noisette sample "$run" --class all --n 100 -o "$run/grid.png"
+step "How good they are: 500 samples, judged by real images"
+noisette sample "$run" --class all --n 500 -o "$run/samples.h5"
+noisette eval "$run/samples.h5" --data data/fashion-mnist.h5 --metrics knn,variety
 step "Report"
 noisette report "$run" -o "$run/report.html"
 

@@ -34,7 +34,9 @@ void RunConfig::fields(config::Fields& f) {
   f.add("precision", precision,
         {.doc = "of activations and products: f32 or bf16; weights, sums and statistics stay f32"});
   f.add("recompute", recompute,
-        {.doc = "forget activations and compute them again: less memory, a third more time"});
+        {.doc = "what is computed twice to save memory, with the same result: none, norms (a few "
+                "percent more time) or "
+                "blocks (a third more)"});
   f.add("log_every", log_every,
         {.unit = "updates", .min = 1, .doc = "updates between records in metrics.jsonl"});
 }

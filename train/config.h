@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "framework/config/config.h"
+#include "framework/nn/module.h"
 #include "framework/optim/config.h"
 #include "models/diffusion/plan.h"
 #include "models/unet/config.h"
@@ -36,7 +37,7 @@ struct RunConfig {
   int64_t batch = 128;
   int64_t micro_batch = 0;
   Precision precision = Precision::f32;
-  bool recompute = false;
+  Recompute recompute = Recompute::norms;
   int64_t log_every = 10;
 
   void fields(config::Fields& f);

@@ -61,7 +61,6 @@ class DdpmTask final : public Task {
       columns = std::min<int64_t>(int64_t(classes.size()), 16);
     }
     diffusion::SamplerConfig sampler = config_.sampler;
-    sampler.sampler = diffusion::Sampler::ddim;
     sampler.steps = config_.preview.steps;
     sampler.guidance = config_.preview.guidance;
     const auto pixels =

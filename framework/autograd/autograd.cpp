@@ -114,6 +114,7 @@ struct Later {
 Node::~Node() {
   std::vector<std::shared_ptr<Node>> chain = std::move(inputs);
   backward = nullptr;
+  recipe = nullptr;
   while (!chain.empty()) {
     std::shared_ptr<Node> n = std::move(chain.back());
     chain.pop_back();
@@ -170,6 +171,17 @@ Tensor record(const char* name, Tensor output, std::initializer_list<Tensor> inp
   return record(name, std::move(output), std::vector<Tensor>(inputs), std::move(backward));
 }
 
+void set_recipe(const Tensor& output, Recipe recipe) {
+  if (output.node()) output.node()->recipe = std::move(recipe);
+}
+
+Saved::Saved(const Tensor& x) : shape_(x.shape()) {
+  if (x.node() && x.node()->recipe)
+    recipe_ = x.node()->recipe;
+  else
+    data_ = x.detach();
+}
+
 void backward(const Tensor& output, const Tensor& dy) {
   check(output.defined() && output.node() != nullptr,
         "[backward] the output depends on nothing that needs a gradient");
@@ -200,6 +212,7 @@ void backward(const Tensor& output, const Tensor& dy) {
     for (const auto& in : node->inputs)
       if (in && !in->leaf && !in->boundary && reached.insert(in.get()).second) ready.push(in);
     node->backward = nullptr;
+    node->recipe = nullptr;
     node->inputs.clear();
     node->swept = true;
   }

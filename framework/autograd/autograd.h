@@ -45,6 +45,9 @@ class Needs {
   const Node& node_;
 };
 
+/// How the data of an op's output can be made again, bit for bit, from what the op keeps for its own gradient anyway.
+using Recipe = std::function<Tensor()>;
+
 using Backward = std::function<Grads(const Tensor& dy, const Needs& needs)>;
 
 /// The place of one tensor on the tape.
@@ -54,6 +57,7 @@ struct Node {
   uint64_t sequence = 0;
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient is wanted
   Backward backward;                          // empty: not differentiable
+  Recipe recipe;                              // empty: consumers keep the data itself
   bool leaf = false;
   bool boundary = false;  // an input of a recomputed piece: the inner sweep stops here
   bool swept = false;     // its gradient has been passed on; saved tensors are gone
@@ -77,6 +81,23 @@ Tensor record(const char* name, Tensor output, std::initializer_list<Tensor> inp
               Backward backward = nullptr);
 Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs,
               Backward backward = nullptr);
+
+/// Gives an output on the tape a recipe, so that the ops that consume it need not keep it. Off the tape: nothing.
+void set_recipe(const Tensor& output, Recipe recipe);
+
+/// An input that a backward closure will need: its data, or its recipe where it has one.
+class Saved {
+ public:
+  explicit Saved(const Tensor& x);
+  /// The data; made anew at each call where a recipe stands for it.
+  Tensor get() const { return recipe_ ? recipe_() : data_; }
+  const Shape& shape() const { return shape_; }
+
+ private:
+  Recipe recipe_;
+  Tensor data_;
+  Shape shape_;
+};
 
 /// Runs the tape backwards from `output` with cotangent `dy` (default: one, for a scalar). Adds to
 /// the gradients of the leaves and frees what the ops had saved. A second sweep over the same tape

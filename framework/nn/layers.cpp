@@ -79,12 +79,15 @@ GroupNorm::GroupNorm(int64_t channels, int64_t groups, double eps)
   add("bias", bias_);
 }
 
-Tensor GroupNorm::operator()(const Tensor& x) const {
-  return group_norm(x, weight_, bias_, groups_, {.eps = eps_});
+Tensor GroupNorm::operator()(const Tensor& x, const ForwardContext& context) const {
+  return group_norm(x, weight_, bias_, groups_,
+                    {.eps = eps_, .repeat = context.recompute == Recompute::norms});
 }
 
-Tensor GroupNorm::silu(const Tensor& x, const Tensor& shift) const {
-  return group_norm(x, weight_, bias_, groups_, {.eps = eps_, .silu = true, .shift = shift});
+Tensor GroupNorm::silu(const Tensor& x, const Tensor& shift, const ForwardContext& context) const {
+  return group_norm(
+      x, weight_, bias_, groups_,
+      {.eps = eps_, .silu = true, .shift = shift, .repeat = context.recompute == Recompute::norms});
 }
 
 Embedding::Embedding(int64_t count, int64_t dim, const Init& init) : weight_({count, dim}, init) {

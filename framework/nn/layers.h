@@ -62,9 +62,9 @@ class Conv2d final : public Module {
 class GroupNorm final : public Module {
  public:
   GroupNorm(int64_t channels, int64_t groups, double eps);
-  Tensor operator()(const Tensor& x) const;
-  /// silu(norm(x + shift)), shift [N, C] per sample, optional; one pass.
-  Tensor silu(const Tensor& x, const Tensor& shift = {}) const;
+  Tensor operator()(const Tensor& x, const ForwardContext& context = {}) const;
+  /// silu(norm(x + shift)), shift [N, C] per sample, may be undefined; one pass.
+  Tensor silu(const Tensor& x, const Tensor& shift = {}, const ForwardContext& context = {}) const;
 
  private:
   int64_t groups_;

@@ -1,8 +1,12 @@
 // Module: a tree of layers with named parameters. Children are typed members of their parent, registered once by name;
 // the dotted path of a parameter is its key in files (diffusers' layout).
 #pragma once
+#include <array>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "framework/nn/parameter.h"
@@ -19,12 +23,21 @@ struct Slot {
   Shape shape() const;
 };
 
+/// What a training step computes twice instead of keeping it. The result is the same, bit for bit.
+enum class Recompute {
+  none,
+  norms,   // the outputs of normalisation, SiLU and dropout, from the input of the normalisation
+  blocks,  // everything inside a block, from the block's inputs
+};
+inline constexpr std::array<std::string_view, 3> kRecomputeNames = {"none", "norms", "blocks"};
+constexpr std::span<const std::string_view> enum_names(Recompute) { return kRecomputeNames; }
+
 /// What a forward pass has to know beside its inputs.
 struct ForwardContext {
   bool training = false;     // dropout is active
   uint64_t seed = 0;         // of the dropout's draws
   Tensor sample_index = {};  // [N] i64: key of each sample's draws, as kernels/philox.h makes it
-  bool recompute = false;    // keep a block's inputs alone, and run it again for its gradient
+  Recompute recompute = Recompute::none;
 };
 
 class Module {

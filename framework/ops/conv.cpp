@@ -48,23 +48,25 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                     data_or_null<T>(residual), y.data<T>(), d);
   return record(
       "conv2d", y, {x, weight, bias, residual},
-      [x = x.detach(), w = weight.detach(), d](const Tensor& dy, const Needs& needs) -> Grads {
+      [x = Saved(x), w = weight.detach(), d](const Tensor& dy, const Needs& needs) -> Grads {
         Tensor dx;
         if (needs[0]) {
           const Tensor other = needs.take(0);
-          dx = other.defined() && other.sole_owner() ? other : empty_like(x);
+          dx = other.defined() && other.sole_owner() ? other
+                                                     : empty(x.shape(), dy.dtype(), dy.device());
           count_flops("conv2d_backward_data", d.flops());
-          NOISETTE_DISPATCH(x, conv2d_backward_data, dy.data<T>(), w.data<T>(),
+          NOISETTE_DISPATCH(dy, conv2d_backward_data, dy.data<T>(), w.data<T>(),
                             data_or_null<T>(other), dx.data<T>(), d);
         }
         const GradTarget dw = needs.target(1), db = needs.target(2);
         if (dw.buffer.defined()) {
           count_flops("conv2d_backward_weight", d.flops());
-          NOISETTE_DISPATCH(x, conv2d_backward_weight, x.data<T>(), dy.data<T>(),
+          const Tensor input = x.get();
+          NOISETTE_DISPATCH(dy, conv2d_backward_weight, input.data<T>(), dy.data<T>(),
                             dw.buffer.data<acc_t<T>>(), dw.accumulate, d);
         }
         if (db.buffer.defined())
-          NOISETTE_DISPATCH(x, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
+          NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
                             d.batch * d.out_h() * d.out_w(), d.out_c, db.accumulate);
         return {dx, dw.buffer, db.buffer, needs[3] ? dy : Tensor()};
       });

@@ -32,10 +32,10 @@ void multiply_into(const Tensor& a, const Tensor& b, const GradTarget& to, const
 
 /// The gradient of input i, with what other uses of the input have left added to it; written over
 /// the latter where nobody else holds it.
-Tensor product_gradient(const Needs& needs, std::size_t i, const Tensor& like, const Tensor& a,
+Tensor product_gradient(const Needs& needs, std::size_t i, const Shape& shape, const Tensor& a,
                         const Tensor& b, const MatmulDims& d) {
   const Tensor other = needs.take(i);
-  Tensor g = other.defined() && other.sole_owner() ? other : empty_like(like);
+  Tensor g = other.defined() && other.sole_owner() ? other : empty(shape, a.dtype(), a.device());
   multiply(a, b, {}, other, g, d);
   return g;
 }
@@ -81,28 +81,28 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options) {
   shape.back() = d.n;
   Tensor c = empty(Shape(std::move(shape)), a.dtype(), a.device());  // [..., m, n]
   multiply(a, b, {}, {}, c, d);
-  return record(
-      "matmul", c, {a, b},
-      [a = a.detach(), b = b.detach(), d](const Tensor& dc, const Needs& needs) -> Grads {
-        Tensor da, db;
-        if (needs[0])  // dA = dC B^T, stored transposed: B dC^T
-          da = d.trans_a
-                   ? product_gradient(needs, 0, a, b, dc, {d.batch, d.k, d.m, d.n, d.trans_b, true})
-                   : product_gradient(needs, 0, a, dc, b,
-                                      {d.batch, d.m, d.k, d.n, false, !d.trans_b});
-        // dB = A^T dC, stored transposed: dC^T A
-        const MatmulDims dims = d.trans_b ? MatmulDims{d.batch, d.n, d.k, d.m, true, d.trans_a}
-                                          : MatmulDims{d.batch, d.k, d.n, d.m, !d.trans_a, false};
-        const Tensor &first = d.trans_b ? dc : a, &second = d.trans_b ? a : dc;
-        if (const GradTarget target = b.ndim() == 2 ? needs.target(1) : GradTarget{};
-            target.buffer.defined()) {
-          multiply_into(first, second, target, dims);
-          db = target.buffer;
-        } else if (needs[1]) {
-          db = product_gradient(needs, 1, b, first, second, dims);
-        }
-        return {da, db};
-      });
+  return record("matmul", c, {a, b},
+                [a = a.detach(), b = b.detach(), d](const Tensor& dc, const Needs& needs) -> Grads {
+                  Tensor da, db;
+                  if (needs[0])  // dA = dC B^T, stored transposed: B dC^T
+                    da = d.trans_a ? product_gradient(needs, 0, a.shape(), b, dc,
+                                                      {d.batch, d.k, d.m, d.n, d.trans_b, true})
+                                   : product_gradient(needs, 0, a.shape(), dc, b,
+                                                      {d.batch, d.m, d.k, d.n, false, !d.trans_b});
+                  // dB = A^T dC, stored transposed: dC^T A
+                  const MatmulDims dims =
+                      d.trans_b ? MatmulDims{d.batch, d.n, d.k, d.m, true, d.trans_a}
+                                : MatmulDims{d.batch, d.k, d.n, d.m, !d.trans_a, false};
+                  const Tensor &first = d.trans_b ? dc : a, &second = d.trans_b ? a : dc;
+                  if (const GradTarget target = b.ndim() == 2 ? needs.target(1) : GradTarget{};
+                      target.buffer.defined()) {
+                    multiply_into(first, second, target, dims);
+                    db = target.buffer;
+                  } else if (needs[1]) {
+                    db = product_gradient(needs, 1, b.shape(), first, second, dims);
+                  }
+                  return {da, db};
+                });
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual) {
@@ -123,14 +123,15 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const T
         residual.dtype(), residual.shape());
   multiply(x, weight, bias, residual, y, {.m = rows, .n = out, .k = in, .trans_b = true});
   return record("linear", y, {x, weight, bias, residual},
-                [x = x.detach(), w = weight.detach(), rows, in, out](const Tensor& dy,
-                                                                     const Needs& needs) -> Grads {
+                [x = Saved(x), w = weight.detach(), rows, in, out](const Tensor& dy,
+                                                                   const Needs& needs) -> Grads {
                   Tensor dx;
                   if (needs[0])
-                    dx = product_gradient(needs, 0, x, dy, w, {.m = rows, .n = in, .k = out});
+                    dx = product_gradient(needs, 0, x.shape(), dy, w,
+                                          {.m = rows, .n = in, .k = out});
                   const GradTarget dw = needs.target(1), db = needs.target(2);
                   if (dw.buffer.defined())
-                    multiply_into(dy, x, dw, {.m = out, .n = in, .k = rows, .trans_a = true});
+                    multiply_into(dy, x.get(), dw, {.m = out, .n = in, .k = rows, .trans_a = true});
                   if (db.buffer.defined())
                     NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
                                       rows, out, db.accumulate);

@@ -51,7 +51,7 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
   NOISETTE_DISPATCH(x, group_norm_forward, x.data<T>(), data_or_null<T>(shift),
                     weight.data<acc_t<T>>(), bias.data<acc_t<T>>(), y.data<T>(),
                     mean.data<acc_t<T>>(), rstd.data<acc_t<T>>(), d);
-  return record(
+  const Tensor out = record(
       "group_norm", y, {x, weight, bias, shift},
       [x = x.detach(), w = weight.detach(), b = bias.detach(),
        shift = shift.defined() ? shift.detach() : Tensor(), mean, rstd,
@@ -69,6 +69,16 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
             data_or_null<acc_t<T>>(db.buffer), data_or_null<T>(dshift), accumulate, d);
         return {dx, dw.buffer, db.buffer, dshift};
       });
+  if (options.repeat)
+    set_recipe(out, [x = x.detach(), w = weight.detach(), b = bias.detach(),
+                     shift = shift.defined() ? shift.detach() : Tensor(), mean, rstd, d] {
+      Tensor again = empty_like(x);
+      NOISETTE_DISPATCH(x, group_norm_repeat, x.data<T>(), data_or_null<T>(shift),
+                        w.data<acc_t<T>>(), b.data<acc_t<T>>(), mean.data<acc_t<T>>(),
+                        rstd.data<acc_t<T>>(), again.data<T>(), d);
+      return again;
+    });
+  return out;
 }
 
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {

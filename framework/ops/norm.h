@@ -8,6 +8,8 @@ struct GroupNormOptions {
   double eps = 1e-5;
   bool silu = false;  // y = silu(norm(...)) in the same pass
   Tensor shift = {};  // [N, C], dtype of x: added to each pixel of its sample before the statistics
+  bool repeat =
+      false;  // ops that use y make it again from x for their gradient instead of keeping it
 };
 
 /// Group normalisation of an image batch.

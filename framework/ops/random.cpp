@@ -76,10 +76,16 @@ Tensor replace_at_random(const Tensor& x, int64_t replacement, double p, const R
 Tensor dropout(const Tensor& x, double p, const RngKey& key, const Tensor& index) {
   check(p >= 0 && p < 1, "[dropout] p must be in [0, 1); got {}", p);
   check_index("dropout", index, batch_of("dropout", x.shape()));
-  return record("dropout", dropped(x, p, key, index), {x},
-                [p, key, index = index.detach()](const Tensor& dy, const Needs&) -> Grads {
-                  return {dropped(dy, p, key, index)};
-                });
+  const Tensor y =
+      record("dropout", dropped(x, p, key, index), {x},
+             [p, key, index = index.detach()](const Tensor& dy, const Needs&) -> Grads {
+               return {dropped(dy, p, key, index)};
+             });
+  if (x.node() && x.node()->recipe)
+    set_recipe(y, [again = x.node()->recipe, p, key, index = index.detach()] {
+      return dropped(again(), p, key, index);
+    });
+  return y;
 }
 
 }  // namespace noisette

@@ -39,9 +39,12 @@ cpu::ImageDims image_dims(const Shape& s) { return {s.dim(0), s.dim(1), s.dim(2)
 }  // namespace
 
 Tensor reshape(const Tensor& x, const Shape& shape) {
-  return record(
+  const Tensor y = record(
       "reshape", x.detach().view(shape), {x},
       [before = x.shape()](const Tensor& dy, const Needs&) -> Grads { return {dy.view(before)}; });
+  if (x.node() && x.node()->recipe)
+    set_recipe(y, [again = x.node()->recipe, shape = y.shape()] { return again().view(shape); });
+  return y;
 }
 
 Tensor concat_channels(const Tensor& a, const Tensor& b) {

@@ -98,8 +98,9 @@ double Progress::seconds_left(int64_t update, double now) {
   if (update > last_update_) {
     // The mean so far over the first updates, then a moving one: the first updates are slower (warm
     // caches, tuning).
-    const double seconds = (now - last_time_) / double(update - last_update_);
-    const double weight = std::max(0.02, 1.0 / double(std::max<int64_t>(1, update - first_)));
+    const auto taken = double(update - last_update_);
+    const double seconds = (now - last_time_) / taken;
+    const double weight = std::max(1 - std::pow(0.98, taken), taken / double(update - first_));
     pace_ += weight * (seconds - pace_);
     last_update_ = update;
     last_time_ = now;

@@ -21,11 +21,11 @@
 namespace noisette::diffusion {
 
 /// ddpm   Ho et al. 2020, algorithm 2: the mean of the posterior at the predicted image, plus
-/// noise;
-///        no noise in the last step.
+///        noise; no noise in the last step.
 /// ddim   Song, Meng, Ermon 2021, "Denoising Diffusion Implicit Models", eq. 12 and 16,
 ///        arXiv:2010.02502; eta = 0 adds no noise, eta = 1 as much as ddpm with fixed_small.
-///        The direction is the network's own noise, not recomputed from the clamped image.
+///        The direction is the network's own noise, unless use_clipped_model_output asks for that of the
+///        clamped image.
 enum class Sampler { ddpm, ddim };
 inline constexpr std::array<std::string_view, 2> kSamplerNames = {"ddpm", "ddim"};
 constexpr std::span<const std::string_view> enum_names(Sampler) { return kSamplerNames; }
@@ -48,6 +48,7 @@ struct SamplerConfig {
   Spacing spacing = Spacing::trailing;
   int64_t offset = 0;
   std::optional<double> clip = 1.0;
+  bool use_clipped_model_output = false;
   bool last_to_clean = true;
   double guidance = 1;
 

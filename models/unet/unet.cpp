@@ -21,18 +21,17 @@ LayerInit silent(const UNetConfig& c) {
 
 Tensor divided(const Tensor& x, double scale) { return scale == 1 ? x : mul(x, 1 / scale); }
 
-/// A residual block, over x or over [x, skip], and its attention if it has one. Under context.recompute only the
+/// A residual block, over x or over [x, skip], and its attention if it has one. Under Recompute::blocks only the
 /// inputs are kept for backward.
 Tensor layer(const ResBlock& resnet, const AttentionBlock* attention, const Tensor& x,
              const Tensor& skip, const Tensor& emb, const ForwardContext& context) {
   const auto run = [&resnet, attention, context](const std::vector<Tensor>& in) {
-    const Tensor h =
-        resnet(in.size() == 3 ? concat_channels(in[0], in[2]) : in[0], in[1], context);
-    return attention ? (*attention)(h) : h;
+    const Tensor h = resnet(in.size() == 3 ? concat_channels(in[0], in[2]) : in[0], in[1], context);
+    return attention ? (*attention)(h, context) : h;
   };
   std::vector<Tensor> in{x, emb};
   if (skip.defined()) in.push_back(skip);
-  return context.recompute ? recompute(run, in) : run(in);
+  return context.recompute == Recompute::blocks ? recompute(run, in) : run(in);
 }
 
 /// The attention after residual block i: none, or one for each.
@@ -67,9 +66,9 @@ ResBlock::ResBlock(int64_t in, int64_t out, const UNetConfig& c, double scale)
 
 Tensor ResBlock::operator()(const Tensor& x, const Tensor& emb,
                             const ForwardContext& context) const {
-  Tensor h = conv1_(norm1_.silu(x));        // [N, H, W, out]
-  h = norm2_.silu(h, time_emb_proj_(emb));  // + [N, out] before the statistics
-  h = dropout_(h, context);                 // [N, H, W, out]
+  Tensor h = conv1_(norm1_.silu(x, {}, context));    // [N, H, W, out]
+  h = norm2_.silu(h, time_emb_proj_(emb), context);  // + [N, out] before the statistics
+  h = dropout_(h, context);                          // [N, H, W, out]
   h = conv2_(h, shortcut_ ? (*shortcut_)(x) : x);
   return divided(h, scale_);
 }
@@ -85,11 +84,11 @@ AttentionBlock::AttentionBlock(int64_t channels, const UNetConfig& c, double sca
   add("to_out.0", to_out_);
 }
 
-Tensor AttentionBlock::operator()(const Tensor& x) const {
+Tensor AttentionBlock::operator()(const Tensor& x, const ForwardContext& context) const {
   const int64_t n = x.dim(0), pixels = x.dim(1) * x.dim(2), c = x.dim(3);
-  Tensor h = reshape(group_norm_(x), {n, pixels, c});  // [N, HW, C]
-  h = self_attention(qkv_(h), heads_);                 // [N, HW, 3C] -> [N, HW, C]
-  h = to_out_(h, reshape(x, {n, pixels, c}));          // + x
+  Tensor h = reshape(group_norm_(x, context), {n, pixels, c});  // [N, HW, C]
+  h = self_attention(qkv_(h), heads_);                          // [N, HW, 3C] -> [N, HW, C]
+  h = to_out_(h, reshape(x, {n, pixels, c}));                   // + x
   return divided(reshape(h, x.shape()), scale_);
 }
 
@@ -222,7 +221,7 @@ Tensor UNet::operator()(const Tensor& x, const Tensor& t, const Tensor& labels,
   for (std::size_t i = 0; i < down_blocks_.size(); ++i) h = down_blocks_[i](h, emb, context, skips);
   h = mid_block_(h, emb, context);
   for (std::size_t i = 0; i < up_blocks_.size(); ++i) h = up_blocks_[i](h, emb, context, skips);
-  return conv_out_(conv_norm_out_.silu(h));  // [N, H, W, out]
+  return conv_out_(conv_norm_out_.silu(h, {}, context));  // [N, H, W, out]
 }
 
 }  // namespace noisette

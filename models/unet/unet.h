@@ -32,7 +32,7 @@ class ResBlock final : public Module {
 class AttentionBlock final : public Module {
  public:
   AttentionBlock(int64_t channels, const UNetConfig& c, double scale = 1);
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, const ForwardContext& context) const;
 
  private:
   GroupNorm group_norm_;

@@ -208,6 +208,21 @@ TEST(Plan, ClipsTheCleanImageBeforeThePosteriorMean) {
       << "the last step returns the prediction";
 }
 
+TEST(Plan, TheNoiseMayFollowTheClampedImage) {
+  const Schedule schedule{ScheduleConfig{}};
+  SamplerConfig c;
+  c.steps = 10;
+  c.use_clipped_model_output = true;
+  for (const Target target : {Target::eps, Target::x0, Target::v}) {
+    const Step step = make_plan(schedule, target, c)[3];
+    const double x = 0.7, out = -1.9;
+    const double x0 = std::clamp(step.x0_from_x * x + step.x0_from_out * out, -1.0, 1.0);
+    const double eps = (x - schedule.signal(step.t) * x0) / schedule.noise(step.t);
+    EXPECT_NEAR(apply_step(step, x, out, 0),
+                schedule.signal(step.next) * x0 + schedule.noise(step.next) * eps, 1e-13);
+  }
+}
+
 TEST(Plan, ZeroTerminalSnrStartsFromPureNoise) {
   const Schedule s({.zero_terminal_snr = true});
   EXPECT_THROW(make_plan(s, Target::eps, {}), UsageError);

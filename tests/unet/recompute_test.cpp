@@ -1,4 +1,5 @@
-// Recomputation of the UNet's blocks: the same numbers, dropout included, in less memory.
+// What a step may compute twice instead of keeping it: the same numbers, dropout included, in less
+// memory.
 #include "framework/autograd/autograd.h"
 #include "framework/ops/elementwise.h"
 #include "framework/ops/loss.h"
@@ -37,12 +38,13 @@ TEST(UNetRecompute, IsBitEqualWithDropoutOn) {
     const Pass plain = run(unet_test::small_config(), dtype, Recompute::none, 3, 8);
     for (const Recompute what : {Recompute::norms, Recompute::blocks}) {
       const Pass again = run(unet_test::small_config(), dtype, what, 3, 8);
-      EXPECT_EQ(plain.out, again.out) << name_of(dtype);
-      EXPECT_EQ(plain.grads, again.grads) << name_of(dtype);
+      EXPECT_EQ(plain.out, again.out) << name_of(dtype) << ", " << config::name_of(what);
+      EXPECT_EQ(plain.grads, again.grads) << name_of(dtype) << ", " << config::name_of(what);
     }
   }
 }
 
+// Measured, of what a pass needs without: 0.66 for norms, 0.39 for blocks.
 TEST(UNetRecompute, NeedsLessMemory) {
   UNetConfig c = unet_test::small_config();
   c.block_out_channels = {16, 32};
@@ -58,8 +60,9 @@ TEST(UNetRecompute, ChangesNothingWithoutGradients) {
   const Model m(c);
   const Inputs in(c, 2, 8, 8, DType::f32);
   const NoGrad no_grad;
-  EXPECT_EQ(to_vector<float>(m.net(in.x, in.t, in.labels, {.recompute = Recompute::blocks})),
-            to_vector<float>(m.net(in.x, in.t, in.labels)));
+  const auto plain = to_vector<float>(m.net(in.x, in.t, in.labels));
+  for (const Recompute what : {Recompute::norms, Recompute::blocks})
+    EXPECT_EQ(to_vector<float>(m.net(in.x, in.t, in.labels, {.recompute = what})), plain);
 }
 
 }  // namespace

@@ -78,8 +78,9 @@ void add_plan(CLI::App& app) {
   cmd->add_option("CONFIG", o->file, "TOML file of the run")->required();
   cmd->add_option("--set", o->set, "key=value; may be repeated")->allow_extra_args(false);
   cmd->add_flag("--json", o->json, "one JSON object instead of tables");
-  cmd->add_flag("!--no-measure", o->measure,
-                "leave out the time, which needs two training steps of a few images");
+  cmd->add_flag_callback(
+      "--no-measure", [o] { o->measure = false; },
+      "leave out the time, which needs two training steps of a few images");
   cmd->callback([o] {
     const TrainConfig c = load_train_config(o->file, o->set);
     const StepPlan p = plan_step(c);

@@ -43,7 +43,12 @@ std::vector<int64_t> parse_classes(const std::string& text, int64_t classes) {
 
 diffusion::SamplerConfig sampler_of(const TrainConfig& c, const Options& o) {
   diffusion::SamplerConfig s = c.sampler;
-  if (o.sampler == "ddpm") s.sampler = diffusion::Sampler::ddpm;
+  if (o.sampler == "ddpm") {
+    s.sampler = diffusion::Sampler::ddpm;
+    s.eta = 0;  // what the file says of ddim alone
+    s.use_clipped_model_output = false;
+    s.last_to_clean = true;
+  }
   if (o.sampler == "ddim") s.sampler = diffusion::Sampler::ddim;
   if (o.steps > 0) s.steps = o.steps;
   if (o.guidance >= 0) s.guidance = o.guidance;
@@ -97,6 +102,7 @@ void write_set(const fs::path& path, const std::vector<uint8_t>& pixels, const S
 }
 
 void run(const Options& o) {
+  const ParentFolders folders(o.output, "sample");  // before the long part, not after it
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
   const LoadedModel m =
