@@ -7,6 +7,7 @@
 
 #include "framework/report/sysinfo.h"
 #include "framework/report/table.h"
+#include "train/commands/bench.h"
 #include "train/commands/commands.h"
 #include "train/measure.h"
 
@@ -129,10 +130,11 @@ void add_bench_sample(CLI::App* bench) {
 
 void add_bench(CLI::App& app) {
   CLI::App* cmd =
-      app.add_subcommand("bench", "time training or sampling on this machine, by op family");
+      app.add_subcommand("bench", "time training, sampling or single ops on this machine");
   cmd->require_subcommand(1);
   add_bench_train(cmd);
   add_bench_sample(cmd);
+  add_bench_ops(cmd);
 }
 
 }  // namespace noisette::commands

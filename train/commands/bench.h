@@ -1,0 +1,9 @@
+// The parts of `noisette bench` that have a file of their own.
+#pragma once
+#include <CLI/CLI.hpp>
+
+namespace noisette::commands {
+
+void add_bench_ops(CLI::App* bench);
+
+}  // namespace noisette::commands
