@@ -9,7 +9,7 @@
 #include "framework/autograd/autograd.h"
 #include "framework/core/check.h"
 #include "framework/ops/elementwise.h"
-#include "framework/ops/random.h"
+#include "kernels/random.h"
 
 namespace noisette {
 namespace {
@@ -105,22 +105,23 @@ Inputs inputs_of(std::span<const Job> jobs, const DataSplit& data, const Tables&
             .labels = {}};
   if (tables.model.num_class_embeds > 0) in.labels = empty({n}, DType::i64);
   const int64_t item = info.image_bytes();
+  // The kernel and not the op: every sample has a key of its own, and one parallel region is enough for all.
+  const float* x0 = in.x0.data<float>();
+  float *eps = in.eps.data<float>(), *x_t = in.x_t.data<float>();
+#pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < n; ++i) {
     const Job& j = jobs[std::size_t(i)];
-    const RngKey key{seed, Purpose::kEval, uint32_t(j.t)};
-    const Tensor index = from_vector<int64_t>({j.image}, {1});
-    copy(normal({1, info.height, info.width, info.channels}, DType::f32, key, index),
-         in.eps.rows(i, i + 1));
-    in.t.data<int64_t>()[i] = j.t;
-    if (in.labels.defined()) {
-      const int32_t label = data.label(j.image);
-      in.labels.data<int64_t>()[i] = label < 0 ? tables.model.num_class_embeds - 1 : label;
-    }
+    cpu::fill_normal(eps + i * item, &j.image, 1, item, {seed, Purpose::kEval, uint32_t(j.t)});
     const double signal = tables.schedule.signal(j.t), noise = tables.schedule.noise(j.t);
-    const float *x0 = in.x0.data<float>() + i * item, *eps = in.eps.data<float>() + i * item;
-    float* x_t = in.x_t.data<float>() + i * item;
-    for (int64_t e = 0; e < item; ++e)
+    for (int64_t e = i * item; e < (i + 1) * item; ++e)
       x_t[e] = float(signal * double(x0[e]) + noise * double(eps[e]));
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const Job& j = jobs[std::size_t(i)];
+    in.t.data<int64_t>()[i] = j.t;
+    if (!in.labels.defined()) continue;
+    const int32_t label = data.label(j.image);
+    in.labels.data<int64_t>()[i] = label < 0 ? tables.model.num_class_embeds - 1 : label;
   }
   return in;
 }

@@ -282,6 +282,47 @@ void run(Options o) {
   print(j.dump(2));
 }
 
+void add_model_options(CLI::App* cmd, Options& o) {
+  const char* group = "For a model";
+  cmd->add_option("--images", o.images, "held-out images, spread evenly over the split; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  cmd->add_option("--timesteps", o.timesteps,
+                  "asked for per image, drawn for an unbiased estimate; 0: all, the exact sum")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  cmd->add_option("--seed", o.seed, "of the noise and the drawn timesteps")
+      ->capture_default_str()
+      ->group(group);
+  cmd->add_option("--batch", o.batch, "images computed at once; changes no figure but by rounding")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->group(group);
+  cmd->add_option("--dtype", o.dtype, "f32 or bf16; default: as trained")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->group(group);
+  cmd->add_flag("--raw", o.raw, "the weights as trained instead of their running average")
+      ->group(group);
+  cmd->add_option("--set", o.set,
+                  "key=value of the model's configuration, as in sampler.variance=fixed_small")
+      ->allow_extra_args(false)
+      ->group(group);
+}
+
+void add_sample_options(CLI::App* cmd, Options& o) {
+  const char* group = "For a set of samples";
+  cmd->add_option("--reference", o.reference, "real images that may vote; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  cmd->add_option("--neighbours", o.neighbours, "nearest real images that vote")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->group(group);
+}
+
 }  // namespace
 
 void add_eval(CLI::App& app) {
@@ -289,46 +330,28 @@ void add_eval(CLI::App& app) {
       "eval", "bits per dimension and loss of a model, or class vote and variety of its samples");
   auto o = std::make_shared<Options>();
   cmd->add_option("TARGET", o->target,
-                  "run folder, checkpoint or model folder; or a set of samples (.h5). Figures of a "
-                  "run, or of samples inside its folder, are kept in its eval.json")
+                  "run folder, checkpoint, model folder, or a set of samples (.h5)")
       ->required();
   cmd->add_option("--metrics", o->metrics,
-                  "of a model: nll (variational bound, bits per dimension), bands (loss by "
-                  "timestep); of samples: knn (do neighbours name the class), variety; default: "
-                  "both")
+                  "of a model: nll, bands; of samples: knn, variety; default: both")
       ->delimiter(',')
       ->check(CLI::IsMember({"nll", "bands", "knn", "variety"}));
   cmd->add_option("--data", o->data,
-                  "data set, or FILE#SPLIT. Of a model: held-out images; default data.held_out, "
-                  "else the split `test` of the training set. Of samples: real images")
-      ->type_name("FILE");
-  cmd->add_option("--images", o->images, "held-out images, spread evenly; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  cmd->add_option("--timesteps", o->timesteps,
-                  "evaluated per image, drawn to give an unbiased estimate; 0: all, exact")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  cmd->add_option("--seed", o->seed, "of the noise and the drawn timesteps")->capture_default_str();
-  cmd->add_option("--batch", o->batch, "images computed at once; changes no figure but by rounding")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  cmd->add_option("--dtype", o->dtype, "f32 or bf16; default: the model's own")
-      ->check(CLI::IsMember({"f32", "bf16"}));
-  cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
-  cmd->add_option("--set", o->set,
-                  "key=value on top of the model's configuration, as in "
-                  "sampler.variance=fixed_small; may be repeated")
-      ->allow_extra_args(false);
-  cmd->add_option("--reference", o->reference, "real images that may vote; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  cmd->add_option("--neighbours", o->neighbours, "nearest real images that vote")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+                  "FILE or FILE#SPLIT: held-out images for a model, default data.held_out, else "
+                  "the split `test` of its training set; real images for samples");
+  cmd->add_flag("--json", o->json, "one JSON object instead of tables");
   cmd->add_option("--threads", o->threads, "OpenMP threads; default: all cores")
       ->check(CLI::PositiveNumber);
-  cmd->add_flag("--json", o->json, "one JSON object instead of tables");
+  add_model_options(cmd, *o);
+  add_sample_options(cmd, *o);
+  cmd->footer(
+      "nll      variational bound in bits per dimension with its parts (Ho et al. 2020, eq. 5, "
+      "13)\n"
+      "bands    mean squared error of the prediction by ten bands of the timestep\n"
+      "knn      how often the nearest real images name the class a sample was asked for\n"
+      "variety  distance between samples of a class over that between real images\n\n"
+      "Figures of a run, or of a set of samples inside its folder, are kept in its eval.json, "
+      "which\n`noisette report` shows.");
   cmd->callback([o] { run(*o); });
 }
 

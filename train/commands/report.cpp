@@ -32,12 +32,15 @@ void check_pictures(const RunReport& run, const fs::path& folder) {
   if (!run.grid.empty()) check_one(run.grid, (folder / "grid.png").string());
 }
 
-/// What the picture of samples says about itself, where summary.json says nothing.
+/// How the picture of samples was made, which `noisette sample` writes into it; "" for a foreign one.
 std::string caption_of(const RunReport& run) {
   if (run.grid.empty() || !run.grid_caption.empty()) return run.grid_caption;
   const auto text = read_png_text(std::as_bytes(std::span(run.grid)), "grid.png");
-  const auto caption = text.find("caption");
-  return caption == text.end() ? "" : caption->second;
+  std::string caption;
+  for (const char* key : {"update", "weights", "sampler", "steps", "guidance", "seed"})
+    if (const auto entry = text.find(key); entry != text.end())
+      caption += fmt::format("{}{} {}", caption.empty() ? "" : ", ", key, entry->second);
+  return caption;
 }
 
 RunReport read_run(const fs::path& folder) {
