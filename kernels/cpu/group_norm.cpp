@@ -194,7 +194,7 @@ void normalise(const T* x, T* y, int64_t rows, int64_t channels, const acc_t<T>*
 template <bool kSilu, class T, class V>
 inline V grad_of_u(V dy, V u) {
   if constexpr (!kSilu) return dy;
-  const V s = lanes::sigmoid<T>(u), y = u * s;
+  const V s = lanes::sigmoid_for_sums<T>(u), y = u * s;
   return dy * (s + y - y * s);
 }
 

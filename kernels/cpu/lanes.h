@@ -92,7 +92,7 @@ inline void write(T* p, V v, int64_t n) {
   std::copy_n(part, n, p);
 }
 
-/// 2^x for x <= 64, within 2^-22 of the value; 0 below -150 and for -inf, NaN for NaN.
+/// 2^x for x <= 100, within 2^-22 of the value; 0 below -150 and for -inf, NaN for NaN.
 inline Vec exp2(Vec x) {
   // Minimax fit of 2^f on [-1/2, 1/2], relative error 7.5e-8.
   const auto poly = [](Vec f) {
@@ -157,6 +157,26 @@ inline Vec sigmoid(Vec x) {
 template <class T>
 inline double sigmoid(double x) {
   return 1.0 / (1.0 + std::exp(-x));
+}
+
+/// 1 / (1 + e^-x) of a value of T for sums that stay in f32 (gradients of parameters): within 2^-19
+/// of the value for |x| <= 16; below -69 it stays at 2^-100.
+template <class T>
+inline Vec sigmoid_for_sums(Vec x) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    constexpr __mmask16 kAll = 0xffff;
+    const Vec t = _mm512_maskz_min_ps(kAll, splat(100.0f), x * -1.44269504f);
+    const Vec d = exp2(t) + 1.0f;
+    const Vec r = _mm512_maskz_rcp14_ps(kAll, d);
+    return r * (2.0f - d * r);  // one step of Newton's method
+  }
+#endif
+  return sigmoid<T>(x);
+}
+template <class T>
+inline double sigmoid_for_sums(double x) {
+  return sigmoid<T>(x);
 }
 
 }  // namespace noisette::cpu::lanes

@@ -70,6 +70,19 @@ TEST(Lanes, SigmoidIsAsAccurateAsItsTypeCanShow) {
   EXPECT_LE(sigmoid_error<bfloat16>(), 0x1p-13);  // measured 2^-14.2; half a unit of bf16 is 2^-9
 }
 
+TEST(Lanes, SigmoidForSumsHasTheAccuracyOfF32) {
+  double worst = 0;
+  for (int i = -16'000; i <= 16'000; ++i) {
+    const float x = float(i) * 1e-3f;
+    const double exact = 1 / (1 + std::exp(-double(x)));
+    worst = std::max(worst, std::fabs(double(sigmoid_for_sums<bfloat16>(splat(x))[0]) / exact - 1));
+  }
+  EXPECT_LE(worst, 0x1p-19);  // measured 2^-20.0
+  EXPECT_TRUE(std::isnan(sigmoid_for_sums<bfloat16>(splat(kNan))[0]));
+  EXPECT_NEAR(sigmoid_for_sums<bfloat16>(splat(-1e30f))[0], 0.0f, 1e-29);
+  EXPECT_EQ(sigmoid_for_sums<bfloat16>(splat(1e30f))[0], 1.0f);
+}
+
 TEST(Lanes, SigmoidFarOut) {
   for (const float x : {100.0f, 1e4f, 1e30f}) {
     EXPECT_EQ(sigmoid<float>(splat(x))[0], 1.0f);
