@@ -49,8 +49,8 @@ inline void transpose(WordVec (&r)[kLanes]) {
   for (int stage = 1; stage < kLanes; stage *= 2) {
     WordVec t[kLanes];
     for (int i = 0; i < kLanes / 2; ++i) {
-      t[2 * i] = __builtin_shuffle(r[i], r[i + kLanes / 2], low);
-      t[2 * i + 1] = __builtin_shuffle(r[i], r[i + kLanes / 2], high);
+      t[2 * i] = shuffled(r[i], r[i + kLanes / 2], low);
+      t[2 * i + 1] = shuffled(r[i], r[i + kLanes / 2], high);
     }
     for (int i = 0; i < kLanes; ++i) r[i] = t[i];
   }

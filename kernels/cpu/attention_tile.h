@@ -43,13 +43,31 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 /// share a set.
 constexpr int64_t padded_stride(int64_t columns) { return (round_up(columns, 16) | 16); }
 
+/// The lanes of `a`, and past its end those of `b`, by number. Clang has no __builtin_shuffle; it makes the same
+/// instruction of the loop.
+template <class V, class Lanes>
+inline V shuffled(V a, V b, Lanes lanes) {
+#if defined(__clang__)
+  constexpr int kCount = int(sizeof(V) / sizeof(a[0]));
+  V out;
+  for (int i = 0; i < kCount; ++i) out[i] = lanes[i] < kCount ? a[lanes[i]] : b[lanes[i] - kCount];
+  return out;
+#else
+  return __builtin_shuffle(a, b, lanes);
+#endif
+}
+template <class V, class Lanes>
+inline V shuffled(V a, Lanes lanes) {
+  return shuffled(a, a, lanes);
+}
+
 /// Combines the lanes pairwise: half of them with the other half, and so on.
 template <class F>
 inline float reduce(Vec v, F combine) {
   for (int half = kLanes / 2; half > 0; half /= 2) {
     IntVec other;
     for (int i = 0; i < kLanes; ++i) other[i] = (i + half) % kLanes;
-    v = combine(v, Vec(__builtin_shuffle(v, other)));
+    v = combine(v, shuffled(v, other));
   }
   return v[0];
 }
@@ -98,7 +116,7 @@ struct Bf16Dot {
     Halves pairs;  // x[0] and x[1] in turn, out of x[0] followed by x[1]
     for (int i = 0; i < 2 * kLanes; ++i) pairs[i] = uint16_t(i / 2 + i % 2 * kLanes);
     const Halves bits = Halves(_mm512_cvtne2ps_pbh(__m512(x[1]), __m512(x[0])));
-    store(row + column, WordVec(__builtin_shuffle(bits, pairs)));
+    store(row + column, WordVec(shuffled(bits, pairs)));
   }
 };
 #endif
