@@ -20,7 +20,7 @@ struct UpdateNumbers {
   double ema_decay = 0;      // d
   double step = 1;           // k, counted from 1
   double squares = 0;        // sum of squares of the unscaled gradient: out of gradient_squares
-  double finite = 1;         // 0 as soon as one gradient was not finite; stays 0
+  double finite = 1;         // 0 as soon as one gradient or loss was not finite; stays 0
 };
 
 struct AdamWOptions {
@@ -35,6 +35,10 @@ namespace cpu {
 /// numbers->squares = sum of g[i]^2, in double over fixed chunks; numbers->finite is cleared unless it is finite.
 template <class A>
 void gradient_squares(const A* g, int64_t n, UpdateNumbers* numbers);
+
+/// Clears numbers->finite unless every x[i] is finite.
+template <class A>
+void require_finite(const A* x, int64_t n, UpdateNumbers* numbers);
 
 /// Updates [0, n) of the given buffers. average and compute may be null. Does nothing when numbers->finite is 0.
 template <class A>

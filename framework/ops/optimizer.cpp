@@ -44,6 +44,15 @@ void gradient_squares(const Tensor& grad, const Tensor& numbers) {
     NOISETTE_KERNEL(grad.device(), gradient_squares, grad.data<float>(), grad.numel(), n);
 }
 
+void require_finite(const Tensor& x, const Tensor& numbers) {
+  check_full("require_finite", x);
+  UpdateNumbers* n = numbers_of(numbers);
+  if (x.dtype() == DType::f64)
+    NOISETTE_KERNEL(x.device(), require_finite, x.data<double>(), x.numel(), n);
+  else
+    NOISETTE_KERNEL(x.device(), require_finite, x.data<float>(), x.numel(), n);
+}
+
 void adamw_step(const OptimizerBuffers& b, const Tensor& numbers, const AdamWOptions& options) {
   check_full("adamw_step", b.weight);
   for (const Tensor* x : {&b.grad, &b.m, &b.v, &b.average})

@@ -13,6 +13,11 @@ Tensor make_update_numbers(const UpdateNumbers& numbers, Device device = kCpu);
 /// grad [size] f32 (f64), numbers from make_update_numbers()
 void gradient_squares(const Tensor& grad, const Tensor& numbers);
 
+/// Clears numbers.finite unless all of x is finite: a loss can overflow while its gradient does not.
+///
+/// x f32 (f64), numbers from make_update_numbers()
+void require_finite(const Tensor& x, const Tensor& numbers);
+
 /// Flat buffers of one parameter range; average and compute may be undefined.
 struct OptimizerBuffers {
   Tensor weight, grad, m, v, average;  // [size] f32 (f64)

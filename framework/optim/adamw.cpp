@@ -34,13 +34,14 @@ void AdamW::apply(int64_t begin, int64_t end, bool decays) {
              numbers_, options);
 }
 
-Tensor AdamW::step(int64_t update) {
+Tensor AdamW::step(int64_t update, std::span<const Tensor> losses) {
   if (arena_.options().device.is_meta()) return numbers_;
   UpdateNumbers* numbers = numbers_of(numbers_);
   numbers->learning_rate = learning_rate_at(config_, update, updates_);
   numbers->ema_decay = ema_decay_at(config_, update);
   numbers->step = double(update + 1);
   gradient_squares(arena_.grad(), numbers_);
+  for (const Tensor& loss : losses) require_finite(loss, numbers_);
   apply(0, arena_.matrix_size(), true);  // the compute copy covers the matrices alone
   apply(arena_.matrix_size(), arena_.size(), config_.decay_vectors);
   return numbers_.clone();

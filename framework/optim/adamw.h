@@ -1,6 +1,8 @@
 // AdamW over a parameter arena: clip by global norm, moments, decoupled decay, running average and the bf16 cast in one
 // pass over flat buffers. Kernel and formulas: kernels/optimizer.h.
 #pragma once
+#include <span>
+
 #include "framework/nn/arena.h"
 #include "framework/optim/config.h"
 
@@ -11,15 +13,15 @@ class AdamW {
   /// `updates` is the length of the run, which the learning rate's decay needs.
   AdamW(ParameterArena& arena, const OptimizerConfig& config, int64_t updates);
 
-  /// Applies the gradients in the arena as update number `update`, counted from 0. When the gradient is not finite
-  /// nothing changes, in this update and in all that follow. Returns the numbers of this update, still on the device;
-  /// read() them once the next step has been started.
-  Tensor step(int64_t update);
+  /// Applies the gradients in the arena as update number `update`, counted from 0. When the gradient or one of `losses`
+  /// is not finite nothing changes, in this update and in all that follow. Returns the numbers of this update, still on
+  /// the device; read() them once the next step has been started.
+  Tensor step(int64_t update, std::span<const Tensor> losses = {});
 
   struct Report {
     double learning_rate = 0;
     double grad_norm = 0;  // before clipping
-    bool finite = true;
+    bool finite = true;    // gradient and losses, so far
   };
   static Report read(const Tensor& numbers);
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "kernels/accumulate.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector_math.h"
 #include "kernels/elementwise.h"
@@ -60,6 +61,11 @@ void gradient_squares(const A* g, int64_t n, UpdateNumbers* numbers) {
 }
 
 template <class A>
+void require_finite(const A* x, int64_t n, UpdateNumbers* numbers) {
+  if (!all_finite(x, n)) numbers->finite = 0;
+}
+
+template <class A>
 void adamw_step(A* w, const A* g, A* m, A* v, A* average, bfloat16* compute, int64_t n,
                 const UpdateNumbers* numbers, const AdamWOptions& options) {
   if (numbers->finite == 0) return;
@@ -72,6 +78,7 @@ void adamw_step(A* w, const A* g, A* m, A* v, A* average, bfloat16* compute, int
 
 #define NOISETTE_INSTANTIATE(A)                                                                   \
   template void gradient_squares<A>(const A*, int64_t, UpdateNumbers*);                           \
+  template void require_finite<A>(const A*, int64_t, UpdateNumbers*);                             \
   template void adamw_step<A>(A*, const A*, A*, A*, A*, bfloat16*, int64_t, const UpdateNumbers*, \
                               const AdamWOptions&);
 NOISETTE_INSTANTIATE(float)

@@ -89,6 +89,19 @@ TEST(AdamW, ANonFiniteGradientChangesNothingFromThenOn) {
   }
 }
 
+TEST(AdamW, ANonFiniteLossCountsAsABadGradient) {
+  for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    Update run(40, DType::f32);
+    const auto before = values_of(run.b.weight);
+    require_finite(from_vector<float>({1, 2}, {2}), run.numbers);
+    EXPECT_EQ(run.number(4), 1);
+    require_finite(from_vector<float>({1, bad}, {2}), run.numbers);
+    run.update({});
+    EXPECT_EQ(run.number(4), 0);
+    EXPECT_EQ(values_of(run.b.weight), before);
+  }
+}
+
 TEST(AdamW, ZerosStayZero) {  // the gaps between parameters
   Update run(64, DType::f32);
   for (const Tensor* x : {&run.b.weight, &run.b.grad, &run.b.average}) fill(*x, 0);
