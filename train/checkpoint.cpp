@@ -5,6 +5,7 @@
 
 #include "framework/io/hash.h"
 #include "framework/io/hdf5.h"
+#include "kernels/accumulate.h"
 
 namespace noisette {
 namespace {
@@ -192,6 +193,22 @@ CheckpointInfo load_checkpoint(const fs::path& path, ParameterArena& arena) {
   return info;
 }
 
+std::string first_not_finite(const ParameterArena& arena) {
+  const std::pair<const char*, const Tensor*> buffers[] = {{"value", &arena.master()},
+                                                           {"average", &arena.ema()},
+                                                           {"first moment", &arena.m()},
+                                                           {"second moment", &arena.v()}};
+  for (const auto& [what, flat] : buffers) {
+    if (!flat->defined() || cpu::all_finite(flat->data<float>(), flat->numel())) continue;
+    for (const ParameterArena::Entry& e : arena.entries()) {
+      const Tensor x = ParameterArena::view(*flat, e);
+      if (!cpu::all_finite(x.data<float>(), x.numel()))
+        return fmt::format("{} of {}", what, e.name);
+    }
+  }
+  return "";
+}
+
 void verify_checkpoint(const fs::path& path) {
   const hdf5::File file = open_checked(path);
   info_of(file);
@@ -230,9 +247,7 @@ fs::path checkpoint_path(const fs::path& folder, int64_t update) {
   return folder / fmt::format("update-{:08d}.h5", update);
 }
 
-namespace {
-
-std::optional<int64_t> update_of(const fs::path& path) {
+std::optional<int64_t> update_of_checkpoint(const fs::path& path) {
   const std::string name = path.filename().string();
   if (!name.starts_with("update-") || !name.ends_with(".h5")) return {};
   int64_t update = 0;
@@ -242,13 +257,12 @@ std::optional<int64_t> update_of(const fs::path& path) {
   return update;
 }
 
-}  // namespace
-
 std::vector<fs::path> list_checkpoints(const fs::path& folder) {
   std::vector<std::pair<int64_t, fs::path>> found;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(folder, none))
-    if (const auto update = update_of(entry.path())) found.emplace_back(*update, entry.path());
+    if (const auto update = update_of_checkpoint(entry.path()))
+      found.emplace_back(*update, entry.path());
   std::sort(found.begin(), found.end());
   std::vector<fs::path> paths;
   for (auto& [update, path] : found) paths.push_back(std::move(path));
@@ -272,7 +286,7 @@ std::optional<fs::path> newest_valid_checkpoint(const fs::path& folder,
 void prune_checkpoints(const fs::path& folder, int64_t keep, int64_t keep_every) {
   std::vector<fs::path> paths = list_checkpoints(folder);
   for (std::size_t i = 0; i + std::size_t(keep) < paths.size(); ++i) {
-    if (keep_every > 0 && *update_of(paths[i]) % keep_every == 0) continue;
+    if (keep_every > 0 && *update_of_checkpoint(paths[i]) % keep_every == 0) continue;
     std::error_code none;
     fs::remove(paths[i], none);
   }

@@ -42,6 +42,9 @@ CheckpointContents list_checkpoint(const std::filesystem::path& path);
 /// an Error lists what is missing, what is left over and what has another shape. Nothing is changed when it throws.
 CheckpointInfo load_checkpoint(const std::filesystem::path& path, ParameterArena& arena);
 
+/// The first parameter of which a buffer holds a value that is not finite: "average of conv_in.weight"; "" without one.
+std::string first_not_finite(const ParameterArena& arena);
+
 /// Reads every byte and checks it.
 void verify_checkpoint(const std::filesystem::path& path);
 
@@ -60,6 +63,8 @@ CheckpointHash hash_checkpoint(const std::filesystem::path& path);
 /// The checkpoints of a run: NAME-00001000.h5 in one folder, oldest first.
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t update);
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
+/// The update in a checkpoint's file name; none for other names.
+std::optional<int64_t> update_of_checkpoint(const std::filesystem::path& path);
 /// The newest checkpoint that verifies; what was passed over, with the reason, goes to `skipped`.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& folder,
                                                              std::vector<std::string>& skipped);

@@ -3,22 +3,41 @@
 #include <exception>
 
 #include "framework/core/check.h"
+#include "framework/report/console.h"
 #include "framework/report/log.h"
 #include "train/commands/commands.h"
 
 namespace {
 
 int report(const std::exception& e, int code) {
+  noisette::console().end_bar();
   std::fprintf(stderr, "noisette: %s\n", e.what());
   return code;
+}
+
+/// A command line that cannot be read: what is wrong, and where the right one is described.
+int report_usage(const CLI::App& app, const CLI::ParseError& e, const char* first) {
+  if (app.get_subcommands().empty() && first && first[0] != '-') {
+    std::fprintf(stderr, "noisette: there is no command '%s'; see `noisette --help`\n", first);
+    return 2;
+  }
+  std::string command = "noisette";
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    command += " " + at->get_name();
+  }
+  std::fprintf(stderr, "noisette: %s; see `%s --help`\n", e.what(), command.c_str());
+  return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace noisette;
-  CLI::App app{"noisette: diffusion models, trained and sampled from one config file"};
+  CLI::App app{"noisette: diffusion models, trained and sampled from one config file", "noisette"};
+  app.set_help_flag("-h,--help", "print this help");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "noisette " NOISETTE_VERSION, "print the version");
   app.footer(
       "`noisette COMMAND --help` explains a command; `noisette config --describe` every "
       "configuration key.");
@@ -26,9 +45,9 @@ int main(int argc, char** argv) {
   commands::add_train(app);
   commands::add_sample(app);
   commands::add_eval(app);
-  //commands::add_report(app);
+  commands::add_report(app);
   commands::add_plan(app);
-  //commands::add_info(app);
+  commands::add_info(app);
   commands::add_config(app);
   commands::add_convert(app);
   commands::add_forward(app);
@@ -37,7 +56,8 @@ int main(int argc, char** argv) {
     set_up_log();
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+    const bool asked = e.get_exit_code() == 0;  // --help, --version
+    return asked ? app.exit(e) : report_usage(app, e, argc > 1 ? argv[1] : nullptr);
   } catch (const UsageError& e) {
     return report(e, 2);
   } catch (const std::exception& e) {

@@ -5,14 +5,75 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 
 #include "framework/core/check.h"
+#include "train/checkpoint.h"
 
 namespace noisette {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> files_in(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none)) files.push_back(entry.path());
+  return files;
+}
+
+/// What a killed writer left: nobody but the owner of a run writes into its sub-folders.
+bool is_leftover(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with(".") && name.ends_with(".tmp");
+}
+
+int64_t update_of_preview(const fs::path& path) {
+  const std::string name = path.filename().string();
+  int64_t update = -1;
+  if (name.starts_with("update-") && name.ends_with(".png"))
+    std::from_chars(name.data() + 7, name.data() + name.size(), update);
+  return update;
+}
+
+bool verifies(const fs::path& path) {
+  try {
+    verify_checkpoint(path);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::vector<fs::path> checkpoints_after(const fs::path& folder, int64_t update) {
+  std::vector<fs::path> later = list_checkpoints(folder);
+  std::erase_if(later, [&](const fs::path& p) { return *update_of_checkpoint(p) <= update; });
+  return later;
+}
+
+void delete_file(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  check_user(!error, "[run] {} cannot be removed: {}", path.string(), error.message());
+}
+
+void set_aside(const fs::path& path) {
+  std::error_code error;
+  fs::rename(path, path.string() + ".damaged", error);
+  check_user(!error, "[run] {} cannot be renamed: {}", path.string(), error.message());
+}
+
+[[noreturn]] void refuse(const fs::path& run, const fs::path& newest) {
+  throw UsageError(
+      fmt::format("[train] {} holds a run already, up to {}; go on from there with --resume auto, "
+                  "replace it with --overwrite, or take another --set run.name=...",
+                  run.string(), newest.filename().string()));
+}
+
+}  // namespace
 
 RunFolder::RunFolder(const TrainConfig& config) : path_(config.run_folder()) {
-  namespace fs = std::filesystem;
   std::error_code error;
   for (const fs::path& folder : {path_, checkpoints(), previews()}) {
     fs::create_directories(folder, error);
@@ -33,6 +94,32 @@ RunFolder::RunFolder(const TrainConfig& config) : path_(config.run_folder()) {
 
 RunFolder::~RunFolder() {
   if (lock_ >= 0) ::close(lock_);
+}
+
+void RunFolder::start_from(int64_t update, bool overwrite) const {
+  const std::vector<fs::path> later = checkpoints_after(checkpoints(), update);
+  std::vector<fs::path> damaged;
+  for (const fs::path& path : later) {
+    if (overwrite) continue;
+    if (verifies(path)) refuse(path_, later.back());
+    damaged.push_back(path);
+  }
+  for (const fs::path& path : damaged) set_aside(path);
+  if (overwrite)
+    for (const fs::path& path : later) delete_file(path);
+  for (const fs::path& folder : {checkpoints(), previews()})
+    for (const fs::path& path : files_in(folder))
+      if (is_leftover(path) || update_of_preview(path) > update) delete_file(path);
+  for (const fs::path& path : files_in(path_)) {
+    const std::string name = path.filename().string();
+    const bool of_an_older_run = name.starts_with("events.out.tfevents.") || name == "eval.json";
+    if (name == "summary.json" || (update < 0 && of_an_older_run)) delete_file(path);
+  }
+}
+
+void refuse_existing_run(const TrainConfig& config) {
+  const auto found = list_checkpoints(config.run_folder() / "checkpoints");
+  if (!found.empty()) refuse(config.run_folder(), found.back());
 }
 
 }  // namespace noisette

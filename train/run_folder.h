@@ -25,9 +25,18 @@ class RunFolder {
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path previews() const { return path_ / "previews"; }
 
+  /// Leaves nothing in the folder that a run going on from `update` (-1: a new run) would contradict: previews and
+  /// checkpoints of later updates, an older run's events and summary, the hidden files of writers that were killed.
+  /// Damaged checkpoints are renamed to NAME.damaged; sound ones are removed with `overwrite`, otherwise it throws
+  /// UsageError and has changed nothing.
+  void start_from(int64_t update, bool overwrite) const;
+
  private:
   std::filesystem::path path_;
   int lock_ = -1;
 };
+
+/// Throws UsageError, with what to do, when the folder holds checkpoints: a new run would replace them.
+void refuse_existing_run(const TrainConfig& config);
 
 }  // namespace noisette

@@ -12,7 +12,7 @@ namespace noisette {
 
 struct SampleRequest {
   int64_t count = 1;
-  std::vector<int64_t> labels;  // one per image for a class-conditional network, else empty
+  std::vector<int64_t> labels = {};  // one per image for a class-conditional network, else empty
   int64_t first = 0;   // number of the first image: its noise depends on (seed, number) alone
   int64_t batch = 64;  // images computed at once; changes no image but for rounding
   uint64_t seed = 0;

@@ -1,8 +1,19 @@
 #include "train/step_log.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 namespace noisette {
+namespace {
+
+double number_in(const std::map<std::string, double>& saved, const std::string& name,
+                 double otherwise) {
+  const auto at = saved.find(name);
+  return at == saved.end() ? otherwise : at->second;
+}
+
+}  // namespace
 
 void BandMeans::add(const Tensor& per_sample, const Tensor& t) {
   const auto losses = per_sample.span<float>();
@@ -26,17 +37,49 @@ void BandMeans::clear() {
   std::fill(counts_.begin(), counts_.end(), 0);
 }
 
+std::map<std::string, double> BandMeans::saved() const {
+  std::map<std::string, double> numbers;
+  for (std::size_t i = 0; i < sums_.size(); ++i) {
+    if (!counts_[i]) continue;
+    numbers[fmt::format("band_{}_sum", i)] = sums_[i];
+    numbers[fmt::format("band_{}_count", i)] = double(counts_[i]);
+  }
+  return numbers;
+}
+
+void BandMeans::restore(const std::map<std::string, double>& saved) {
+  for (std::size_t i = 0; i < sums_.size(); ++i) {
+    sums_[i] = number_in(saved, fmt::format("band_{}_sum", i), 0);
+    counts_[i] = int64_t(number_in(saved, fmt::format("band_{}_count", i), 0));
+  }
+}
+
+StepLog::StepLog(int64_t timesteps, const std::map<std::string, double>& saved)
+    : bands_(10, timesteps),
+      smoothed_(number_in(saved, "loss_ema", Metrics::kUnset)),
+      sum_(number_in(saved, "loss_sum", 0)),
+      count_(int64_t(number_in(saved, "loss_count", 0))) {
+  bands_.restore(saved);
+}
+
+std::map<std::string, double> StepLog::saved() const {
+  std::map<std::string, double> numbers = bands_.saved();
+  numbers["loss_ema"] = smoothed_;
+  if (count_ == 0) return numbers;
+  numbers["loss_sum"] = sum_;
+  numbers["loss_count"] = double(count_);
+  return numbers;
+}
+
 bool StepLog::add(const StepRecord& record) {
   double loss = 0;
-  for (const StepLoss& piece : record.pieces) {
-    loss += piece.total.item();
-    if (std::isfinite(loss)) bands_.add(piece.per_sample, piece.timesteps);
-  }
+  for (const StepLoss& piece : record.pieces) loss += piece.total.item();
   last_loss_ = loss;
   const AdamW::Report optimizer = AdamW::read(record.optimizer);
   grad_norm_ = optimizer.grad_norm;
   lr_ = optimizer.learning_rate;
   if (!std::isfinite(loss) || !optimizer.finite) return false;
+  for (const StepLoss& piece : record.pieces) bands_.add(piece.per_sample, piece.timesteps);
   sum_ += loss;
   count_ += 1;
   constexpr double kMemory = 0.98;  // about the last fifty updates

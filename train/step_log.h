@@ -1,7 +1,9 @@
 // Losses, read late: what a step computed stays in tensors until the next step has been started.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "framework/optim/adamw.h"
@@ -18,6 +20,9 @@ class BandMeans {
   void add(const Tensor& per_sample, const Tensor& t);
   std::vector<double> means() const;  // NaN for a band without samples
   void clear();
+  /// What was added since clear(), by name, and back: {} when nothing was.
+  std::map<std::string, double> saved() const;
+  void restore(const std::map<std::string, double>& saved);
 
  private:
   std::vector<double> sums_;
@@ -32,23 +37,27 @@ struct StepRecord {
   Tensor optimizer;              // AdamW::read() it
 };
 
-/// Turns step records into Metrics: means since the last record, a smoothed loss that survives a resume.
+/// Turns step records into Metrics: means since the last record and a smoothed loss.
 class StepLog {
  public:
-  StepLog(int64_t timesteps, double smoothed) : bands_(10, timesteps), smoothed_(smoothed) {}
+  /// `saved` is what saved() gave when the run was interrupted; the records go on as if it had not been.
+  explicit StepLog(int64_t timesteps, const std::map<std::string, double>& saved = {});
+  std::map<std::string, double> saved() const;
 
-  /// Adds a finished update. Returns false when its loss or its gradient was not finite.
+  /// Adds a finished update, unless its loss or its gradient was not finite: then it returns false.
   bool add(const StepRecord& record);
   /// The record of everything since the last call.
   Metrics take(int64_t update);
   double smoothed() const { return smoothed_; }
   double last_loss() const { return last_loss_; }
   double last_grad_norm() const { return grad_norm_; }
+  double last_rate() const { return lr_; }
 
  private:
   BandMeans bands_;
-  double smoothed_;  // NaN before the first update
-  double sum_ = 0, last_loss_ = 0, grad_norm_ = 0, lr_ = 0;
+  double smoothed_ = Metrics::kUnset;  // before the first update
+  double last_loss_ = Metrics::kUnset, grad_norm_ = Metrics::kUnset, lr_ = Metrics::kUnset;
+  double sum_ = 0;
   int64_t count_ = 0;
 };
 

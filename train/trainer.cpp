@@ -7,13 +7,14 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/io/atomic_file.h"
+#include "framework/io/hash.h"
 #include "framework/report/progress.h"
 #include "framework/report/sysinfo.h"
-#include "framework/report/table.h"
 #include "framework/report/tensorboard.h"
 #include "train/checkpoint.h"
 #include "train/feed.h"
 #include "train/run_folder.h"
+#include "train/run_tables.h"
 #include "train/step_log.h"
 #include "train/summary.h"
 
@@ -63,20 +64,22 @@ class Run {
   TrainResult go(const std::atomic<bool>* stop);
 
  private:
-  void print_start() const;
+  CheckpointInfo load(const fs::path& path);
   StepRecord step(int64_t update);
   void settle();  // reads the step before, now that the next one has been started
+  double images_per_second(int64_t since, double seconds) const;
   void record(int64_t update);
   void save(int64_t update);
   void show_preview(int64_t update);
+  std::string average_hash() const;
   [[noreturn]] void explain_non_finite(int64_t update);
 
   TrainConfig config_;
-  DataSplit data_;  // before the folder: bad data leaves no folder behind
-  RunFolder folder_;
+  DataSplit data_;
   std::unique_ptr<Task> task_;
   std::unique_ptr<ParameterArena> arena_;
   std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<RunFolder> folder_;
   std::unique_ptr<Feed> feed_;
   std::unique_ptr<StepLog> log_;
   std::unique_ptr<MetricsWriter> metrics_;
@@ -84,8 +87,10 @@ class Run {
   std::unique_ptr<Progress> progress_;
   std::optional<StepRecord> pending_;
   fs::path last_checkpoint_;
-  int64_t first_ = 0, saved_ = -1, logged_ = 0;
-  double time_before_ = 0, logged_time_ = 0, logged_wait_ = 0;
+  int64_t first_ = 0, issued_ = 0;   // updates done before this session, and begun by now
+  int64_t saved_ = -1, logged_ = 0;  // newest update with a checkpoint, with a record
+  double time_before_ = 0, waited_before_ = 0;  // seconds, of earlier sessions
+  double logged_time_ = 0, logged_wait_ = 0, rate_ = Metrics::kUnset;
   Clock::time_point start_ = Clock::now();
 };
 
@@ -96,7 +101,7 @@ DataSplit open_training_data(const TrainConfig& config) {
 }
 
 Run::Run(TrainConfig config, const TrainOptions& options)
-    : config_(std::move(config)), data_(open_training_data(config_)), folder_(config_) {
+    : config_(std::move(config)), data_(open_training_data(config_)) {
   if (config_.run.precision == Precision::bf16 && !has_bf16(system_info())) {
     spdlog::warn("this CPU has no bf16 arithmetic (AVX512-BF16 or AMX): the run uses f32 instead");
     config_.run.precision = Precision::f32;
@@ -107,65 +112,43 @@ Run::Run(TrainConfig config, const TrainOptions& options)
       task_->module(),
       ArenaOptions{.dtype = dtype, .trainable = true, .ema = config_.optimizer.ema_decay > 0});
   optimizer_ = std::make_unique<AdamW>(*arena_, config_.optimizer, config_.run.updates);
-  double smoothed = Metrics::kUnset;
-  if (options.resume) {
-    const CheckpointInfo info = load_checkpoint(*options.resume, *arena_);
-    check_same_run(config_, info, *options.resume);
-    check_user(info.data_fingerprint == data_.info().fingerprint,
-               "[resume] {} was trained on data with fingerprint {}; {} has {}",
-               options.resume->string(), info.data_fingerprint, config_.data.path,
-               data_.info().fingerprint);
-    first_ = info.update;
-    last_checkpoint_ = *options.resume;
-    saved_ = first_;
-    if (const auto at = info.numbers.find("loss_ema"); at != info.numbers.end())
-      smoothed = at->second;
-    if (const auto at = info.numbers.find("time"); at != info.numbers.end())
-      time_before_ = at->second;
-  } else {
+  CheckpointInfo before;
+  if (options.resume)
+    before = load(*options.resume);
+  else
     arena_->initialize(config_.run.seed());
-  }
-  log_ = std::make_unique<StepLog>(config_.schedule.steps, smoothed);
-  logged_ = first_;
-  write_file(folder_.path() / "config.toml", config::to_toml(config_));
-  metrics_ = std::make_unique<MetricsWriter>(folder_.path() / "metrics.jsonl", first_);
-  events_ = std::make_unique<EventWriter>(folder_.path(), first_);
+  // What can be wrong with the input is known by now: only then is anything written.
+  folder_ = std::make_unique<RunFolder>(config_);
+  folder_->start_from(options.resume ? first_ : -1, options.overwrite);
+  std::error_code absent;
+  if (options.resume &&
+      fs::equivalent(*options.resume, checkpoint_path(folder_->checkpoints(), first_), absent))
+    saved_ = first_;  // else the checkpoint is another run's: save() writes its state here too
+  log_ = std::make_unique<StepLog>(config_.schedule.steps, before.numbers);
+  logged_ = issued_ = first_;
+  write_file(folder_->path() / "config.toml", config::to_toml(config_));
+  metrics_ = std::make_unique<MetricsWriter>(folder_->path() / "metrics.jsonl", first_);
+  events_ = std::make_unique<EventWriter>(folder_->path(), first_);
 }
 
-void Run::print_start() const {
-  const UNetConfig& model = config_.model;
-  const std::vector<double> at = {0, 0.25, 0.5, 1};
-  std::string rates;
-  for (const double share : at)
-    rates += fmt::format(
-        "{}{}", rates.empty() ? "" : ", ",
-        format_value(learning_rate_at(
-            config_.optimizer,
-            std::min(int64_t(share * double(config_.run.updates)), config_.run.updates - 1),
-            config_.run.updates)));
-  Table t;
-  t.row({"run", folder_.path().string()});
-  t.row({"task", fmt::format("{}, {} parameters in {} tensors, {}", task_->name(),
-                             format_count(task_->module().parameter_count()),
-                             arena_->entries().size(), config::name_of(config_.run.precision))});
-  t.row({"data", fmt::format("{}: {} images {}x{}x{}, fingerprint {:.12}", config_.data.path,
-                             format_count(data_.size()), data_.info().height, data_.info().width,
-                             data_.info().channels, data_.info().fingerprint)});
-  t.row({"labels", model.num_class_embeds > 0
-                       ? fmt::format("{} classes, {:.0f}% dropped for guidance",
-                                     model.num_class_embeds - 1, 100 * config_.data.label_dropout)
-                       : "not used"});
-  t.row({"updates", fmt::format("{} to {}, {} images each ({} epochs in all)", first_,
-                                config_.run.updates, config_.run.batch,
-                                format_value(double(config_.run.updates * config_.run.batch) /
-                                             double(data_.size())))});
-  t.row({"learning rate", fmt::format("{} at 0, 25, 50 and 100% of the run", rates)});
-  t.row({"average", config_.optimizer.ema_decay > 0
-                        ? fmt::format("decay {}", config_.optimizer.ema_decay)
-                        : "none kept"});
-  t.row({"seed", std::to_string(config_.run.seed())});
-  if (first_ > 0) t.row({"resumed from", last_checkpoint_.string()});
-  console().line(t.str());
+CheckpointInfo Run::load(const fs::path& path) {
+  check_same_run(config_, read_checkpoint_info(path), path);
+  CheckpointInfo info = load_checkpoint(path, *arena_);
+  check_user(
+      info.data_fingerprint == data_.info().fingerprint,
+      "[resume] the data has changed: {} was trained on a set with fingerprint {}; {} has {}",
+      path.string(), info.data_fingerprint, config_.data.path, data_.info().fingerprint);
+  const std::string bad = first_not_finite(*arena_);
+  check_user(bad.empty(), "[resume] {} cannot be trained further: the {} is not finite",
+             path.string(), bad);
+  if (info.update > config_.run.updates)
+    throw UsageError(fmt::format("[resume] {} has {} updates already; run.updates is {}",
+                                 path.string(), info.update, config_.run.updates));
+  first_ = info.update;
+  last_checkpoint_ = path;
+  time_before_ = info.numbers["time"];
+  waited_before_ = info.numbers["waited"];
+  return info;
 }
 
 StepRecord Run::step(int64_t update) {
@@ -184,7 +167,10 @@ StepRecord Run::step(int64_t update) {
   const std::vector<std::string> missing = arena_->finish_grads();
   check(missing.empty(), "[train] no gradient reached {} parameters: {}", missing.size(),
         fmt::join(missing, ", "));
-  record.optimizer = optimizer_->step(update);
+  std::vector<Tensor> losses;
+  for (const StepLoss& piece : record.pieces) losses.push_back(piece.total);
+  record.optimizer = optimizer_->step(update, losses);
+  issued_ = update + 1;
   return record;
 }
 
@@ -193,14 +179,26 @@ void Run::settle() {
   StepRecord record = std::move(*pending_);
   pending_.reset();
   if (!log_->add(record)) explain_non_finite(record.update);
+  const double now = seconds_since(start_);
+  Metrics m;
+  m.update = record.update;
+  m.loss = log_->last_loss();
+  m.loss_ema = log_->smoothed();
+  m.lr = log_->last_rate();
+  m.grad_norm = log_->last_grad_norm();
+  m.images_per_second = std::isfinite(rate_) ? rate_ : images_per_second(first_, now);
+  progress_->update(m, now);
+}
+
+double Run::images_per_second(int64_t since, double seconds) const {
+  return double((issued_ - since) * config_.run.batch) / std::max(seconds, 1e-9);
 }
 
 void Run::record(int64_t update) {
   const double now = seconds_since(start_);
   Metrics m = log_->take(update);
   m.time = time_before_ + now;
-  m.images_per_second =
-      double((update - logged_) * config_.run.batch) / std::max(now - logged_time_, 1e-9);
+  m.images_per_second = rate_ = images_per_second(logged_, now - logged_time_);
   m.data_wait = (feed_->waited_seconds() - logged_wait_) / std::max(now - logged_time_, 1e-9);
   logged_ = update;
   logged_time_ = now;
@@ -214,21 +212,33 @@ void Run::record(int64_t update) {
     if (std::isfinite(m.bands[i]))
       events_->scalar(fmt::format("loss_by_timestep/{}", i), update, m.bands[i]);
   events_->flush();
-  progress_->update(m, now);
 }
 
 void Run::save(int64_t update) {
   if (saved_ == update) return;
-  last_checkpoint_ = checkpoint_path(folder_.checkpoints(), update);
-  save_checkpoint(last_checkpoint_, *arena_,
+  const std::string bad = first_not_finite(*arena_);
+  check_user(bad.empty(), "[train] after update {} the {} is not finite; {}", update, bad,
+             last_checkpoint_.empty()
+                 ? "nothing was saved"
+                 : fmt::format("the newest checkpoint is {}", last_checkpoint_.string()));
+  std::map<std::string, double> numbers = log_->saved();
+  numbers["time"] = time_before_ + seconds_since(start_);
+  numbers["waited"] = waited_before_ + feed_->waited_seconds();
+  const fs::path path = checkpoint_path(folder_->checkpoints(), update);
+  save_checkpoint(path, *arena_,
                   {.task = task_->name(),
                    .update = update,
                    .config = config::to_toml(config_),
                    .data_fingerprint = data_.info().fingerprint,
-                   .numbers = {{"loss_ema", log_->smoothed()},
-                               {"time", time_before_ + seconds_since(start_)}}});
-  prune_checkpoints(folder_.checkpoints(), config_.checkpoint.keep, config_.checkpoint.keep_every);
+                   .numbers = std::move(numbers)});
+  last_checkpoint_ = path;
+  prune_checkpoints(folder_->checkpoints(), config_.checkpoint.keep, config_.checkpoint.keep_every);
   saved_ = update;
+}
+
+/// Of the running average, to see that it moves; "" without one.
+std::string Run::average_hash() const {
+  return arena_->ema().defined() ? hash_hex(std::as_bytes(arena_->ema().span<float>())) : "";
 }
 
 void Run::show_preview(int64_t update) {
@@ -238,7 +248,7 @@ void Run::show_preview(int64_t update) {
   if (average) arena_->use(ParameterArena::Weights::master);
   const auto png = encode_png(image, {{"update", std::to_string(update)}});
   const std::string_view bytes(reinterpret_cast<const char*>(png.data()), png.size());
-  write_file(folder_.previews() / fmt::format("update-{:08d}.png", update), bytes);
+  write_file(folder_->previews() / fmt::format("update-{:08d}.png", update), bytes);
   events_->image("preview", update, bytes);
 }
 
@@ -262,7 +272,8 @@ void Run::explain_non_finite(int64_t update) {
 }
 
 TrainResult Run::go(const std::atomic<bool>* stop) {
-  print_start();
+  console().line(start_table(config_, data_, *arena_, first_, last_checkpoint_));
+  const std::string average = average_hash();
   feed_ = std::make_unique<Feed>(config_, data_, first_);
   progress_ = std::make_unique<Progress>(console(), first_, config_.run.updates);
   start_ = Clock::now();
@@ -274,21 +285,30 @@ TrainResult Run::go(const std::atomic<bool>* stop) {
     pending_ = std::move(now);
     const int64_t done = update + 1;
     const bool last = done == config_.run.updates;
-    const bool save_now = last || done % config_.checkpoint.every == 0;
-    const bool show_now = config_.preview.every > 0 && (last || done % config_.preview.every == 0);
-    const bool log_now = last || done % config_.run.log_every == 0;
-    if (save_now || show_now || log_now || stopping()) settle();
+    const auto due = [&](int64_t every) { return every > 0 && (last || done % every == 0); };
+    const bool save_now = due(config_.checkpoint.every), log_now = due(config_.run.log_every),
+               show_now = due(config_.preview.every);
+    if (save_now || show_now || log_now) settle();
     if (log_now) record(done);
-    if (show_now) show_preview(done);
     if (save_now) save(done);
+    if (show_now && !stopping()) show_preview(done);
   }
   settle();
   save(update);
   progress_->finish();
+  const double seconds = seconds_since(start_), waited = feed_->waited_seconds();
+  console().line(end_table(config_, *arena_,
+                           {.first = first_,
+                            .update = update,
+                            .seconds = seconds,
+                            .waited = waited,
+                            .loss = log_->last_loss(),
+                            .smoothed = log_->smoothed(),
+                            .average_moved = average != average_hash(),
+                            .checkpoint = last_checkpoint_}));
   const bool interrupted = update < config_.run.updates;
   if (!interrupted)
-    write_summary(folder_.path(), config_, feed_->waited_seconds(),
-                  time_before_ + seconds_since(start_));
+    write_summary(folder_->path(), config_, waited_before_ + waited, time_before_ + seconds);
   return {update, interrupted, last_checkpoint_};
 }
 
@@ -303,6 +323,8 @@ std::optional<fs::path> find_resume(const TrainConfig& config, const std::string
   const auto newest = newest_valid_checkpoint(config.run_folder() / "checkpoints", skipped);
   for (const std::string& reason : skipped)
     spdlog::warn("passed over a damaged checkpoint: {}", reason);
+  if (!newest && !skipped.empty())
+    spdlog::warn("no checkpoint in {} is sound: the run starts anew", config.run_folder().string());
   return newest;
 }
 

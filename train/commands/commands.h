@@ -1,7 +1,9 @@
 // The subcommands of `noisette`, one file each. Each add_*() declares its options and what runs when it is chosen.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 namespace noisette::commands {
 
@@ -16,6 +18,19 @@ void add_convert(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_report(CLI::App& app);
+
+/// The folders that a file to be written lies in: made where they are missing, removed again if they are still empty in
+/// the end. Throws Error, naming `command`, when they cannot be made.
+class ParentFolders {
+ public:
+  ParentFolders(const std::filesystem::path& file, const std::string& command);
+  ~ParentFolders();
+  ParentFolders(const ParentFolders&) = delete;
+  ParentFolders& operator=(const ParentFolders&) = delete;
+
+ private:
+  std::vector<std::filesystem::path> made_;  // innermost first
+};
 
 /// Writes to standard output; an Error when that fails (a full disk, a closed pipe).
 void print(const std::string& text);

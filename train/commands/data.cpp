@@ -22,7 +22,6 @@ ImportProgress bar() {
 }
 
 void report(const ImportResult& r, const std::string& output) {
-  console().end_bar();
   Table t;
   t.row({"written", output});
   t.row({"images", fmt::format("{} of {}x{}x{}", format_count(r.info.count), r.info.height,
@@ -43,9 +42,18 @@ void report(const ImportResult& r, const std::string& output) {
   print(text);
 }
 
+/// Runs an importer and says what it made.
+void run_import(const Options& o, const std::function<ImportResult()>& importer) {
+  const ParentFolders folders(o.output, "data");
+  const ImportResult result = importer();
+  console().end_bar();
+  report(result, o.output);
+}
+
 CLI::App* source(CLI::App* data, Options& o, const char* name, const char* what) {
   CLI::App* cmd = data->add_subcommand(name, what);
-  cmd->add_option("-o,--output", o.output, "HDF5 file to write")->required();
+  cmd->add_option("-o,--output", o.output, "HDF5 file to write; missing folders are made")
+      ->required();
   return cmd;
 }
 
@@ -62,9 +70,10 @@ void add_data(CLI::App& app) {
                       "folder of the four idx files; default: where the Debian package "
                       "dataset-fashion-mnist has them");
   fashion->callback([o] {
-    report(
-        import_fashion_mnist(o->source.empty() ? kFashionMnistFolder : o->source, o->output, bar()),
-        o->output);
+    run_import(*o, [&] {
+      return import_fashion_mnist(o->source.empty() ? kFashionMnistFolder : o->source, o->output,
+                                  bar());
+    });
   });
 
   CLI::App* cifar =
@@ -73,7 +82,8 @@ void add_data(CLI::App& app) {
       ->add_option("ARCHIVE", o->source,
                    "the official binary version: .tar.gz, or the folder extracted from it")
       ->required();
-  cifar->callback([o] { report(import_cifar10(o->source, o->output, bar()), o->output); });
+  cifar->callback(
+      [o] { run_import(*o, [&] { return import_cifar10(o->source, o->output, bar()); }); });
 
   CLI::App* images = source(cmd, *o, "images",
                             "PNG and JPEG files below a folder; sub-folders are classes, "
@@ -94,7 +104,7 @@ void add_data(CLI::App& app) {
   images->callback([o] {
     o->folder.width = o->folder.height = o->size;
     o->folder.channels = o->grey ? 1 : 3;
-    report(import_image_folder(o->source, o->output, o->folder, bar()), o->output);
+    run_import(*o, [&] { return import_image_folder(o->source, o->output, o->folder, bar()); });
   });
 }
 

@@ -1,11 +1,12 @@
 // noisette train: runs a configuration to its end, or until it is interrupted.
 #include <omp.h>
+
 #include <csignal>
 
+#include "framework/core/check.h"
 #include "framework/report/console.h"
-#include "framework/report/progress.h"
-#include "train/checkpoint.h"
 #include "train/commands/commands.h"
+#include "train/run_folder.h"
 #include "train/trainer.h"
 
 namespace noisette::commands {
@@ -19,7 +20,7 @@ extern "C" void on_signal(int) { stop_requested.store(true); }
 void install_handlers() {
   struct sigaction action {};
   action.sa_handler = on_signal;
-  action.sa_flags = int(SA_RESETHAND);
+  action.sa_flags = int(SA_RESETHAND) | SA_RESTART;  // a save goes on undisturbed
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }
@@ -31,36 +32,39 @@ struct Options {
   int64_t threads = 0;
 };
 
-/// A folder with checkpoints is neither overwritten nor taken up again unless the user says which.
-void refuse_existing(const TrainConfig& c, const Options& o) {
-  const auto found = list_checkpoints(c.run_folder() / "checkpoints");
-  if (found.empty() || o.overwrite) {
-    for (const auto& path : found) std::filesystem::remove(path);
-    return;
-  }
-  throw UsageError(fmt::format(
-      "[train] {} holds a run already, up to {}; go on with --resume auto, start anew with "
-      "--overwrite, or take another --set run.name=...",
-      c.run_folder().string(), found.back().filename().string()));
+/// An argument as a shell reads it back.
+std::string quoted(const std::string& text) {
+  const bool plain = text.find_first_not_of(
+                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                         "0123456789_-+=./,:@%") == std::string::npos;
+  if (plain && !text.empty()) return text;
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
+std::string how_to_go_on(const Options& o) {
+  std::string text = "noisette train " + quoted(o.file);
+  for (const std::string& s : o.set) text += " --set " + quoted(s);
+  if (o.threads > 0) text += fmt::format(" --threads {}", o.threads);
+  return text + " --resume auto";
 }
 
 void run(const Options& o) {
   const TrainConfig c = load_train_config(o.file, o.set);
   if (o.threads > 0) omp_set_num_threads(int(o.threads));
   TrainOptions options;
+  options.overwrite = o.overwrite;
   options.stop = &stop_requested;
-  if (o.resume.empty())
-    refuse_existing(c, o);
-  else
+  if (!o.resume.empty())
     options.resume = find_resume(c, o.resume);
+  else if (!o.overwrite)
+    refuse_existing_run(c);
   install_handlers();
   const TrainResult r = train(c, options);
   if (r.interrupted)
-    console().line(fmt::format(
-        "interrupted after update {} of {}; saved {}\ngo on with: noisette train {} --resume auto",
-        r.update, c.run.updates, r.checkpoint.string(), o.file));
-  else
-    console().line(fmt::format("done: {} updates, {}", r.update, r.checkpoint.string()));
+    console().line(fmt::format("interrupted after update {} of {}; go on with:\n  {}", r.update,
+                               c.run.updates, how_to_go_on(o)));
 }
 
 }  // namespace
@@ -74,9 +78,14 @@ void add_train(CLI::App& app) {
       ->allow_extra_args(false);
   cmd->add_option("--resume", o->resume,
                   "auto: the newest checkpoint of the run that verifies; or a checkpoint file");
-  cmd->add_flag("--overwrite", o->overwrite, "start anew in a folder that holds a run");
+  cmd->add_flag("--overwrite", o->overwrite,
+                "start anew in a folder that holds a run, or go back to the checkpoint of "
+                "--resume: later ones are removed");
   cmd->add_option("--threads", o->threads, "OpenMP threads; default: all cores")
       ->check(CLI::PositiveNumber);
+  cmd->footer(
+      "Ctrl-C (or SIGTERM) finishes the update, saves, and prints how to go on; a second one ends "
+      "at once.");
   cmd->callback([o] { run(*o); });
 }
 
