@@ -85,6 +85,14 @@ std::string library_reason() {
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &reason);
+  // Of a failed system call it says everything, down to buffer addresses: "file write failed: time = ..., error message =
+  // 'File too large', ...". What failed and the system's word for it are enough.
+  constexpr std::string_view kMark = "error message = '";
+  if (const std::size_t at = reason.find(kMark); at != std::string::npos) {
+    const std::size_t begin = at + kMark.size(), end = reason.find('\'', begin);
+    reason = reason.substr(0, reason.find(':')) + ": " + reason.substr(begin, end - begin);
+  }
+  std::replace(reason.begin(), reason.end(), '\n', ' ');
   return reason.empty() ? "the HDF5 library gives no reason" : reason;
 }
 
