@@ -10,6 +10,9 @@ results=$build/test-results
 rm -rf -- "$results"
 mkdir -p -- "$results"
 
+# Waiting threads sleep instead of spinning: on a machine that is busy otherwise, spinning makes small loops crawl.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+
 # A trailing slash makes GoogleTest name each file after its program. One program at a time: each uses all cores.
 status=0
 (cd -- "$build" && GTEST_OUTPUT="xml:$results/" ctest --output-on-failure "$@") || status=1

@@ -1,0 +1,46 @@
+// noisette bench ops: what it prints is complete and can be read by a program.
+#include <nlohmann/json.hpp>
+
+#include "tests/train/program.h"
+
+namespace noisette {
+namespace {
+
+using namespace test;
+
+TEST(BenchOps, PrintsEachDirectionOfEachOpAsJson) {
+  const Folder folder;
+  const Outcome o = noisette(folder, {"bench", "ops", "--filter", "linear 256", "--batch", "1",
+                                      "--repeat", "1", "--threads", "2", "--json"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const auto j = nlohmann::json::parse(o.out);
+  EXPECT_EQ(j["threads"], 2);
+  ASSERT_EQ(j["ops"].size(), 12u);  // three shapes, two dtypes, two directions
+  for (const auto& op : j["ops"]) {
+    EXPECT_EQ(op["family"], "linear");
+    EXPECT_GT(op["seconds"], 0.0);
+    EXPECT_GT(op["gflops_per_second"], 0.0);
+    EXPECT_GT(op["bytes"], 0.0);
+  }
+  // One image of 256 tokens: y = x W needs two operations a product, its gradients twice as many.
+  EXPECT_EQ(j["ops"][0]["flops"], 2.0 * 256 * 256 * 768);
+  EXPECT_EQ(j["ops"][1]["flops"], 4.0 * 256 * 256 * 768);
+}
+
+TEST(BenchOps, CoversOpsThatOnlyMoveMemory) {
+  const Folder folder;
+  for (const char* family : {"concat", "resize", "group norm", "adamw", "attention"}) {
+    const Outcome o = noisette(folder, {"bench", "ops", "--filter", family, "--batch", "1",
+                                        "--repeat", "1", "--dtype", "bf16", "--json"});
+    ASSERT_EQ(o.code, 0) << o.err;
+    EXPECT_GT(nlohmann::json::parse(o.out)["ops"].size(), 0u) << family;
+  }
+}
+
+TEST(BenchOps, RefusesAFilterThatMatchesNothing) {
+  const Folder folder;
+  expect_one_sentence(noisette(folder, {"bench", "ops", "--filter", "conv 5x5"}), 1, "conv 5x5");
+}
+
+}  // namespace
+}  // namespace noisette

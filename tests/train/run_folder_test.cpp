@@ -1,0 +1,163 @@
+// What a run does with what it finds in its folder.
+#include "train/run_folder.h"
+
+#include "tests/train/program.h"
+
+namespace noisette {
+namespace {
+
+using namespace test;
+namespace fs = std::filesystem;
+
+class RunFolders : public testing::Test {
+ protected:
+  TrainConfig four_updates() const {
+    TrainConfig c = t.config("a");
+    c.run.updates = 4;
+    c.checkpoint.every = 1;
+    c.checkpoint.keep = 3;
+    return c;
+  }
+  static fs::path checkpoint(const TrainConfig& c, int64_t update) {
+    return checkpoint_path(c.run_folder() / "checkpoints", update);
+  }
+  static void damage(const fs::path& path) {
+    std::string bytes = get(path);
+    for (std::size_t i = bytes.size() / 2; i < bytes.size() / 2 + 64; ++i) bytes[i] ^= 1;
+    put(path, bytes);
+  }
+  static std::vector<std::string> checkpoints(const TrainConfig& c) {
+    return files_below(c.run_folder() / "checkpoints");
+  }
+
+  Training t;
+};
+
+TEST_F(RunFolders, KeepTheNewestCheckpointsAndThoseAtMultiples) {
+  TrainConfig c = t.config("a");
+  c.run.updates = 9;
+  c.checkpoint = {.every = 2, .keep = 2, .keep_every = 4};
+  run(c);
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(checkpoints(c),
+            (Names{"update-00000004.h5", "update-00000008.h5", "update-00000009.h5"}));
+}
+
+TEST_F(RunFolders, ADamagedNewestCheckpointIsPassedOverWithAWarning) {
+  TrainConfig c = four_updates(), whole = t.config("whole");
+  run(c);
+  c.run.updates = whole.run.updates = 6;
+  c.checkpoint.keep = 1;
+  damage(checkpoint(c, 4));
+  put(c.run_folder() / "checkpoints/.update-00000005.h5.host.1.7.tmp", "cut short");
+  put(t.folder / "run.toml", config::to_toml(c));
+  const Outcome o =
+      noisette(t.folder, {"train", (t.folder / "run.toml").string(), "--resume", "auto"});
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_CONTAINS(o.err, "warning: passed over a damaged checkpoint: ");
+  EXPECT_CONTAINS(o.err, "update-00000003.h5");
+  EXPECT_EQ(checkpoints(c),
+            (std::vector<std::string>{"update-00000004.h5.damaged", "update-00000006.h5"}));
+  EXPECT_EQ(hash_checkpoint(checkpoint(c, 6)).state, state_of(run(whole)));
+  EXPECT_EQ(records_of(c), records_of(whole));
+}
+
+TEST_F(RunFolders, WithoutASoundCheckpointTheRunStartsAnew) {
+  TrainConfig c = four_updates();
+  const auto state = state_of(run(c));
+  for (const int64_t update : {2, 3, 4}) damage(checkpoint(c, update));
+  put(t.folder / "run.toml", config::to_toml(c));
+  const Outcome o =
+      noisette(t.folder, {"train", (t.folder / "run.toml").string(), "--resume", "auto"});
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_CONTAINS(o.err, "is sound: the run starts anew");
+  EXPECT_EQ(hash_checkpoint(checkpoint(c, 4)).state, state);
+}
+
+TEST_F(RunFolders, GoingBackReplacesLaterCheckpointsOnlyWhenAsked) {
+  TrainConfig c = four_updates();
+  const auto state = state_of(run(c));
+  c.checkpoint.keep = 1;
+  TrainOptions back{.resume = checkpoint(c, 2)};
+  EXPECT_CONTAINS(error_of([&] { run(c, back); }), "holds a run already, up to update-00000004.h5");
+  EXPECT_EQ(checkpoints(c).size(), 3u);
+  back.overwrite = true;
+  EXPECT_EQ(state_of(run(c, back)), state);
+  EXPECT_EQ(checkpoints(c), std::vector<std::string>{"update-00000004.h5"});
+  EXPECT_EQ(records_of(c).size(), 4u);
+}
+
+TEST_F(RunFolders, OverwritingLeavesNothingOfTheOldRun) {
+  TrainConfig c = four_updates();
+  c.preview = {.every = 2, .images = 1, .steps = 1};
+  run(c);
+  put(c.run_folder() / "eval.json", "{}");
+  put(c.run_folder() / "grid.png", "the user's");
+  c.run.updates = 1;
+  c.preview.every = 0;
+  EXPECT_CONTAINS(error_of([&] { run(c); }), "--overwrite");
+  run(c, {.overwrite = true});
+  std::vector<std::string> files = files_below(c.run_folder());
+  std::erase_if(files, [](const auto& f) { return f.starts_with("events.out.tfevents."); });
+  EXPECT_EQ(files,
+            (std::vector<std::string>{".lock", "checkpoints/update-00000001.h5", "config.toml",
+                                      "grid.png", "metrics.jsonl", "summary.json"}));
+  EXPECT_EQ(files_below(c.run_folder()).size(), files.size() + 1) << "one file of events";
+}
+
+TEST_F(RunFolders, ARunTakenUpElsewhereHasItsStateThere) {
+  TrainConfig c = four_updates(), other = t.config("other");
+  run(c);
+  other.run.updates = 4;
+  std::atomic<bool> stop = true;
+  const TrainResult r = run(other, {.resume = checkpoint(c, 3), .stop = &stop});
+  EXPECT_TRUE(r.interrupted);
+  EXPECT_EQ(r.checkpoint, checkpoint(other, 3));
+  EXPECT_EQ(state_of(resume(other)), hash_checkpoint(checkpoint(c, 4)).state);
+}
+
+TEST_F(RunFolders, TheResolvedConfigurationReproducesTheRun) {
+  TrainConfig c = four_updates();
+  const auto state = state_of(run(c));
+  const std::string toml = (c.run_folder() / "config.toml").string();
+  const Outcome o = noisette(t.folder, {"train", toml, "--set", "run.name=again"});
+  EXPECT_EQ(o.code, 0) << o.err;
+  c.run.name = "again";
+  EXPECT_EQ(hash_checkpoint(checkpoint(c, 4)).state, state);
+}
+
+TEST_F(RunFolders, AFinishedRunMayBeMadeLonger) {
+  TrainConfig c = four_updates(), whole = t.config("whole");
+  run(c);
+  EXPECT_EQ(resume(c).update, 4);  // nothing left to do
+  c.run.updates = whole.run.updates = 6;
+  EXPECT_EQ(state_of(resume(c)), state_of(run(whole)));
+}
+
+// ---- what the user reads
+
+TEST_F(RunFolders, TablesBeforeAndAfter) {
+  TrainConfig c = four_updates();
+  c.run.micro_batch = 2;
+  std::string text;
+  {
+    const Quiet quiet;
+    train(c, {});
+    text = quiet.text();
+  }
+  EXPECT_CONTAINS(text, "12 of 8x8x1");
+  EXPECT_CONTAINS(text, "3 classes");
+  EXPECT_CONTAINS(text, "5 images an update, computed 2 at a time");
+  EXPECT_CONTAINS(text, "4 of 4; 4 in ");
+  EXPECT_CONTAINS(text, "all values finite; the average moved");
+  EXPECT_CONTAINS(text, "update-00000004.h5");
+  c.run.name = "still";
+  c.run.updates = 1;
+  c.optimizer.warmup = 10;  // the first update has rate 0
+  const Quiet quiet;
+  train(c, {});
+  EXPECT_CONTAINS(quiet.text(), "the average has NOT moved");
+}
+
+}  // namespace
+}  // namespace noisette
