@@ -40,7 +40,7 @@ INSTANTIATE_TEST_SUITE_P(Run, EveryKind,
 TEST_P(EveryKind, TwoRunsAreEqual) {
   const Training t;
   TrainConfig a = of_kind(t.config("a"), GetParam()), b = of_kind(t.config("b"), GetParam());
-  a.run.updates = b.run.updates = 6;
+  a.run.updates = b.run.updates = 3;
   omp_set_num_threads(2);
   const auto state = state_of(run(a));
   EXPECT_EQ(state, state_of(run(b)));
@@ -201,10 +201,10 @@ void expect_same_draws(const std::map<int64_t, Drawn>& a, const std::map<int64_t
 
 TEST(Draws, DoNotDependOnTheNumberOfThreads) {
   const Training t;
-  const auto one = draws(t.config("a"), 0, 4);
+  const auto one = draws(t.config("a"), 0, 2);
   for (const int threads : {2, 3}) {
     omp_set_num_threads(threads);
-    const auto other = draws(t.config("a"), 0, 4);
+    const auto other = draws(t.config("a"), 0, 2);
     EXPECT_EQ(one.size(), other.size());
     expect_same_draws(one, other);
   }
