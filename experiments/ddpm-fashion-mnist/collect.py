@@ -249,7 +249,7 @@ def main() -> None:
         "device": compare.device(),
         "versions": {
             "noisette": output_of([args.noisette, "--version"]),
-            "commit": output_of(["git", "describe", "--always", "--dirty"]),
+            "commit": (args.runs / "commit").read_text().strip(),
             **models.versions(),
         },
         "seeds": seeds,

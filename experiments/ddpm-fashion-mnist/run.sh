@@ -50,7 +50,7 @@ evaluate() {  # NAME MODEL
   make "$out.json" "$noisette" eval "$model" --data "$data#test" --images "$images" --timesteps "$timesteps" \
     --seed 0 --dtype f32 --threads "$threads" --json
   [[ -e $out.h5 ]] || "$noisette" sample "$model" -o "$out.h5" --n "$samples" --class all --guidance 2 \
-    --sampler ddim --steps 50 --seed 0 --batch 100 --dtype f32
+    --sampler ddim --eta 1 --steps 50 --seed 0 --batch 100 --dtype f32
   make "$out.samples.json" "$noisette" eval "$out.h5" --data "$data#train" --reference 20000 --neighbours 5 \
     --threads "$threads" --json
 }
@@ -76,6 +76,7 @@ if [[ ${1:-} == --one ]]; then
 fi
 mkdir -p "$runs/eval" "$results"
 [[ -e $data ]] || "$noisette" data fashion-mnist -o "$data"
+make "$runs/commit" git describe --always --dirty
 make "$runs/resolved.toml" "$noisette" config "$here/recipe.toml" "${changes[@]}"
 make "$runs/plan.json" "$noisette" plan "$runs/resolved.toml" --json --no-measure
 for recipe in noisette torch control; do
