@@ -23,9 +23,9 @@ struct TrainResult {
 };
 
 /// Runs `config` to its last update, or until *stop. Writes config.toml, metrics.jsonl, TensorBoard events, previews and
-/// checkpoints into the run folder, and a table before and after to console(). Throws Error when the loss stops being finite (the state before it is saved, and
-/// the message names the first bad tensor), when the data set is not the one the checkpoint was trained on, and when
-/// the configuration differs from the checkpoint's in what changes the result.
+/// checkpoints into the run folder, and a table before and after to console(). Throws Error when the loss stops being
+/// finite (the state before it is saved, and the message names the first bad tensor), when the data set is not the one
+/// the checkpoint was trained on, and when the configuration differs from the checkpoint's in what changes the result.
 TrainResult train(const TrainConfig& config, const TrainOptions& options);
 
 /// The checkpoint to resume from: `auto` is the newest of the run folder that verifies (none: start anew).
