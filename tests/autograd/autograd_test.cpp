@@ -3,8 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/message.h"
+
 namespace noisette {
 namespace {
+
+using testing_support::message_of;
 
 Tensor vec(std::vector<double> v) { return from_vector(v, {int64_t(v.size())}); }
 
@@ -25,16 +29,6 @@ Tensor square(const Tensor& x, double scale = 1) {
       dx.data<double>()[i] = scale * 2 * x.data<double>()[i] * dy.data<double>()[i];
     return {dx};
   });
-}
-
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
 }
 
 TEST(Autograd, SharedInputsAccumulate) {

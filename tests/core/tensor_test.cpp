@@ -2,18 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/message.h"
+
 namespace noisette {
 namespace {
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
+using testing_support::message_of;
 
 TEST(Tensor, ViewsShareMemory) {
   const Tensor x = from_vector<float>({0, 1, 2, 3, 4, 5}, {3, 2});

@@ -15,6 +15,7 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/tensor.h"
+#include "tests/support/message.h"
 
 namespace noisette::testing_support {
 
@@ -166,17 +167,6 @@ inline std::string meta_mismatch(const GradCase& c) {
     backward(y, empty_like(y));
   }
   return "";
-}
-
-/// Text of the error that f throws, or "no error".
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
 }
 
 }  // namespace noisette::testing_support
