@@ -89,10 +89,14 @@ TEST(Attention, OneKeyReturnsItsValue) {
 }
 
 TEST(Attention, CountsItsFlopsOnMeta) {
-  const Tensor qkv = empty({2, 16, 24}, DType::bf16, kMeta);
+  Tensor qkv = empty({2, 16, 24}, DType::bf16, kMeta);
+  qkv.requires_grad();
+  const double product = 2.0 * 2 * 16 * 16 * 8;
   const Profile profile;
-  self_attention(qkv, 2);
-  EXPECT_EQ(profile.flops(), 4.0 * 2 * 16 * 16 * 8);
+  const Tensor o = self_attention(qkv, 2);
+  EXPECT_EQ(profile.flops(), 2 * product);
+  backward(o, empty(o.shape(), o.dtype(), kMeta));
+  EXPECT_EQ(profile.flops(), 7 * product) << "the scores once more, and four gradients";
 }
 
 TEST(Attention, ErrorsNameBothSides) {
