@@ -10,6 +10,11 @@
 namespace noisette {
 namespace {
 
+const UNetConfig& checked(const UNetConfig& c) {
+  check_user(c.problem().empty(), "[unet] {}", c.problem());
+  return c;
+}
+
 LayerInit plain(const UNetConfig& c) {
   return c.init == WeightInit::ddpm ? LayerInit::ddpm() : LayerInit::torch();
 }
@@ -168,13 +173,12 @@ TimeEmbedding::TimeEmbedding(int64_t in, int64_t out, const LayerInit& init)
 Tensor TimeEmbedding::operator()(const Tensor& x) const { return linear_2_(silu(linear_1_(x))); }
 
 UNet::UNet(const UNetConfig& c)
-    : config_(c),
+    : config_(checked(c)),
       conv_in_(c.in_channels, c.block_out_channels.front(), 3, plain(c)),
       time_embedding_(c.block_out_channels.front(), c.time_embed_dim(), plain(c)),
       mid_block_(c.block_out_channels.back(), c),
       conv_norm_out_(c.block_out_channels.front(), c.norm_num_groups, c.norm_eps),
       conv_out_(c.block_out_channels.front(), c.out_channels, 3, silent(c)) {
-  check_user(c.problem().empty(), "[unet] {}", c.problem());
   const std::vector<int64_t>& width = c.block_out_channels;
   const auto levels = int64_t(width.size());
   for (int64_t i = 0; i < levels; ++i)

@@ -172,6 +172,19 @@ TEST(UNetStructure, ImagesDoNotDependOnTheirBatch) {
   for (size_t i = 0; i < second.size(); ++i) EXPECT_NEAR(second[i], all[second.size() + i], 1e-5);
 }
 
+TEST(UNetStructure, RefusesNonsense) {
+  UNetConfig none = small_config(), heads = small_config(), flat = small_config();
+  none.norm_num_groups = 0;
+  heads.attention_head_dim = 0;
+  flat.block_out_channels.clear();
+  EXPECT_NE(message_of([&] { UNet{none}; }).find("norm_num_groups must be from 1"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { UNet{heads}; }).find("attention_head_dim must be from 1"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { UNet{flat}; }).find("levels of block_out_channels must be"),
+            std::string::npos);
+}
+
 TEST(UNetStructure, ErrorsNameBothSides) {
   const Model m(small_config());
   const Inputs in(m.config, 2, 8, 8, DType::f32), odd(m.config, 2, 7, 8, DType::f32);
