@@ -35,6 +35,9 @@ void AdamW::apply(int64_t begin, int64_t end, bool decays) {
 }
 
 Tensor AdamW::step(int64_t update, std::span<const Tensor> losses) {
+  check(arena_.in_use() == ParameterArena::Weights::master,
+        "[adamw] the arena shows the average of the weights; a step needs use(Weights::master) "
+        "before its forward pass");
   if (arena_.options().device.is_meta()) return numbers_;
   UpdateNumbers* numbers = numbers_of(numbers_);
   numbers->learning_rate = learning_rate_at(config_, update, updates_);

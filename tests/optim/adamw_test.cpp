@@ -214,5 +214,14 @@ TEST(AdamWOptimizer, RefusesAnArenaForInference) {
             std::string::npos);
 }
 
+TEST(AdamWOptimizer, RefusesAnArenaThatShowsTheAverage) {
+  Net net;
+  ParameterArena arena(net, {.ema = true});
+  arena.initialize(0);
+  AdamW optimizer(arena, {}, 10);
+  arena.use(ParameterArena::Weights::ema);
+  EXPECT_NE(message_of([&] { optimizer.step(0); }).find("shows the average"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace noisette
