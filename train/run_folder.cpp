@@ -73,7 +73,8 @@ void set_aside(const fs::path& path) {
 
 }  // namespace
 
-RunFolder::RunFolder(const TrainConfig& config) : path_(config.run_folder()) {
+RunFolder::RunFolder(const TrainConfig& config)
+    : path_(config.run_folder()), updates_(config.run.updates) {
   std::error_code error;
   for (const fs::path& folder : {path_, checkpoints(), previews()}) {
     fs::create_directories(folder, error);
@@ -112,8 +113,9 @@ void RunFolder::start_from(int64_t update, bool overwrite) const {
       if (is_leftover(path) || update_of_preview(path) > update) delete_file(path);
   for (const fs::path& path : files_in(path_)) {
     const std::string name = path.filename().string();
-    const bool of_an_older_run = name.starts_with("events.out.tfevents.") || name == "eval.json";
-    if (name == "summary.json" || (update < 0 && of_an_older_run)) delete_file(path);
+    const bool outdated = name == "summary.json" || (name == "eval.json" && update < updates_) ||
+                          (name.starts_with("events.out.tfevents.") && update < 0);
+    if (outdated) delete_file(path);
   }
 }
 

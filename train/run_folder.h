@@ -26,13 +26,14 @@ class RunFolder {
   std::filesystem::path previews() const { return path_ / "previews"; }
 
   /// Leaves nothing in the folder that a run going on from `update` (-1: a new run) would contradict: previews and
-  /// checkpoints of later updates, an older run's events and summary, the hidden files of writers that were killed.
-  /// Damaged checkpoints are renamed to NAME.damaged; sound ones are removed with `overwrite`, otherwise it throws
-  /// UsageError and has changed nothing.
+  /// checkpoints of later updates, an older run's events and summary, the figures (eval.json) of weights that will change,
+  /// the hidden files of writers that were killed. Damaged checkpoints are renamed to NAME.damaged; sound ones are
+  /// removed with `overwrite`, otherwise it throws UsageError and has changed nothing.
   void start_from(int64_t update, bool overwrite) const;
 
  private:
   std::filesystem::path path_;
+  int64_t updates_;  // of the whole run
   int lock_ = -1;
 };
 

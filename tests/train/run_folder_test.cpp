@@ -129,9 +129,12 @@ TEST_F(RunFolders, TheResolvedConfigurationReproducesTheRun) {
 TEST_F(RunFolders, AFinishedRunMayBeMadeLonger) {
   TrainConfig c = four_updates(), whole = t.config("whole");
   run(c);
+  put(c.run_folder() / "eval.json", "{}");
   EXPECT_EQ(resume(c).update, 4);  // nothing left to do
+  EXPECT_TRUE(fs::exists(c.run_folder() / "eval.json"));
   c.run.updates = whole.run.updates = 6;
   EXPECT_EQ(state_of(resume(c)), state_of(run(whole)));
+  EXPECT_FALSE(fs::exists(c.run_folder() / "eval.json")) << "figures of other weights";
 }
 
 // ---- what the user reads
