@@ -10,6 +10,9 @@ once or autocast) are each tried once and the fastest goes into the rounds. Each
 programs afresh; a figure is the median over rounds of the programs' own median steps, with the
 range beside it. --what sample times DDIM steps instead (`noisette bench sample`, torch_sample.py).
 
+`over products`: noisette's whole step over what its convolutions, matrix products and attention
+take in it.
+
 Memory: `resident` is the peak resident set; for noisette of the whole process, for PyTorch above
 the process with its libraries imported (which is what its 0.8 GB of libraries would otherwise
 hide). `tensors` is the peak of live tensors by each allocator.
@@ -172,6 +175,7 @@ class Case:
             "images_per_second": self.batch / ours,
             "peer_images_per_second": self.batch / theirs,
             "flops_per_step": median(self.ours, "flops_per_step"),
+            "over_products": median(self.ours, "over_products"),
             "resident": median(self.ours, "process_peak_bytes"),
             "peer_resident": median(self.theirs, "peak_rss_bytes"),
             "tensors": median(self.ours, "peak_bytes"),
@@ -204,6 +208,7 @@ COLUMNS = {
     "PyTorch s/step": lambda r: spread(r["peer_seconds"], r["peer_range"]),
     "faster": lambda r: f"**{r['speedup']:.2f}x**",
     "images/s": lambda r: f"{r['images_per_second']:.3g} vs {r['peer_images_per_second']:.3g}",
+    "over products": lambda r: f"{r['over_products']:.2f}",
     "resident MB, ratio": lambda r: memory(r["resident"], r["peer_resident"]),
     "tensors MB, ratio": lambda r: memory(r["tensors"], r["peer_tensors"]),
     "PyTorch's best": lambda r: f"`{r['variant']}`",

@@ -43,6 +43,12 @@ std::map<std::string, double> by_family(const StepMeasurement& m) {
   return seconds;
 }
 
+/// The whole over what its convolutions and matrix products take; attention's products count, and with them its softmax.
+double over_products(const StepMeasurement& m) {
+  std::map<std::string, double> seconds = by_family(m);
+  return m.profiled_seconds / (seconds["convolution"] + seconds["product"] + seconds["attention"]);
+}
+
 Json json_of(const TrainConfig& c, const StepMeasurement& m, const char* what) {
   const SystemInfo system = system_info();
   Json j;
@@ -52,6 +58,7 @@ Json json_of(const TrainConfig& c, const StepMeasurement& m, const char* what) {
   j["peak_bytes"] = m.peak_bytes;
   j["flops_per_step"] = m.flops_step;
   j["gflops_per_second"] = m.flops_step / m.seconds / 1e9;
+  j["over_products"] = over_products(m);
   j["all_seconds"] = m.all_seconds;
   for (const auto& [family, seconds] : by_family(m))
     j["share"][family] = seconds / m.profiled_seconds;
@@ -71,6 +78,7 @@ std::string text_of(const TrainConfig& c, const StepMeasurement& m, bool kernels
   t.row({"step, median", fmt::format("{:.4f} s", m.seconds)});
   t.row({"images per second", fmt::format("{:.1f}", double(c.run.batch) / m.seconds)});
   t.row({"arithmetic", fmt::format("{:.1f} GFLOP/s", m.flops_step / m.seconds / 1e9)});
+  t.row({"over convolutions, products, attention", fmt::format("{:.2f}", over_products(m))});
   t.row({"peak memory of tensors", format_bytes(double(m.peak_bytes))});
   Table share({"family", "share", "seconds"});
   for (const auto& [family, seconds] : by_family(m))
