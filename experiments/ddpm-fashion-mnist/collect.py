@@ -35,8 +35,11 @@ SCALARS = {
     "loss": ("loss, all timesteps", "{:.5f}"),
     "vote": ("class named by 5 neighbours, %", "{:.1f}"),
     "variety": ("variety, real images = 1", "{:.3f}"),
+    "grain": ("grain", "{:.3f}"),
+    "vote_eta0": ("eta 0: class named, %", "{:.1f}"),
+    "variety_eta0": ("eta 0: variety", "{:.3f}"),
+    "grain_eta0": ("eta 0: grain", "{:.3f}"),
 }
-
 
 MARK = " (!)"
 
@@ -45,16 +48,34 @@ def read(path: Path) -> dict:
     return json.loads(path.read_text())
 
 
+def grain(samples: Path) -> float:
+    """The mean absolute Laplacian of the pixels in [0, 1]."""
+    with h5py.File(samples) as file:
+        x = file["images"][..., 0] / 255.0
+    neighbours = x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:]
+    return float(np.abs(4 * x[:, 1:-1, 1:-1] - neighbours).mean())
+
+
+def sample_figures(runs: Path, name: str, eta: int) -> dict:
+    judged = read(runs / "eval" / f"{name}.eta{eta}.json")
+    found = {
+        "vote": 100 * judged["knn"]["share"],
+        "variety": judged["variety"]["mean_ratio"],
+        "grain": grain(runs / "eval" / f"{name}.eta{eta}.h5"),
+    }
+    return found if eta == 1 else {f"{key}_eta0": value for key, value in found.items()}
+
+
 def figures(runs: Path, name: str) -> dict:
     """The figures of one trained model."""
-    model, samples = read(runs / "eval" / f"{name}.json"), read(runs / "eval" / f"{name}.samples.json")
+    model = read(runs / "eval" / f"{name}.json")
     return {
         "bits_per_dim": model["nll"]["bits_per_dim"],
         "nll_parts": {part: model["nll"][part] for part in ("prior", "kl", "decoder")},
         "loss": model["bands"]["loss"],
         "bands": model["bands"]["bands"],
-        "vote": 100 * samples["knn"]["share"],
-        "variety": samples["variety"]["mean_ratio"],
+        **sample_figures(runs, name, 1),
+        **sample_figures(runs, name, 0),
     }
 
 
@@ -179,9 +200,9 @@ def plot(results: dict, runs: Path, out: Path) -> None:
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     plt.rcParams["svg.hashsalt"] = "ddpm-fashion-mnist"  # the same numbers give the same file
     figure, axes = plt.subplot_mosaic(
-        [["curves"] * 2 + ["bands"] * 2, list(SCALARS)],
-        figsize=(10, 6.4),
-        height_ratios=[1.35, 1],
+        [["curves"] * 2 + ["bands"] * 2, list(SCALARS)[:4], list(SCALARS)[4:]],
+        figsize=(10, 8.4),
+        height_ratios=[1.35, 1, 1],
         layout="constrained",
     )
     plot_curves(axes["curves"], results, runs)
@@ -196,7 +217,7 @@ def plot_samples(results: dict, runs: Path, out: Path, columns: int = 8) -> None
     """The first seed's samples of both programs from the same noise, one class a row."""
     figure, axes = plt.subplots(1, 2, figsize=(6.4, 4.2), layout="constrained")
     for ax, program in zip(axes, ("noisette", "torch")):
-        with h5py.File(runs / "eval" / f"{program}-{results['seeds'][0]}.h5") as file:
+        with h5py.File(runs / "eval" / f"{program}-{results['seeds'][0]}.eta1.h5") as file:
             images, labels = file["images"][:, :, :, 0], file["labels"][:]
         rows = [images[labels == label][:columns] for label in np.unique(labels)]
         columns = min(columns, *(len(r) for r in rows))
@@ -215,7 +236,7 @@ def output_of(command: list[str]) -> str:
 def about(runs: Path, seeds: list[int]) -> dict:
     config = tomllib.loads((runs / "resolved.toml").read_text())
     model = read(runs / "eval" / f"noisette-{seeds[0]}.json")["nll"]
-    knn = read(runs / "eval" / f"noisette-{seeds[0]}.samples.json")["knn"]
+    knn = read(runs / "eval" / f"noisette-{seeds[0]}.eta1.json")["knn"]
     weights = runs / f"torch-{seeds[0]}" / "model" / "diffusion_pytorch_model.safetensors"
     with safe_open(weights, "np") as file:
         theirs = sum(file.get_tensor(key).size for key in file.keys())

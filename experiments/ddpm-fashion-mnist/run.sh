@@ -4,7 +4,7 @@
 #
 #   NOISETTE=build/bin/noisette PYTHON=../peers/bin/python experiments/ddpm-fashion-mnist/run.sh
 #
-# Nine models (three recipes, three seeds) are made JOBS at a time with THREADS each.
+# Twenty-four models (three recipes, eight seeds) are made JOBS at a time with THREADS each.
 # --smoke runs every step with 5 updates and few images, and writes to the runs' folder, to see that it works.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +13,7 @@ noisette=${NOISETTE:-build/bin/noisette}
 python=${PYTHON:-../peers/bin/python}
 data=${DATA:-data/fashion-mnist.h5}
 jobs=${JOBS:-2} threads=${THREADS:-1}
-seeds=(1 2 3)
+seeds=(1 2 3 4 5 6 7 8)
 runs=${RUNS:-runs/ddpm-fashion-mnist} results=$here
 images=512 timesteps=20 samples=200
 changes=(--set "data.path=$data")
@@ -21,7 +21,7 @@ if [[ ${1:-} == --smoke || -n ${SMOKE:-} ]]; then
   export SMOKE=1
   runs+=-smoke
   results=$runs/results
-  images=16 timesteps=10 samples=40
+  images=16 timesteps=10 samples=40 seeds=(1 2)
   changes+=(--set run.updates=5 --set run.log_every=1)
 fi
 changes+=(--set "run.folder=$runs")
@@ -49,10 +49,13 @@ evaluate() {  # NAME MODEL
   local out=$runs/eval/$1 model=$2
   make "$out.json" "$noisette" eval "$model" --data "$data#test" --images "$images" --timesteps "$timesteps" \
     --seed 0 --dtype f32 --threads "$threads" --json
-  [[ -e $out.h5 ]] || "$noisette" sample "$model" -o "$out.h5" --n "$samples" --class all --guidance 2 \
-    --sampler ddim --eta 1 --steps 50 --seed 0 --batch 100 --dtype f32
-  make "$out.samples.json" "$noisette" eval "$out.h5" --data "$data#train" --reference 20000 --neighbours 5 \
-    --threads "$threads" --json
+  for eta in 1 0; do
+    local set=$out.eta$eta
+    [[ -e $set.h5 ]] || "$noisette" sample "$model" -o "$set.h5" --n "$samples" --class all --guidance 2 \
+      --sampler ddim --eta "$eta" --steps 50 --seed 0 --batch 100 --dtype f32
+    make "$set.json" "$noisette" eval "$set.h5" --data "$data#train" --reference 20000 --neighbours 5 \
+      --threads "$threads" --json
+  done
 }
 
 one() {  # RECIPE SEED
