@@ -54,4 +54,13 @@ Rows eval_rows(const Json& record) {
   return rows;
 }
 
+std::vector<double> eval_bands(const Json& record) {
+  std::vector<double> bands;
+  const auto metric = record.find("bands");
+  if (metric == record.end() || !metric->is_object() || !metric->contains("bands")) return bands;
+  for (const Json& value : (*metric)["bands"])
+    bands.push_back(value.is_number() ? value.get<double>() : std::nan(""));
+  return bands;
+}
+
 }  // namespace noisette

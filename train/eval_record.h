@@ -16,4 +16,7 @@ void write_eval_record(const std::filesystem::path& folder, const nlohmann::orde
 /// The record in the few words of a report.
 Rows eval_rows(const nlohmann::ordered_json& record);
 
+/// Mean held-out loss by band of the timestep; empty when the record has none.
+std::vector<double> eval_bands(const nlohmann::ordered_json& record);
+
 }  // namespace noisette

@@ -118,12 +118,21 @@ std::string bands_at_the_end(Runs runs) {
               true,
               false,
               {}};
-  for (std::size_t r = 0; r < runs.size(); ++r) {
-    const std::vector<double> bands = final_bands(runs[r].metrics);
-    Series s{label_of(runs, r, ""), {}, bands, series_colour(r), Series::Style::markers};
+  const auto add = [&](std::string label, const std::vector<double>& bands, int64_t timesteps,
+                       std::string colour) {
+    if (bands.empty()) return;
+    Series s{std::move(label), {}, bands, std::move(colour), Series::Style::markers};
     for (std::size_t b = 0; b < bands.size(); ++b)
-      s.x.push_back((double(b) + 0.5) / double(bands.size()) * double(runs[r].timesteps));
+      s.x.push_back((double(b) + 0.5) / double(bands.size()) * double(timesteps));
     chart.series.push_back(std::move(s));
+  };
+  for (std::size_t r = 0; r < runs.size(); ++r) {
+    const RunReport& run = runs[r];
+    const bool both = !run.held_out_bands.empty();
+    add(label_of(runs, r, both ? "in training" : ""), final_bands(run.metrics), run.timesteps,
+        series_colour(r));
+    add(runs.size() > 1 ? run.name + ", held-out images" : "held-out images", run.held_out_bands,
+        run.timesteps, series_colour(runs.size() + r));
   }
   return chart_html(chart);
 }

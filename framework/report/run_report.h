@@ -23,9 +23,10 @@ struct RunReport {
   std::vector<Metrics> metrics;
   std::vector<Setting> config;
   std::vector<std::pair<int64_t, std::string>> samples;  // update, PNG file; ascending
-  std::string grid;          // PNG file of the final samples; may be empty
-  std::string grid_caption;  // "one class a row: shirt, trousers, ..."
-  int64_t timesteps = 1000;  // of the diffusion process, for the scale of the bands
+  std::string grid;                    // PNG file of the final samples; may be empty
+  std::string grid_caption;            // "one class a row: shirt, trousers, ..."
+  int64_t timesteps = 1000;            // of the diffusion process, for the scale of the bands
+  std::vector<double> held_out_bands;  // mean loss by equal bands of the timestep; may be empty
   Rows summary, machine, versions, timings;
 };
 

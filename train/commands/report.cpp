@@ -53,7 +53,9 @@ RunReport read_run(const fs::path& folder) {
   TrainConfig used = load_train_config(folder / "config.toml"), defaults;
   run.config = settings_of(config::Fields::table_of(used), config::Fields::table_of(defaults));
   run.timesteps = used.schedule.steps;
-  const Rows figures = eval_rows(read_eval_record(folder));
+  const nlohmann::ordered_json record = read_eval_record(folder);
+  const Rows figures = eval_rows(record);
+  run.held_out_bands = eval_bands(record);
   run.summary.insert(run.summary.end(), figures.begin(), figures.end());
   return run;
 }
