@@ -154,6 +154,7 @@ StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64
 
 std::string kernel_family(const std::string& kernel) {
   const std::pair<const char*, const char*> families[] = {{"conv2d", "convolution"},
+                                                          {"upsample_conv", "convolution"},
                                                           {"matmul", "product"},
                                                           {"linear", "product"},
                                                           {"column_sum", "product"},

@@ -70,6 +70,13 @@ Tensor Conv2d::operator()(const Tensor& x, const Tensor& residual) const {
   return conv2d(x, weight_, bias_, options_, residual);
 }
 
+Tensor Conv2d::upsampled(const Tensor& x) const {
+  check(options_ == Conv2dOptions{.padding = Padding::same(3)},
+        "[conv2d] an upsampled convolution has stride 1 and padding 1; this one has stride {}",
+        options_.stride);
+  return upsample_conv2d(x, weight_, bias_);
+}
+
 GroupNorm::GroupNorm(int64_t channels, int64_t groups, double eps)
     : groups_(groups),
       eps_(eps),

@@ -52,6 +52,8 @@ class Conv2d final : public Module {
   Conv2d(int64_t in, int64_t out, int64_t kernel, const LayerInit& init = {});
   /// x [N, H, W, in] -> [N, H', W', out]; `residual`, when given, is added.
   Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
+  /// Of x resized to twice its height and width (nearest), for a 3x3 convolution with padding 1.
+  Tensor upsampled(const Tensor& x) const;
 
  private:
   Conv2dOptions options_;

@@ -4,17 +4,29 @@
 #include "framework/core/dispatch.h"
 #include "kernels/conv.h"
 #include "kernels/matmul.h"
+#include "kernels/upsample_conv.h"
 
 namespace noisette {
 namespace {
+
+void check_same(const Tensor& x, const Tensor& weight, const char* op) {
+  check(x.dtype() == weight.dtype() && x.device() == weight.device(),
+        "[{}] x and weight must share dtype and device; got {} on {} and {} on {}", op, x.dtype(),
+        x.device(), weight.dtype(), weight.device());
+}
+
+void check_bias(const Tensor& x, const Tensor& bias, int64_t channels, const char* op) {
+  check(!bias.defined() ||
+            (bias.shape() == Shape{channels} && bias.dtype() == accumulator_of(x.dtype())),
+        "[{}] bias must be {} [{}]; got {} {}", op, accumulator_of(x.dtype()), channels,
+        bias.dtype(), bias.shape());
+}
 
 ConvDims conv_dims(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
   check(x.ndim() == 4 && weight.ndim() == 4 && x.dim(3) == weight.dim(3),
         "[conv2d] wants x [N, H, W, C] and weight [O, kh, kw, C]; got x {} and weight {}",
         x.shape(), weight.shape());
-  check(x.dtype() == weight.dtype() && x.device() == weight.device(),
-        "[conv2d] x and weight must share dtype and device; got {} on {} and {} on {}", x.dtype(),
-        x.device(), weight.dtype(), weight.device());
+  check_same(x, weight, "conv2d");
   const Padding& p = options.padding;
   check(options.stride > 0 && p.top >= 0 && p.left >= 0 && p.bottom >= 0 && p.right >= 0,
         "[conv2d] stride must be positive and padding not negative; got stride {}, padding {}, {}, "
@@ -35,10 +47,7 @@ ConvDims conv_dims(const Tensor& x, const Tensor& weight, const Conv2dOptions& o
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options, const Tensor& residual) {
   const ConvDims d = conv_dims(x, weight, options);
-  check(!bias.defined() ||
-            (bias.shape() == Shape{d.out_c} && bias.dtype() == accumulator_of(x.dtype())),
-        "[conv2d] bias must be {} [{}]; got {} {}", accumulator_of(x.dtype()), d.out_c,
-        bias.dtype(), bias.shape());
+  check_bias(x, bias, d.out_c, "conv2d");
   Tensor y = empty({d.batch, d.out_h(), d.out_w(), d.out_c}, x.dtype(), x.device());
   check(!residual.defined() || (residual.shape() == y.shape() && residual.dtype() == y.dtype()),
         "[conv2d] residual must be {} {} like the result; got {} {}", y.dtype(), y.shape(),
@@ -69,6 +78,41 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
           NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
                             d.batch * d.out_h() * d.out_w(), d.out_c, db.accumulate);
         return {dx, dw.buffer, db.buffer, needs[3] ? dy : Tensor()};
+      });
+}
+
+Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check(x.ndim() == 4 && weight.ndim() == 4 && x.dim(3) == weight.dim(3) && weight.dim(1) == 3 &&
+            weight.dim(2) == 3,
+        "[upsample_conv2d] wants x [N, H, W, C] and weight [O, 3, 3, C]; got x {} and weight {}",
+        x.shape(), weight.shape());
+  check_same(x, weight, "upsample_conv2d");
+  const UpsampleConvDims d{x.dim(0), x.dim(1), x.dim(2), x.dim(3), weight.dim(0)};
+  check_bias(x, bias, d.out_c, "upsample_conv2d");
+  Tensor y = empty({d.batch, 2 * d.height, 2 * d.width, d.out_c}, x.dtype(), x.device());
+  count_flops("upsample_conv2d_forward", d.flops());
+  NOISETTE_DISPATCH(x, upsample_conv2d_forward, x.data<T>(), weight.data<T>(),
+                    data_or_null<acc_t<T>>(bias), y.data<T>(), d);
+  return record(
+      "upsample_conv2d", y, {x, weight, bias},
+      [x = Saved(x), w = weight.detach(), d](const Tensor& dy, const Needs& needs) -> Grads {
+        const GradTarget dw = needs.target(1), db = needs.target(2);
+        Tensor dx, other;
+        if (needs[0]) {
+          other = needs.take(0);
+          dx = other.defined() && other.sole_owner() ? other
+                                                     : empty(x.shape(), dy.dtype(), dy.device());
+        }
+        count_flops("upsample_conv2d_backward",
+                    (double(dx.defined()) + double(dw.buffer.defined())) * d.flops());
+        const Tensor input = x.get();
+        NOISETTE_DISPATCH(dy, upsample_conv2d_backward, input.data<T>(), w.data<T>(), dy.data<T>(),
+                          data_or_null<T>(other), data_or_null<T>(dx),
+                          data_or_null<acc_t<T>>(dw.buffer), dw.accumulate, d);
+        if (db.buffer.defined())
+          NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
+                            4 * d.batch * d.height * d.width, d.out_c, db.accumulate);
+        return {dx, dw.buffer, db.buffer};
       });
 }
 

@@ -103,7 +103,7 @@ Resample::Resample(int64_t channels, Way way, const UNetConfig& c)
 }
 
 Tensor Resample::operator()(const Tensor& x) const {
-  return conv_(way_ == Way::up ? resize_nearest(x, 2) : x);
+  return way_ == Way::up ? conv_.upsampled(x) : conv_(x);
 }
 
 DownBlock::DownBlock(int64_t in, int64_t out, const UNetConfig& c, bool attention, bool last) {

@@ -1,15 +1,20 @@
 #include "framework/ops/conv.h"
 
+#include "framework/core/profile.h"
 #include "framework/ops/elementwise.h"
+#include "framework/ops/shape.h"
 #include "tests/support/gradcheck.h"
 
 namespace noisette {
 namespace {
 
 using testing_support::GradCase;
+using testing_support::In;
 using testing_support::message_of;
+using testing_support::normals;
 using testing_support::Outcome;
 using testing_support::param;
+using testing_support::tensor_of;
 using testing_support::values_of;
 
 auto conv(int64_t stride, Padding padding) {
@@ -86,6 +91,75 @@ TEST(Conv, HandComputedValues) {
             (std::vector<double>{4321.5, 402.5}));
   EXPECT_EQ(values_of(conv2d(x, w, b, {.stride = 2, .padding = Padding::all(1)})),
             (std::vector<double>{1000.5, 200.5, 30.5, 4.5}));
+}
+
+// ---- nearest resize and a 3x3 convolution in one
+
+Tensor upsampled_of(const std::vector<Tensor>& in) {
+  return upsample_conv2d(in[0], in[1], in.size() > 2 ? in[2] : Tensor());
+}
+
+GradCase upsampled(std::string name, std::vector<In> inputs) {
+  GradCase c{std::move(name), std::move(inputs), upsampled_of};
+  c.inner_roundings = 1;  // of the sums of weights
+  return c;
+}
+
+NOISETTE_OP_TESTS(UpsampleConvOps, upsampled("small", {{2, 2, 3, 2}, {3, 3, 3, 2}, param({3})}),
+                  upsampled("one_pixel", {{1, 1, 1, 1}, {1, 3, 3, 1}, param({1})}),
+                  upsampled("one_row", {{3, 1, 4, 2}, {2, 3, 3, 2}, param({2})}),
+                  upsampled("no_bias", {{1, 2, 2, 5}, {4, 3, 3, 5}}),
+                  upsampled("empty", {{0, 2, 3, 2}, {3, 3, 3, 2}, param({3})}));
+
+TEST(UpsampleConv, IsTheConvolutionOfTheResizedImage) {
+  std::mt19937 engine(1);
+  const auto random = [&](const Shape& shape) {
+    return tensor_of(normals(shape.numel(), engine, 0, 1), shape, DType::f64).requires_grad();
+  };
+  Tensor x = random({2, 4, 3, 5}), w = random({6, 3, 3, 5}), b = random({6});
+  const Tensor dy = random({2, 8, 6, 6}).detach();
+  std::vector<std::vector<double>> results[2];
+  for (const bool one : {false, true}) {
+    for (Tensor* t : {&x, &w, &b}) *t = t->detach().clone().requires_grad();
+    const Tensor y = one ? upsample_conv2d(x, w, b)
+                         : conv2d(resize_nearest(x, 2), w, b, {.padding = Padding::same(3)});
+    backward(y, dy);
+    for (const Tensor& t : {y, x.grad(), w.grad(), b.grad()}) results[one].push_back(values_of(t));
+  }
+  for (size_t i = 0; i < 4; ++i)
+    for (size_t k = 0; k < results[0][i].size(); ++k)
+      ASSERT_NEAR(results[0][i][k], results[1][i][k], 1e-12) << "result " << i << " at " << k;
+}
+
+TEST(UpsampleConv, TakesInWhatOtherUsesContributed) {
+  const GradCase c{
+      "twice", {{1, 2, 3, 2}, {2, 3, 3, 2}, param({2})}, [](const std::vector<Tensor>& in) {
+        const Tensor x = mul(in[0], 2);
+        return add(upsample_conv2d(x, in[1], in[2]), resize_nearest(x, 2));
+      }};
+  EXPECT_EQ(gradient_mismatch(c), "");
+  EXPECT_EQ(parity_mismatch(c, DType::f32), "");
+}
+
+TEST(UpsampleConv, CountsTheFlopsOfItsDefinition) {
+  const Tensor x = empty({2, 4, 4, 3}, DType::bf16, kMeta),
+               w = empty({5, 3, 3, 3}, DType::bf16, kMeta);
+  const Profile profile;
+  upsample_conv2d(x, w, {});
+  EXPECT_EQ(profile.flops(), 2.0 * 2 * 8 * 8 * 5 * 9 * 3);
+}
+
+TEST(UpsampleConv, ErrorsNameBothSides) {
+  const Tensor x = zeros({1, 2, 2, 3}, DType::f32), w = zeros({4, 3, 3, 3}, DType::f32);
+  const auto has = [](auto f, const char* part) {
+    return message_of(f).find(part) != std::string::npos;
+  };
+  EXPECT_TRUE(has(
+      [&] {
+        upsample_conv2d(x, zeros({4, 1, 1, 3}, DType::f32), {});
+      },
+      "x [1, 2, 2, 3] and weight [4, 1, 1, 3]"));
+  EXPECT_TRUE(has([&] { upsample_conv2d(x, w, zeros({3}, DType::f32)); }, "must be f32 [4]"));
 }
 
 TEST(Conv, ErrorsNameBothSides) {
