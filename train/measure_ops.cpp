@@ -93,6 +93,17 @@ OpCase enlarge(const char* where, int64_t n, int64_t size, int64_t channels) {
           }};
 }
 
+OpCase enlarge_and_convolve(const char* where, int64_t n, int64_t size, int64_t channels) {
+  std::string name =
+      fmt::format("resize x2 + conv 3x3 {0} -> {0}, {1} x {2} x {2}", channels, n, size);
+  return {"convolution", std::move(name), where, [=](DType t) {
+            const Tensor x = draw({n, size, size, channels}, t, 1);
+            const Tensor w = draw_weight({channels, 3, 3, channels}, t, 2);
+            const Tensor b = draw({channels}, DType::f32, 3);
+            return OpCall{{x, w, b}, [=] { return upsample_conv2d(x, w, b); }};
+          }};
+}
+
 OpCase adamw(const char* where, int64_t size) {
   return {"adamw", fmt::format("AdamW + average, {} parameters", size), where, [=](DType t) {
             const Tensor numbers = make_update_numbers({.learning_rate = 1e-4, .ema_decay = 0.999});
@@ -197,7 +208,9 @@ std::vector<OpCase> op_cases(int64_t batch) {
           concat(kCifar, c, 32, 256, 128),
           concat(kSmall, s, 28, 128, 64),
           enlarge(kCifar, c, 16, 256),
+          enlarge_and_convolve(kCifar, c, 16, 256),
           enlarge(kSmall, s, 14, 128),
+          enlarge_and_convolve(kSmall, s, 14, 128),
           adamw(kSmall, 4'435'393)};
 }
 
