@@ -15,6 +15,13 @@ struct Options {
   bool raw = false;
 };
 
+/// Of the run a checkpoint belongs to; the weights are read in full precision whatever it is.
+std::optional<Precision> precision_of(const std::string& source) {
+  const fs::path path = resolve_model(source);
+  if (fs::is_directory(path)) return {};
+  return parse_train_config(read_checkpoint_info(path).config, path.string(), {}).run.precision;
+}
+
 void run(const Options& o) {
   const LoadedModel model =
       open_model(o.in, {.ema = !o.raw, .precision = Precision::f32, .overrides = {}});
@@ -24,10 +31,13 @@ void run(const Options& o) {
     write_unet_folder(o.out, model.config.model, arena, which);
   } else {
     check_user(!fs::exists(o.out), "[convert] {} exists already; choose another name", o.out);
+    TrainConfig config = model.config;
+    if (const auto own = precision_of(o.in)) config.run.precision = *own;
+    if (!arena.ema().defined()) config.optimizer.ema_decay = 0;  // the file holds no average
     save_checkpoint(o.out, arena,
-                    {.task = model.config.run.task,
+                    {.task = config.run.task,
                      .update = model.update,
-                     .config = config::to_toml(model.config),
+                     .config = config::to_toml(config),
                      .data_fingerprint = "",
                      .numbers = {}});
   }
