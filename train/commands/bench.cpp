@@ -9,6 +9,7 @@
 #include "framework/report/table.h"
 #include "train/commands/bench.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/measure.h"
 
 namespace noisette::commands {
@@ -27,7 +28,7 @@ TrainConfig read(const Options& o) {
   TrainConfig c = load_train_config(o.file, o.set);
   if (!o.dtype.empty()) c.run.precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
   if (o.batch > 0) c.run.batch = o.batch;
-  if (o.threads > 0) omp_set_num_threads(int(o.threads));
+  use_threads(o.threads);
   return c;
 }
 
@@ -100,11 +101,11 @@ void common(CLI::App* cmd, Options& o) {
   cmd->add_option("--set", o.set, "key=value; may be repeated")->allow_extra_args(false);
   cmd->add_option("--dtype", o.dtype, "f32 or bf16; default: the file's")
       ->check(CLI::IsMember({"f32", "bf16"}));
-  cmd->add_option("--batch", o.batch, "images per step; default: the file's")
-      ->check(CLI::PositiveNumber);
-  cmd->add_option("--warmup", o.warmup, "steps before timing")->capture_default_str();
-  cmd->add_option("--threads", o.threads, "OpenMP threads; default: all cores")
-      ->check(CLI::PositiveNumber);
+  cmd->add_option("--batch", o.batch, "images per step; default: the file's")->check(at_least(1));
+  cmd->add_option("--warmup", o.warmup, "steps before timing")
+      ->check(at_least(0))
+      ->capture_default_str();
+  add_threads(cmd, o.threads);
   cmd->add_flag("--json", o.json, "one JSON object instead of tables");
   cmd->add_flag("--kernels", o.kernels, "time of every kernel, not only by family");
 }
@@ -113,7 +114,9 @@ void add_bench_train(CLI::App* bench) {
   CLI::App* cmd = bench->add_subcommand("train", "time the full training step on random images");
   auto o = std::make_shared<Options>();
   common(cmd, *o);
-  cmd->add_option("--steps", o->steps, "timed steps; the median counts")->capture_default_str();
+  cmd->add_option("--steps", o->steps, "timed steps; the median counts")
+      ->check(at_least(1))
+      ->capture_default_str();
   cmd->callback([o] {
     const TrainConfig c = read(*o);
     const StepMeasurement m = measure_step(c, o->steps, o->warmup);
@@ -126,7 +129,9 @@ void add_bench_sample(CLI::App* bench) {
   auto o = std::make_shared<Options>();
   o->warmup = 1;
   common(cmd, *o);
-  cmd->add_option("--sampling-steps", o->sampling_steps, "DDIM steps")->capture_default_str();
+  cmd->add_option("--sampling-steps", o->sampling_steps, "DDIM steps")
+      ->check(at_least(1))
+      ->capture_default_str();
   cmd->callback([o] {
     const TrainConfig c = read(*o);
     const StepMeasurement m = measure_sampling(c, c.run.batch, o->sampling_steps, o->warmup);

@@ -8,6 +8,7 @@
 #include "framework/report/table.h"
 #include "train/commands/bench.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/measure_ops.h"
 
 namespace noisette::commands {
@@ -88,15 +89,14 @@ void add_bench_ops(CLI::App* bench) {
       ->check(CLI::IsMember({"f32", "bf16", "both"}))
       ->capture_default_str();
   cmd->add_option("--repeat", o->repeat, "timed calls; the median counts")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   cmd->add_option("--batch", o->batch, "images; default: 16 of CIFAR-10, 64 of 28x28")
-      ->check(CLI::PositiveNumber);
-  cmd->add_option("--threads", o->threads, "OpenMP threads; default: all cores")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
+  add_threads(cmd, o->threads);
   cmd->add_flag("--json", o->json, "one JSON object instead of a table");
   cmd->callback([o] {
-    if (o->threads > 0) omp_set_num_threads(int(o->threads));
+    use_threads(o->threads);
     const std::vector<OpMeasurement> all = measure_all(*o);
     print(o->json ? json_of(all).dump(2) : text_of(all));
   });

@@ -8,6 +8,7 @@
 #include "framework/report/console.h"
 #include "framework/report/table.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/eval_record.h"
 #include "train/feed.h"
 #include "train/file_kind.h"
@@ -261,7 +262,7 @@ std::optional<fs::path> run_of(const fs::path& target, FileKind kind) {
 }
 
 void run(Options o) {
-  if (o.threads > 0) omp_set_num_threads(int(o.threads));
+  use_threads(o.threads);
   const std::string file =
       fs::exists(o.target) ? o.target : o.target.substr(0, o.target.rfind('#'));
   const FileKind kind = kind_of(file, "eval");
@@ -285,19 +286,19 @@ void run(Options o) {
 void add_model_options(CLI::App* cmd, Options& o) {
   const char* group = "For a model";
   cmd->add_option("--images", o.images, "held-out images, spread evenly over the split; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str()
       ->group(group);
   cmd->add_option("--timesteps", o.timesteps,
                   "asked for per image, drawn for an unbiased estimate; 0: all, the exact sum")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str()
       ->group(group);
   cmd->add_option("--seed", o.seed, "of the noise and the drawn timesteps")
       ->capture_default_str()
       ->group(group);
   cmd->add_option("--batch", o.batch, "images computed at once; changes no figure but by rounding")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str()
       ->group(group);
   cmd->add_option("--dtype", o.dtype, "f32 or bf16; default: as trained")
@@ -314,11 +315,11 @@ void add_model_options(CLI::App* cmd, Options& o) {
 void add_sample_options(CLI::App* cmd, Options& o) {
   const char* group = "For a set of samples";
   cmd->add_option("--reference", o.reference, "real images that may vote; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str()
       ->group(group);
   cmd->add_option("--neighbours", o.neighbours, "nearest real images that vote")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str()
       ->group(group);
 }
@@ -340,8 +341,7 @@ void add_eval(CLI::App& app) {
                   "FILE or FILE#SPLIT: held-out images for a model, default data.held_out, else "
                   "the split `test` of its training set; real images for samples");
   cmd->add_flag("--json", o->json, "one JSON object instead of tables");
-  cmd->add_option("--threads", o->threads, "OpenMP threads; default: all cores")
-      ->check(CLI::PositiveNumber);
+  add_threads(cmd, o->threads);
   add_model_options(cmd, *o);
   add_sample_options(cmd, *o);
   cmd->footer(

@@ -1,4 +1,6 @@
 // noisette sample: images from a trained model, as a grid, as single files or as a data set.
+#include <spdlog/spdlog.h>
+
 #include <charconv>
 #include <filesystem>
 
@@ -6,6 +8,7 @@
 #include "framework/io/image.h"
 #include "framework/report/console.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/model_source.h"
 #include "train/sampling.h"
 
@@ -17,7 +20,7 @@ namespace fs = std::filesystem;
 struct Options {
   std::string model, output, classes = "all", sampler, dtype;
   std::vector<std::string> set;
-  int64_t n = 64, steps = 0, batch = 64, first = 0, seed = 0;
+  int64_t n = 64, steps = 0, batch = 64, first = 0, seed = 0, threads = 0;
   double guidance = -1, eta = -1;
   bool raw = false;
 };
@@ -101,7 +104,48 @@ void write_set(const fs::path& path, const std::vector<uint8_t>& pixels, const S
   writer.finish(source, names, {{"train", r.count}});
 }
 
+/// A folder gets one file per image: files that are there already would be taken for images of this set.
+void check_output(const fs::path& output) {
+  const std::string extension = output.extension().string();
+  if (extension == ".png" || extension == ".h5") return;
+  if (!extension.empty())
+    throw UsageError(fmt::format(
+        "[sample] -o takes a name in .png (one picture), in .h5 (a data set) or of a folder "
+        "without an extension; got {}",
+        output.string()));
+  std::error_code none;
+  check_user(!fs::exists(output) || (fs::is_directory(output) && fs::is_empty(output, none)),
+             "[sample] {} is not an empty folder; take another name or empty it", output.string());
+}
+
+void check_guidance(const LoadedModel& m, double guidance) {
+  if (guidance == 1) return;
+  if (m.config.model.num_class_embeds == 0)
+    throw UsageError(fmt::format("[sample] guidance {} needs a network with classes; {} has none",
+                                 guidance, m.origin));
+  if (m.update > 0 && m.config.data.label_dropout == 0)
+    spdlog::warn(
+        "{} was trained with data.label_dropout = 0: guidance {} asks it for the empty label, "
+        "which "
+        "it has never seen",
+        m.origin, guidance);
+}
+
+/// What a trained network is cannot be set anew.
+void check_overrides(const std::vector<std::string>& set) {
+  for (const std::string& assignment : set)
+    if (assignment.starts_with("model."))
+      throw UsageError(
+          fmt::format("[sample] --set {}: the network is as it was trained; the sampler and the "
+                      "schedule can be "
+                      "set",
+                      assignment));
+}
+
 void run(const Options& o) {
+  use_threads(o.threads);
+  check_overrides(o.set);
+  check_output(o.output);
   const ParentFolders folders(o.output, "sample");  // before the long part, not after it
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
@@ -109,6 +153,7 @@ void run(const Options& o) {
       open_model(o.model, {.ema = !o.raw, .precision = precision, .overrides = o.set});
   const UNetConfig& c = m.config.model;
   const diffusion::SamplerConfig s = sampler_of(m.config, o);
+  check_guidance(m, s.guidance);
   SampleRequest r{.count = o.n,
                   .labels = {},
                   .first = o.first,
@@ -156,28 +201,27 @@ void add_sample(CLI::App& app) {
                   "grid.png: one picture; set.h5: a data set; anything else: a folder of PNG files")
       ->required();
   cmd->add_option("--n", o->n, "number of images")
-      ->check(CLI::Range(1, 10'000'000))
+      ->check(between(1, 10'000'000))
       ->capture_default_str();
   cmd->add_option("--class", o->classes,
                   "all, or class numbers as in 0,3; equal shares, one class after the other")
       ->capture_default_str();
   cmd->add_option("--guidance", o->guidance,
                   "classifier-free guidance: 1 none, 0 no class; default: the model's")
-      ->check(CLI::NonNegativeNumber);
-  cmd->add_option("--steps", o->steps, "sampling steps; default: the model's")
-      ->check(CLI::PositiveNumber);
+      ->check(between(0, 100));
+  cmd->add_option("--steps", o->steps, "sampling steps; default: the model's")->check(at_least(1));
   cmd->add_option("--sampler", o->sampler, "ddim or ddpm (ancestral); default: the model's")
       ->check(CLI::IsMember({"ddim", "ddpm"}));
   cmd->add_option("--eta", o->eta, "noise of ddim: 0 none, 1 as ddpm; default: the model's")
-      ->check(CLI::NonNegativeNumber);
+      ->check(between(0, 1));
   cmd->add_option("--seed", o->seed, "seed; image i depends on (seed, i) alone")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
   cmd->add_option("--first", o->first, "number of the first image")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
   cmd->add_option("--batch", o->batch, "images computed at once")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   cmd->add_option("--dtype", o->dtype, "f32 or bf16; default: as trained")
       ->check(CLI::IsMember({"f32", "bf16"}));
@@ -185,6 +229,7 @@ void add_sample(CLI::App& app) {
                   "key=value of the model's configuration, as in schedule.steps=500")
       ->allow_extra_args(false);
   cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
+  add_threads(cmd, o->threads);
   cmd->callback([o] { run(*o); });
 }
 

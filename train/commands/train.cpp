@@ -6,6 +6,7 @@
 #include "framework/core/check.h"
 #include "framework/report/console.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"
 
@@ -52,7 +53,7 @@ std::string how_to_go_on(const Options& o) {
 
 void run(const Options& o) {
   const TrainConfig c = load_train_config(o.file, o.set);
-  if (o.threads > 0) omp_set_num_threads(int(o.threads));
+  use_threads(o.threads);
   TrainOptions options;
   options.overwrite = o.overwrite;
   options.stop = &stop_requested;
@@ -81,8 +82,7 @@ void add_train(CLI::App& app) {
   cmd->add_flag("--overwrite", o->overwrite,
                 "start anew in a folder that holds a run, or go back to the checkpoint of "
                 "--resume: later ones are removed");
-  cmd->add_option("--threads", o->threads, "OpenMP threads; default: all cores")
-      ->check(CLI::PositiveNumber);
+  add_threads(cmd, o->threads);
   cmd->footer(
       "Ctrl-C (or SIGTERM) finishes the update, saves, and prints how to go on; a second one ends "
       "at once.");
