@@ -68,7 +68,8 @@ void PreviewConfig::fields(config::Fields& f) {
   f.add("images", images,
         {.min = 1, .max = 4096, .doc = "images in a preview; classes take turns"});
   f.add("steps", steps, {.min = 1, .doc = "sampling steps of a preview"});
-  f.add("guidance", guidance, {.doc = "guidance scale of a preview; 1: none"});
+  f.add("guidance", guidance,
+        {.min = 0, .max = 100, .doc = "guidance scale of a preview; 1: none"});
 }
 
 void TrainConfig::fields(config::Fields& f) {

@@ -60,11 +60,8 @@ class DdpmTask final : public Task {
       request.labels = spread_labels(request.count, classes, false);
       columns = std::min<int64_t>(int64_t(classes.size()), 16);
     }
-    diffusion::SamplerConfig sampler = config_.sampler;
-    sampler.steps = config_.preview.steps;
-    sampler.guidance = config_.preview.guidance;
-    const auto pixels =
-        sample_pixels(unet_, config_.schedule, config_.objective.target, sampler, request);
+    const auto pixels = sample_pixels(unet_, config_.schedule, config_.objective.target,
+                                      preview_sampler(config_), request);
     return grid_of(pixels, m.sample_size, m.sample_size, m.out_channels, columns);
   }
 

@@ -15,6 +15,7 @@
 #include "train/feed.h"
 #include "train/run_folder.h"
 #include "train/run_tables.h"
+#include "train/sampling.h"
 #include "train/step_log.h"
 #include "train/summary.h"
 
@@ -94,9 +95,15 @@ class Run {
   Clock::time_point start_ = Clock::now();
 };
 
+/// Also what only a later moment of the run will need: it must not be lost to a mistake that can be seen now.
 DataSplit open_training_data(const TrainConfig& config) {
+  if (config.preview.every > 0)
+    diffusion::make_plan(diffusion::Schedule(config.schedule), config.objective.target,
+                         preview_sampler(config));
   DataSplit data = DataSplit::open(config.data.path, "train");
   check_data(config, data);
+  if (!config.data.held_out.empty())
+    check_data(config, DataSplit::open(config.data.held_out, "test"));
   return data;
 }
 

@@ -67,6 +67,18 @@ TEST_F(Refusals, Configuration) {
   expect_one_sentence(noisette(output, {"trian"}), 2, "no command 'trian'; see `noisette --help`");
 }
 
+TEST_F(Refusals, WhatALaterMomentOfTheRunWillNeed) {
+  TrainConfig c = t.config("a");
+  c.preview.every = 1;
+  c.preview.steps = c.schedule.steps + 1;
+  expect_refused(c, 2, fmt::format("steps must be in [1, {}]", c.schedule.steps));
+  c.preview = {};
+  c.data.held_out = "nowhere.h5";
+  expect_refused(c, 1, "nowhere.h5");
+  c.data.held_out.clear();
+  expect_refused(with(c, "guidance", "guidance = -5"), 2, "guidance");
+}
+
 TEST_F(Refusals, Data) {
   TrainConfig c = short_run();
   c.data.path = (t.folder / "none.h5").string();

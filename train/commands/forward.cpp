@@ -1,4 +1,7 @@
 // noisette forward: one forward pass on given tensors, for people who check a port.
+#include <cmath>
+#include <cstring>
+
 #include "framework/autograd/autograd.h"
 #include "framework/core/check.h"
 #include "framework/ops/elementwise.h"
@@ -14,25 +17,44 @@ struct Options {
   bool raw = false;
 };
 
-/// A 0- or 1-axis tensor of timesteps or labels as [n]; one value serves all images.
-Tensor index_tensor(const SafetensorsEntry& entry, int64_t n) {
+/// A 0- or 1-axis tensor of timesteps or labels as n numbers; one value serves all images.
+std::vector<double> numbers_of(const SafetensorsEntry& entry, int64_t n) {
   const auto type = entry.element_type();
-  const auto count = std::size_t(entry.shape.numel());
-  std::vector<int64_t> values(count);
+  std::vector<double> values;
+  const auto copy = [&]<class T>(T) {
+    std::vector<T> all(std::size_t(entry.shape.numel()));
+    std::memcpy(all.data(), entry.bytes.data(), entry.bytes.size());
+    values.assign(all.begin(), all.end());
+  };
   if (type == DType::i64) {
-    std::memcpy(values.data(), entry.bytes.data(), entry.bytes.size());
+    copy(int64_t());
   } else if (type == DType::i32) {
-    std::vector<int32_t> narrow(count);
-    std::memcpy(narrow.data(), entry.bytes.data(), entry.bytes.size());
-    std::copy(narrow.begin(), narrow.end(), values.begin());
+    copy(int32_t());
   } else {
     const std::vector<float> floats = as_f32(entry);
-    std::copy(floats.begin(), floats.end(), values.begin());
+    values.assign(floats.begin(), floats.end());
   }
   if (values.size() == 1) values.assign(std::size_t(n), values[0]);
   check_user(int64_t(values.size()) == n, "[forward] '{}' has {} values for {} images", entry.name,
              values.size(), n);
-  return from_vector<int64_t>(values, {n});
+  return values;
+}
+
+/// [n] f64: a timestep need not be whole.
+Tensor timesteps_of(const SafetensorsEntry& entry, int64_t n) {
+  return from_vector<double>(numbers_of(entry, n), {n});
+}
+
+/// [n] i64: numbers of rows of the class embedding.
+Tensor labels_of(const SafetensorsEntry& entry, int64_t n, int64_t classes) {
+  std::vector<int64_t> labels;
+  for (const double value : numbers_of(entry, n)) {
+    check_user(value == std::floor(value) && value >= 0 && value < double(classes),
+               "[forward] '{}' must hold whole numbers from 0 to {}; got {}", entry.name,
+               classes - 1, value);
+    labels.push_back(int64_t(value));
+  }
+  return from_vector<int64_t>(labels, {n});
 }
 
 void run(const Options& o) {
@@ -49,9 +71,10 @@ void run(const Options& o) {
   const NoGrad no_grad;
   const Tensor x =
       from_vector<float>(to_nhwc(as_f32(sample), sample.shape), {n, h, w, c.in_channels});
-  const Tensor t = index_tensor(input.at("timestep"), n);
-  const Tensor labels =
-      c.num_class_embeds > 0 ? index_tensor(input.at("class_labels"), n) : Tensor();
+  const Tensor t = timesteps_of(input.at("timestep"), n);
+  const Tensor labels = c.num_class_embeds > 0
+                            ? labels_of(input.at("class_labels"), n, c.num_class_embeds)
+                            : Tensor();
   const DType dtype = precision == Precision::bf16 ? DType::bf16 : DType::f32;
   const Tensor y = cast((*model.unet)(cast(x, dtype), t, labels), DType::f32);
   const std::vector<float> out = to_nchw(to_vector<float>(y), y.shape());
