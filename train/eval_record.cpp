@@ -37,14 +37,18 @@ void write_eval_record(const std::filesystem::path& folder, const Json& metrics)
 
 Rows eval_rows(const Json& record) {
   Rows rows;
+  const auto on = [&](const char* metric) {
+    const double images = number_in(record, metric, "images");
+    return std::isfinite(images) ? fmt::format(" on {:.0f} images", images) : std::string();
+  };
   const double bits = number_in(record, "nll", "bits_per_dim");
   const double error = number_in(record, "nll", "standard_error");
   if (std::isfinite(bits))
-    rows.emplace_back("bits per dimension, held-out",
+    rows.emplace_back("bits per dimension, held-out" + on("nll"),
                       std::isfinite(error) ? fmt::format("{:.3f} ± {:.3f}", bits, error)
                                            : fmt::format("{:.3f}", bits));
   if (const double loss = number_in(record, "bands", "loss"); std::isfinite(loss))
-    rows.emplace_back("loss, held-out", fmt::format("{:.4f}", loss));
+    rows.emplace_back("loss, held-out" + on("bands"), fmt::format("{:.4f}", loss));
   if (const double share = number_in(record, "knn", "share"); std::isfinite(share))
     rows.emplace_back(
         fmt::format("class named by {:.0f} neighbours", number_in(record, "knn", "neighbours")),

@@ -69,6 +69,7 @@ LoadedModel open_model(const fs::path& source, const ModelOptions& options) {
   if (ema) model.arena->use(ParameterArena::Weights::ema);
   model.origin = path.string();
   model.update = info.update;
+  model.data_fingerprint = info.data_fingerprint;
   return model;
 }
 

@@ -15,8 +15,9 @@ struct LoadedModel {
   TrainConfig config;
   std::unique_ptr<UNet> unet;
   std::unique_ptr<ParameterArena> arena;
-  std::string origin;  // the file that was read, for messages
-  int64_t update = 0;  // 0 for a model folder
+  std::string origin;            // the file that was read, for messages
+  int64_t update = 0;            // 0 for a model folder
+  std::string data_fingerprint;  // of the set it was trained on; empty for a model folder
 };
 
 struct ModelOptions {

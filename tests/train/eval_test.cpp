@@ -181,6 +181,26 @@ TEST(EvalCommand, ModelFiguresGoIntoTheRunFolder) {
   EXPECT_EQ(kept["bands"]["images"], 2);
 }
 
+TEST(EvalCommand, FiguresOfAnotherModelAreNotKept) {
+  const Folder folder;
+  make_data(folder / "set.h5");
+  const std::string run = make_run(folder / "run", folder / "set.h5").string();
+  run_command({"eval", run, "--metrics", "bands", "--set", "schedule.beta_end=0.03"});
+  EXPECT_TRUE(read_eval_record(run).empty());
+}
+
+TEST(EvalCommand, OneImageAClassHasNoVarietyButAVote) {
+  const Folder folder;
+  make_data(folder / "real.h5");
+  DatasetWriter one(folder / "one.h5", 1, 8, 8, 1);
+  one.add(std::vector<uint8_t>(64, 9), 0);
+  one.finish("a test", {"only"}, {{"train", 1}});
+  const auto j = run_json(
+      {"eval", (folder / "one.h5").string(), "--data", (folder / "real.h5").string() + "#train"});
+  EXPECT_EQ(j["knn"]["images"], 1);
+  EXPECT_FALSE(j.contains("variety"));
+}
+
 TEST(EvalCommand, TheBatchChangesRoundingAlone) {
   const Folder folder;
   make_data(folder / "set.h5");

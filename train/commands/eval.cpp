@@ -1,7 +1,7 @@
 // noisette eval: how well a model fits held-out images, or how good a set of its samples is.
 #include "train/eval.h"
 
-#include <omp.h>
+#include <spdlog/spdlog.h>
 
 #include <nlohmann/json.hpp>
 
@@ -38,6 +38,7 @@ struct Options {
 struct Findings {
   Json metrics = Json::object();
   std::string text;
+  std::string not_kept;  // why a run's record should not have them; empty: it should
 };
 
 /// Fills in the default metrics, and refuses those that say nothing about this kind of target.
@@ -165,6 +166,13 @@ std::string header_of(const Json& context, const DataSplit& data, bool exact) {
   return t.str();
 }
 
+bool is_training_data(const LoadedModel& m, const DataSplit& data) {
+  const std::string& path = m.config.data.path;
+  const auto mark = path.rfind('#');
+  const std::string split = mark == std::string::npos ? "train" : path.substr(mark + 1);
+  return data.info().fingerprint == m.data_fingerprint && data.name() == split;
+}
+
 Findings evaluate_model(Options& o) {
   choose_metrics(o, {"nll", "bands"}, "a model");
   std::optional<Precision> precision;
@@ -187,6 +195,7 @@ Findings evaluate_model(Options& o) {
     f.text += "\n\n" + text_of(*r.bands, model.config.schedule.steps);
   }
   for (auto& [name, figures] : f.metrics.items()) figures.update(context);
+  if (is_training_data(model, data)) f.not_kept = "these are the images it was trained on";
   return f;
 }
 
@@ -215,6 +224,11 @@ void add_vote(const DataSplit& samples, const DataSplit& real, const Options& o,
 void add_variety(const DataSplit& samples, const DataSplit& real, Findings& f) {
   constexpr int64_t kLimit = 200;  // images of a class that are compared with each other
   const VarietyResult v = variety(samples, real, kLimit);
+  f.text += "\n\nmean distance between two images of a class\n";
+  if (!std::isfinite(v.mean_ratio)) {
+    f.text += "none: no class has two images on both sides";
+    return;
+  }
   Table t({"class", "samples", "real", "ratio"});
   Json& j = f.metrics["variety"];
   j = {{"mean_ratio", v.mean_ratio}, {"images", samples.size()}};
@@ -225,7 +239,7 @@ void add_variety(const DataSplit& samples, const DataSplit& real, Findings& f) {
            fmt::format("{:.2f}", v.real[c]), fmt::format("{:.3f}", v.ratio[c])});
   }
   t.rule().row({"mean", "", "", fmt::format("{:.3f}", v.mean_ratio)});
-  f.text += "\n\nmean distance between two images of a class\n" + t.str();
+  f.text += t.str();
 }
 
 Findings evaluate_samples(Options& o) {
@@ -275,12 +289,16 @@ void run(Options o) {
   const auto folder = run_of(file, kind);
   if (folder) read_eval_record(*folder);  // a damaged one is known before the work, not after
   const Findings f = kind == FileKind::data_set ? evaluate_samples(o) : evaluate_model(o);
-  if (folder) write_eval_record(*folder, f.metrics);
-  if (!o.json) return print(f.text);
   Json j;
   j["target"] = o.target;
   j.update(f.metrics);
-  print(j.dump(2));
+  print(o.json ? j.dump(2) : f.text);
+  if (!folder) return;
+  const std::string reason = o.set.empty() ? f.not_kept : "--set makes them those of another model";
+  if (reason.empty())
+    write_eval_record(*folder, f.metrics);
+  else
+    spdlog::warn("the figures are not kept in {}: {}", (*folder / "eval.json").string(), reason);
 }
 
 void add_model_options(CLI::App* cmd, Options& o) {
