@@ -1,7 +1,10 @@
 #include "train/model_source.h"
 
+#include <spdlog/spdlog.h>
+
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
+#include "train/scheduler_file.h"
 
 namespace noisette {
 namespace {
@@ -54,7 +57,16 @@ LoadedModel open_model(const fs::path& source, const ModelOptions& options) {
   if (fs::is_directory(path)) {
     const fs::path folder = network_folder(path);
     std::vector<std::string> overrides(options.overrides.begin(), options.overrides.end());
-    TrainConfig config = parse_train_config("[data]\npath = \"none\"\n", path.string(), overrides);
+    std::string text = "[data]\npath = \"none\"\n";
+    if (const auto scheduler = find_scheduler_file(folder))
+      text += read_scheduler(*scheduler);
+    else if (options.draws)
+      spdlog::warn(
+          "{} has no scheduler_config.json: the target eps and the linear schedule of 1000 steps "
+          "are "
+          "assumed; --set objective.target=..., schedule.betas=... say otherwise",
+          path.string());
+    TrainConfig config = parse_train_config(text, path.string(), overrides);
     config.model = read_unet_config(folder / "config.json");
     LoadedModel model = build(std::move(config), options, false);
     read_weights(SafetensorsModel::open(weights_of(folder)), *model.arena);

@@ -24,6 +24,7 @@ struct ModelOptions {
   bool ema = true;                         // the running average where there is one
   std::optional<Precision> precision;      // default: the run's; f32 for a model folder
   std::span<const std::string> overrides;  // --set assignments, on top of what the model says
+  bool draws = true;  // whether schedule and prediction matter: warns when a folder has none
 };
 
 /// Opens `source` for inference. A run folder stands for its newest checkpoint that verifies.

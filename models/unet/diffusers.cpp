@@ -257,7 +257,8 @@ void read_weights(const SafetensorsModel& model, ParameterArena& arena) {
 }
 
 void write_unet_folder(const fs::path& folder, const UNetConfig& config,
-                       const ParameterArena& arena, ParameterArena::Weights which) {
+                       const ParameterArena& arena, ParameterArena::Weights which,
+                       const std::map<std::string, std::string>& beside) {
   check_user(!fs::exists(folder) || (fs::is_directory(folder) && fs::is_empty(folder)),
              "[convert] {} exists and is not an empty folder; choose another or remove it",
              folder.string());
@@ -279,10 +280,12 @@ void write_unet_folder(const fs::path& folder, const UNetConfig& config,
     fs::create_directories(folder, error);
     check_user(!error, "[convert] cannot make the folder {}: {}", folder.string(), error.message());
     write_file(folder / "config.json", unet_config_json(config));
+    for (const auto& [name, text] : beside) write_file(folder / name, text);
     write_safetensors(folder / "diffusion_pytorch_model.safetensors", std::move(entries),
                       {{"format", "pt"}});
   } catch (...) {
     fs::remove(folder / "config.json", error);
+    for (const auto& [name, text] : beside) fs::remove(folder / name, error);
     for (const fs::path& p : made) fs::remove(p, error);
     throw;
   }

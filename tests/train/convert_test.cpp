@@ -34,6 +34,60 @@ TEST_F(Convert, ACheckpointOfWeightsAloneCanBeSampled) {
     expect_success({"sample", path(file), "--n", "1", "--steps", "1", "-o", path("a.png")});
 }
 
+TEST_F(Convert, KeepsWhatTheNetworkPredictsAndItsSchedule) {
+  TrainConfig c = t.config("v");
+  c.run.updates = 1;
+  c.objective.target = diffusion::Target::v;
+  c.schedule.betas = diffusion::Betas::cosine;
+  c.schedule.zero_terminal_snr = true;
+  c.sampler.spacing = diffusion::Spacing::leading;
+  c.sampler.offset = 1;
+  c.sampler.clip = 1.5;
+  run(c);
+  expect_success({"convert", c.run_folder().string(), path("d")});
+  expect_success({"convert", path("d"), path("back.h5"), "--to", "checkpoint"});
+  const TrainConfig back =
+      parse_train_config(read_checkpoint_info(path("back.h5")).config, "back.h5", {});
+  EXPECT_EQ(back.objective.target, c.objective.target);
+  EXPECT_EQ(back.schedule.betas, c.schedule.betas);
+  EXPECT_EQ(back.schedule.steps, c.schedule.steps);
+  EXPECT_TRUE(back.schedule.zero_terminal_snr);
+  EXPECT_EQ(back.sampler.spacing, c.sampler.spacing);
+  EXPECT_EQ(back.sampler.offset, 1);
+  EXPECT_EQ(back.sampler.clip, 1.5);
+}
+
+TEST_F(Convert, ReadsThePipelinesSchedulerAndRefusesWhatItCannotDo) {
+  expect_success({"convert", source, path("pipe/unet")});
+  std::filesystem::create_directories(t.folder / "pipe/scheduler");
+  const auto scheduler = t.folder / "pipe/scheduler/scheduler_config.json";
+  std::filesystem::rename(t.folder / "pipe/unet/scheduler_config.json", scheduler);
+  const auto sample = [&](const std::string& text) {
+    put(scheduler, text);
+    return noisette(t.folder,
+                    {"sample", path("pipe"), "--n", "1", "--steps", "1", "-o", path("a.png")});
+  };
+  const Outcome fine =
+      sample("{\"_class_name\": \"DDPMScheduler\", \"prediction_type\": \"v_prediction\"}");
+  EXPECT_EQ(fine.code, 0) << fine.err;
+  EXPECT_EQ(fine.err, "");
+  for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
+           {"{\"beta_schedule\": \"sigmoid\"}", "beta_schedule = \"sigmoid\" is not known"},
+           {"{\"trained_betas\": [0.1]}", "'trained_betas' is set"},
+           {"{\"thresholding\": true}", "'thresholding' is set"},
+           {"{\"beta_start\": \"low\"}", "not of the right type"},
+           {"[]", "not a JSON object"}}) {
+    const Outcome o = sample(text);
+    EXPECT_EQ(o.code, 1) << text;
+    EXPECT_CONTAINS(o.err, part);
+  }
+  std::filesystem::remove(scheduler);
+  const Outcome none =
+      noisette(t.folder, {"sample", path("pipe"), "--n", "1", "--steps", "1", "-o", path("a.png")});
+  EXPECT_EQ(none.code, 0);
+  EXPECT_CONTAINS(none.err, "has no scheduler_config.json");
+}
+
 TEST_F(Convert, KeepsThePrecisionOfTheRun) {
   TrainConfig c = t.config("b");
   c.run.updates = 1;

@@ -4,6 +4,7 @@
 #include "train/checkpoint.h"
 #include "train/commands/commands.h"
 #include "train/model_source.h"
+#include "train/scheduler_file.h"
 
 namespace noisette::commands {
 namespace {
@@ -28,7 +29,8 @@ void run(const Options& o) {
   const ParameterArena& arena = *model.arena;
   const auto which = arena.in_use();
   if (o.to == "diffusers") {
-    write_unet_folder(o.out, model.config.model, arena, which);
+    write_unet_folder(o.out, model.config.model, arena, which,
+                      {{"scheduler_config.json", scheduler_json(model.config)}});
   } else {
     check_user(!fs::exists(o.out), "[convert] {} exists already; choose another name", o.out);
     TrainConfig config = model.config;

@@ -60,7 +60,7 @@ Tensor labels_of(const SafetensorsEntry& entry, int64_t n, int64_t classes) {
 void run(const Options& o) {
   const Precision precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
   const LoadedModel model =
-      open_model(o.model, {.ema = !o.raw, .precision = precision, .overrides = {}});
+      open_model(o.model, {.ema = !o.raw, .precision = precision, .overrides = {}, .draws = false});
   const SafetensorsFile input = SafetensorsFile::open(o.input);
   const SafetensorsEntry& sample = input.at("sample");
   const UNetConfig& c = model.config.model;
