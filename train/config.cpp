@@ -94,6 +94,14 @@ std::string TrainConfig::problem() const {
 
 namespace {
 
+void check_plan(const TrainConfig& c, const char* table, const diffusion::SamplerConfig& sampler) {
+  try {
+    diffusion::make_plan(diffusion::Schedule(c.schedule), c.objective.target, sampler);
+  } catch (const UsageError& e) {
+    throw UsageError(fmt::format("[config] [{}] cannot draw an image: {}", table, e.what()));
+  }
+}
+
 TrainConfig from_parsed(const config::Table& table, const std::string& origin) {
   TrainConfig c;
   if (const auto model = table.find("model"); model != table.end())
@@ -119,6 +127,25 @@ TrainConfig parse_train_config(const std::string& text, const std::string& origi
   config::Table table = config::parse_text(text, origin);
   for (const std::string& o : overrides) config::apply_override(table, o);
   return from_parsed(table, origin);
+}
+
+void check_run(const TrainConfig& c) {
+  const std::size_t halvings = c.model.block_out_channels.size() - 1;
+  const int64_t multiple = int64_t(1) << halvings;
+  if (c.model.sample_size % multiple != 0)
+    throw UsageError(fmt::format(
+        "[config] {} levels of model.block_out_channels halve the image {} times, which needs a "
+        "model.sample_size divisible by {}; got {}",
+        halvings + 1, halvings, multiple, c.model.sample_size));
+  check_plan(c, "sampler", c.sampler);
+  if (c.preview.every > 0) check_plan(c, "preview", preview_sampler(c));
+}
+
+diffusion::SamplerConfig preview_sampler(const TrainConfig& c) {
+  diffusion::SamplerConfig sampler = c.sampler;
+  sampler.steps = c.preview.steps;
+  sampler.guidance = c.preview.guidance;
+  return sampler;
 }
 
 }  // namespace noisette

@@ -15,7 +15,6 @@
 #include "train/feed.h"
 #include "train/run_folder.h"
 #include "train/run_tables.h"
-#include "train/sampling.h"
 #include "train/step_log.h"
 #include "train/summary.h"
 
@@ -95,15 +94,16 @@ class Run {
   Clock::time_point start_ = Clock::now();
 };
 
-/// Also what only a later moment of the run will need: it must not be lost to a mistake that can be seen now.
+/// The training set; the held-out one is looked at too, for nobody wants to hear of it after the run.
 DataSplit open_training_data(const TrainConfig& config) {
-  if (config.preview.every > 0)
-    diffusion::make_plan(diffusion::Schedule(config.schedule), config.objective.target,
-                         preview_sampler(config));
+  check_run(config);
+  if (!config.data.held_out.empty()) {
+    TrainConfig image_rules = config;  // labels have their own: a class may be missing here
+    image_rules.model.num_class_embeds = 0;
+    check_data(image_rules, DataSplit::open(config.data.held_out, "test", 0));
+  }
   DataSplit data = DataSplit::open(config.data.path, "train");
   check_data(config, data);
-  if (!config.data.held_out.empty())
-    check_data(config, DataSplit::open(config.data.held_out, "test"));
   return data;
 }
 

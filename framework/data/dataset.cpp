@@ -171,10 +171,11 @@ DataSplit::DataSplit(std::shared_ptr<const Dataset> data, const std::string& nam
   range_ = *found;
 }
 
-DataSplit DataSplit::open(const std::string& spec, const std::string& name) {
+DataSplit DataSplit::open(const std::string& spec, const std::string& name, int64_t memory_bytes) {
   const std::size_t mark = spec.rfind('#');
-  if (mark == spec.npos || std::filesystem::exists(spec)) return {Dataset::open(spec), name};
-  return {Dataset::open(spec.substr(0, mark)), spec.substr(mark + 1)};
+  if (mark == spec.npos || std::filesystem::exists(spec))
+    return {Dataset::open(spec, memory_bytes), name};
+  return {Dataset::open(spec.substr(0, mark), memory_bytes), spec.substr(mark + 1)};
 }
 
 int64_t DataSplit::checked(int64_t number) const {

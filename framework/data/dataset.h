@@ -43,7 +43,8 @@ class Dataset {
  public:
   /// Sets up to `memory_bytes` of images are kept in memory, and verified; larger ones are read as they are needed.
   static std::shared_ptr<const Dataset> open(const std::filesystem::path& path,
-                                             int64_t memory_bytes = int64_t(2) << 30);
+                                             int64_t memory_bytes = kMemoryBytes);
+  static constexpr int64_t kMemoryBytes = int64_t(2) << 30;
 
   const DatasetInfo& info() const { return info_; }
   const std::string& origin() const { return origin_; }
@@ -75,7 +76,8 @@ class DataSplit {
  public:
   DataSplit(std::shared_ptr<const Dataset> data, const std::string& name);
   /// "FILE" opens the split `name` of FILE; "FILE#other" asks for the split `other`.
-  static DataSplit open(const std::string& spec, const std::string& name);
+  static DataSplit open(const std::string& spec, const std::string& name,
+                        int64_t memory_bytes = Dataset::kMemoryBytes);
 
   int64_t size() const { return range_.count; }
   const std::string& name() const { return range_.name; }

@@ -104,7 +104,45 @@ TEST_F(Refusals, Data) {
   expect_refused(c, 1, "must be 4");
   c = short_run();
   c.model.block_out_channels = {8, 16, 16, 16, 16};
-  expect_refused(c, 1, "divisible by 16");
+  expect_refused(c, 2, "sample_size divisible by 16; got 8");
+}
+
+TEST_F(Refusals, HeldOutData) {
+  TrainConfig c = short_run();
+  c.data.held_out = (t.folder / "none.h5").string();
+  expect_refused(c, 1, "none.h5");
+  make_data(t.folder / "colour.h5", 1, 3);
+  c.data.held_out = (t.folder / "colour.h5").string();
+  expect_refused(c, 1, "colour.h5 has 3 channels; model.in_channels is 1");
+  c.data.held_out = (t.folder / "set.h5").string() + "#valid";
+  expect_refused(c, 1, "no split 'valid'");
+}
+
+TEST_F(Refusals, WhatTheScheduleCannotDraw) {
+  TrainConfig c = short_run();
+  c.preview.every = 3;
+  c.preview.steps = 20;
+  const auto each = [&](const std::string& part, const std::string& assignment) {
+    expect_refused(c, 2, part, {"--set", assignment});
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"plan", "--no-measure"}, {"config"}, {"bench", "train"}}) {
+      std::vector<std::string> arguments = command;
+      for (const std::string& a :
+           {(t.folder / "run.toml").string(), std::string("--set"), assignment})
+        arguments.push_back(a);
+      expect_one_sentence(noisette(output, arguments), 2, part);
+    }
+  };
+  each("[sampler] steps must be in [1, 20], the steps of the schedule; got 5000",
+       "sampler.steps=5000");
+  each("[preview] cannot draw an image: [sampler] steps must be in [1, 20]", "preview.steps=21");
+  each("'preview.guidance' must be in [0, 100]; got -5", "preview.guidance=-5");
+  each("divisible by 2; got 15", "model.sample_size=15");
+  c.preview.every = 0;  // then nothing is drawn by them
+  c.preview.steps = 5000;
+  c.run.updates = 1;
+  put(t.folder / "run.toml", config::to_toml(c));
+  EXPECT_EQ(noisette(output, {"train", (t.folder / "run.toml").string()}).code, 0);
 }
 
 TEST_F(Refusals, PlacesThatCannotBeWritten) {

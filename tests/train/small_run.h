@@ -46,6 +46,8 @@ num_class_embeds = 4
 [schedule]
 steps = 20
 beta_end = 0.3
+[sampler]
+steps = 10
 [data]
 path = "{}"
 [optimizer]

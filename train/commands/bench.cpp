@@ -28,6 +28,7 @@ TrainConfig read(const Options& o) {
   TrainConfig c = load_train_config(o.file, o.set);
   if (!o.dtype.empty()) c.run.precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
   if (o.batch > 0) c.run.batch = o.batch;
+  check_run(c);
   use_threads(o.threads);
   return c;
 }

@@ -20,6 +20,7 @@ std::string run(const Options& o) {
     throw UsageError(
         "[config] nothing to do; give a CONFIG file to resolve, or --describe for every key");
   const TrainConfig c = load_train_config(o.file, o.set);
+  check_run(c);
   if (o.diff) {
     std::string text;
     for (const config::Change& d : config::diff(c))

@@ -83,6 +83,7 @@ void add_plan(CLI::App& app) {
       "leave out the time, which needs two training steps of a few images");
   cmd->callback([o] {
     const TrainConfig c = load_train_config(o->file, o->set);
+    check_run(c);
     const StepPlan p = plan_step(c);
     const double seconds = o->measure ? short_measurement(c) : 0;
     print(o->json ? json_of(c, p, seconds).dump(2) : text_of(c, p, seconds));
