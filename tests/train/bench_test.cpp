@@ -42,5 +42,22 @@ TEST(BenchOps, RefusesAFilterThatMatchesNothing) {
   expect_one_sentence(noisette(folder, {"bench", "ops", "--filter", "conv 5x5"}), 1, "conv 5x5");
 }
 
+TEST(Bench, RefusesCountsThatMeasureNothing) {
+  const Folder folder;
+  const std::vector<std::tuple<const char*, const char*, const char*, const char*>> cases = {
+      {"train", "--steps", "0", "at least 1"},
+      {"train", "--steps", "-1", "at least 1"},
+      {"train", "--warmup", "-3", "at least 0"},
+      {"train", "--batch", "0", "from 1 to 16777215"},
+      {"train", "--threads", "2000", "from 1 to 1024"},
+      {"sample", "--sampling-steps", "0", "at least 1"},
+      {"sample", "--warmup", "-1", "at least 0"}};
+  for (const auto& [work, option, value, range] : cases)
+    expect_one_sentence(noisette(folder, {"bench", work, "none.toml", option, value}), 2,
+                        fmt::format("{}: must be {}; got {};", option, range, value));
+  expect_one_sentence(noisette(folder, {"bench", "ops", "--repeat", "0"}), 2,
+                      "--repeat: must be at least 1; got 0");
+}
+
 }  // namespace
 }  // namespace noisette

@@ -60,7 +60,10 @@ TEST_F(Refusals, Configuration) {
   expect_refused(c, 2, "optimizer", {"--set", "optimiser.learning_rate=1"});
   expect_refused(c, 2, "learning_rate", {"--set", "optimizer.learning_rate=fast"});
   expect_refused(c, 2, "--resme", {"--resme", "auto"});
-  expect_refused(c, 2, "--threads", {"--threads", "0"});
+  for (const char* threads : {"0", "100000"})
+    expect_refused(c, 2, fmt::format("--threads: must be from 1 to 1024; got {};", threads),
+                   {"--threads", threads});
+  expect_refused(c, 2, "must be a whole number, from 1 to 1024; got 2.5;", {"--threads", "2.5"});
   expect_one_sentence(noisette(output, {"train", (t.folder / "none.toml").string()}), 2,
                       "none.toml");
   expect_one_sentence(noisette(output, {"train"}), 2, "see `noisette train --help`");

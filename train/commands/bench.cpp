@@ -102,7 +102,8 @@ void common(CLI::App* cmd, Options& o) {
   cmd->add_option("--set", o.set, "key=value; may be repeated")->allow_extra_args(false);
   cmd->add_option("--dtype", o.dtype, "f32 or bf16; default: the file's")
       ->check(CLI::IsMember({"f32", "bf16"}));
-  cmd->add_option("--batch", o.batch, "images per step; default: the file's")->check(at_least(1));
+  cmd->add_option("--batch", o.batch, "images per step; default: the file's")
+      ->check(between(1, (1 << 24) - 1));
   cmd->add_option("--warmup", o.warmup, "steps before timing")
       ->check(at_least(0))
       ->capture_default_str();
