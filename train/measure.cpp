@@ -5,6 +5,8 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/optim/adamw.h"
+#include "framework/report/sysinfo.h"
+#include "framework/report/table.h"
 #include "kernels/philox.h"
 #include "models/unet/unet.h"
 #include "train/sampling.h"
@@ -119,6 +121,18 @@ StepPlan plan_step(const TrainConfig& config) {
   plan.peak_bytes = stats.peak_bytes - before;
   plan.peak_by_tag = stats.peak_by_tag;
   return plan;
+}
+
+void check_memory(const TrainConfig& config) {
+  const StepPlan plan = plan_step(config);
+  const double machine = system_info().memory_bytes;
+  if (double(plan.peak_bytes) <= machine) return;
+  throw UsageError(fmt::format(
+      "[train] a step of {} images at once needs {} of memory and this machine has {}; {}",
+      plan.micro_batch, format_bytes(double(plan.peak_bytes)), format_bytes(machine),
+      double(plan.persistent_bytes) < machine
+          ? "compute fewer at once with run.micro_batch, or take a smaller run.batch"
+          : "the weights and their optimiser alone are too large"));
 }
 
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup) {

@@ -23,6 +23,8 @@ struct StepPlan {
   std::vector<std::pair<std::string, int64_t>> peak_by_tag;
 };
 StepPlan plan_step(const TrainConfig& config);
+/// Throws UsageError when a step needs more memory than the machine has. Takes a few hundredths of a second.
+void check_memory(const TrainConfig& config);
 
 /// Measured on this machine, on random images.
 struct StepMeasurement {

@@ -13,6 +13,7 @@
 #include "framework/report/tensorboard.h"
 #include "train/checkpoint.h"
 #include "train/feed.h"
+#include "train/measure.h"
 #include "train/run_folder.h"
 #include "train/run_tables.h"
 #include "train/step_log.h"
@@ -113,6 +114,7 @@ Run::Run(TrainConfig config, const TrainOptions& options)
     spdlog::warn("this CPU has no bf16 arithmetic (AVX512-BF16 or AMX): the run uses f32 instead");
     config_.run.precision = Precision::f32;
   }
+  check_memory(config_);
   task_ = make_task(config_);
   const DType dtype = config_.run.precision == Precision::bf16 ? DType::bf16 : DType::f32;
   arena_ = std::make_unique<ParameterArena>(

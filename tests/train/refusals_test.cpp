@@ -1,6 +1,7 @@
 // What the program says when it cannot go on, and that it leaves no trace then.
 #include "framework/io/image.h"
 #include "tests/train/program.h"
+#include "train/measure.h"
 
 namespace noisette {
 namespace {
@@ -108,6 +109,23 @@ TEST_F(Refusals, Data) {
   c = short_run();
   c.model.block_out_channels = {8, 16, 16, 16, 16};
   expect_refused(c, 2, "sample_size divisible by 16; got 8");
+}
+
+TEST_F(Refusals, MoreMemoryThanTheMachineHas) {
+  TrainConfig c = short_run();
+  c.model.sample_size = 4096;  // bench reads no data
+  c.run.batch = 1 << 20;
+  const std::string part = "[train] a step of 1048576 images at once needs ";
+  put(t.folder / "run.toml", config::to_toml(c));
+  expect_one_sentence(noisette(output, {"bench", "train", (t.folder / "run.toml").string()}), 2,
+                      part);
+  c.run.micro_batch = 1;
+  EXPECT_NO_THROW(check_memory(c));
+  c = short_run();
+  c.run.batch = (1 << 24) - 1;
+  c.model.block_out_channels = {64, 64};
+  expect_refused(c, 2, "this machine has");
+  expect_refused(c, 2, "compute fewer at once with run.micro_batch");
 }
 
 TEST_F(Refusals, HeldOutData) {

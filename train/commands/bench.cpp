@@ -121,6 +121,7 @@ void add_bench_train(CLI::App* bench) {
       ->capture_default_str();
   cmd->callback([o] {
     const TrainConfig c = read(*o);
+    check_memory(c);
     const StepMeasurement m = measure_step(c, o->steps, o->warmup);
     print(o->json ? json_of(c, m, "training step").dump(2) : text_of(c, m, o->kernels));
   });
