@@ -58,6 +58,19 @@ void check_same_run(const TrainConfig& now, const CheckpointInfo& info, const fs
                     path.string(), changes));
 }
 
+/// A learning rate that falls over the whole run falls along another curve once the run has another length.
+void warn_of_new_length(const TrainConfig& now, const CheckpointInfo& info) {
+  const TrainConfig then = parse_train_config(info.config, "the checkpoint");
+  if (now.optimizer.decay == Decay::constant || then.run.updates == now.run.updates) return;
+  const auto rate = [&](const TrainConfig& c) {
+    return format_value(learning_rate_at(c.optimizer, info.update, c.run.updates));
+  };
+  spdlog::warn(
+      "the learning rate was to fall over {} updates and now falls over {}: after update {} it is "
+      "{} in place of {}, and config.toml alone will not reproduce this run",
+      then.run.updates, now.run.updates, info.update, rate(now), rate(then));
+}
+
 /// Everything of one training run; step() does one update.
 class Run {
  public:
@@ -153,6 +166,7 @@ CheckpointInfo Run::load(const fs::path& path) {
   if (info.update > config_.run.updates)
     throw UsageError(fmt::format("[resume] {} has {} updates already; run.updates is {}",
                                  path.string(), info.update, config_.run.updates));
+  warn_of_new_length(config_, info);
   first_ = info.update;
   last_checkpoint_ = path;
   time_before_ = info.numbers["time"];

@@ -62,6 +62,30 @@ TEST_F(RunFolders, ADamagedNewestCheckpointIsPassedOverWithAWarning) {
   EXPECT_EQ(records_of(c), records_of(whole));
 }
 
+TEST_F(RunFolders, ARunOfAnotherLengthSaysWhatBecomesOfItsLearningRate) {
+  TrainConfig c = four_updates();
+  c.optimizer.learning_rate = 0.01;
+  const auto resumed = [&](int64_t updates) {
+    c.run.updates = updates;
+    put(t.folder / "run.toml", config::to_toml(c));
+    const Outcome o =
+        noisette(t.folder, {"train", (t.folder / "run.toml").string(), "--resume", "auto"});
+    EXPECT_EQ(o.code, 0) << o.err;
+    return o.err;
+  };
+  run(c);
+  EXPECT_EQ(resumed(5).find("warning"), std::string::npos);  // a constant rate
+  c.run.name = "b";
+  c.optimizer.decay = Decay::linear;
+  c.run.updates = 4;
+  run(c);
+  EXPECT_EQ(resumed(4).find("warning"), std::string::npos);
+  EXPECT_CONTAINS(resumed(9),
+                  "warning: the learning rate was to fall over 4 updates and now falls over 9: "
+                  "after update 4 it is 0.00500 in place of 0, and config.toml alone will not "
+                  "reproduce this run\n");
+}
+
 TEST_F(RunFolders, WithoutASoundCheckpointTheRunStartsAnew) {
   TrainConfig c = four_updates();
   const auto state = state_of(run(c));
