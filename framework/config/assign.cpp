@@ -165,8 +165,15 @@ std::string find_elsewhere(const TableSlot& slot, const std::string& prefix, std
          value.where);
 }
 
+/// Where a broken rule between fields was written: at the key its sentence begins with, else at the table.
+std::string place_of(const std::string& problem, const Table& table, const std::string& where) {
+  const size_t end = problem.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789");
+  const auto found = table.find(problem.substr(0, end));
+  return found == table.end() ? where : found->second.where;
+}
+
 void assign_table(const TableSlot& root, TableSlot& slot, const Table& table,
-                  const std::string& prefix, const std::string& where) {
+                  const std::string& prefix, const std::string& where, const std::string& source) {
   for (const auto& entry : table) {
     const bool known = std::any_of(slot.fields.begin(), slot.fields.end(),
                                    [&](const Field& field) { return field.name == entry.first; });
@@ -179,8 +186,10 @@ void assign_table(const TableSlot& root, TableSlot& slot, const Table& table,
       static const Table kEmpty;
       const Table* inner = found == table.end() ? &kEmpty : found->second.as<Table>();
       if (!inner) target.wrong_type(found->second);
-      assign_table(root, *nested, *inner, target.name,
-                   found == table.end() ? where : found->second.where);
+      // A table has the place of what was laid upon it last; a --set of one key is not to blame for others.
+      const bool written = found != table.end() && !found->second.where.starts_with("--set ");
+      assign_table(root, *nested, *inner, target.name, written ? found->second.where : source,
+                   source);
     } else if (found != table.end()) {
       std::visit(
           [&](auto& slot) {
@@ -196,13 +205,14 @@ void assign_table(const TableSlot& root, TableSlot& slot, const Table& table,
   if (!slot.problem) return;
   const std::string problem = slot.problem();
   if (!problem.empty())
-    refuse("{}{} ({})", prefix.empty() ? "" : fmt::format("in [{}]: ", prefix), problem, where);
+    refuse("{}{} ({})", prefix.empty() ? "" : fmt::format("in [{}]: ", prefix), problem,
+           place_of(problem, table, where));
 }
 
 }  // namespace
 
 void assign(TableSlot& root, const Table& table, const std::string& source) {
-  assign_table(root, root, table, "", source);
+  assign_table(root, root, table, "", source, source);
 }
 
 }  // namespace noisette::config

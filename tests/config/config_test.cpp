@@ -9,11 +9,13 @@
 #include <random>
 
 #include "framework/core/check.h"
+#include "tests/support/message.h"
 
 namespace noisette::config {
 namespace {
 
 using namespace std::string_view_literals;
+using testing_support::message_of;
 
 enum class Decay { constant, cosine, linear };
 constexpr std::array kDecayNames = {"constant"sv, "cosine"sv, "linear"sv};
@@ -154,7 +156,37 @@ TEST(Config, RangesAreNamed) {
             "[config] 'optimizer.decay' must be one of constant, cosine, linear; got \"cosin\" "
             "(run.toml:2)");
   EXPECT_EQ(error_of("[optimizer]\ndecay = \"linear\"\nwarmup = 0"),
-            "[config] in [optimizer]: decay = \"linear\" needs a warmup (run.toml:1)");
+            "[config] in [optimizer]: decay = \"linear\" needs a warmup (run.toml:2)");
+  EXPECT_EQ(error_of("[optimizer]\nwarmup = 0\ndecay = \"linear\""),
+            "[config] in [optimizer]: decay = \"linear\" needs a warmup (run.toml:3)");
+}
+
+TEST(Config, ABrokenRuleBlamesTheSetOfItsKeyOrNone) {
+  const auto error_with = [](const std::vector<std::string>& sets) {
+    Table table = parse_text("[optimizer]\nwarmup = 0", "run.toml");
+    for (const std::string& s : sets) apply_override(table, s);
+    return message_of([&] { from_table<Job>(table, "run.toml"); });
+  };
+  const std::string rule = "[config] in [optimizer]: decay = \"linear\" needs a warmup ";
+  EXPECT_EQ(error_with({"optimizer.decay=linear", "optimizer.beta1=0.5"}),
+            rule + "(--set optimizer.decay=linear)");
+  const auto without_key = [](const std::vector<std::string>& sets) {
+    struct Inner {
+      int64_t a = 0, b = 0;
+      void fields(Fields& f) {
+        f.add("a", a, {});
+        f.add("b", b, {.required = true, .doc = "needed"});
+      }
+    };
+    struct Outer {
+      Inner inner;
+      void fields(Fields& f) { f.table("inner", inner, ""); }
+    };
+    Table table;
+    for (const std::string& s : sets) apply_override(table, s);
+    return message_of([&] { from_table<Outer>(table, "run.toml"); });
+  };
+  EXPECT_EQ(without_key({"inner.a=1"}), "[config] missing key 'inner.b': needed (run.toml)");
 }
 
 TEST(Config, RequiredKeysMustBeThere) {
