@@ -71,16 +71,18 @@ TEST_F(Refusals, Configuration) {
   expect_one_sentence(noisette(output, {"trian"}), 2, "no command 'trian'; see `noisette --help`");
 }
 
-TEST_F(Refusals, WhatALaterMomentOfTheRunWillNeed) {
-  TrainConfig c = t.config("a");
-  c.preview.every = 1;
-  c.preview.steps = c.schedule.steps + 1;
-  expect_refused(c, 2, fmt::format("steps must be in [1, {}]", c.schedule.steps));
-  c.preview = {};
-  c.data.held_out = "nowhere.h5";
-  expect_refused(c, 1, "nowhere.h5");
-  c.data.held_out.clear();
-  expect_refused(with(c, "guidance", "guidance = -5"), 2, "guidance");
+TEST_F(Refusals, OptionsThatWouldBeIgnored) {
+  put(t.folder / "run.toml", config::to_toml(short_run()));
+  const std::string file = (t.folder / "run.toml").string();
+  const auto refused = [&](std::vector<std::string> options, const std::string& part) {
+    options.insert(options.begin(), "config");
+    expect_one_sentence(noisette(output, options), 2, part);
+  };
+  refused({file, "--diff", "--json"}, "--diff has no JSON form");
+  refused({"--describe", file}, "takes neither a CONFIG file nor --set");
+  refused({"--describe", "--set", "run.batch=1"}, "takes neither a CONFIG file nor --set");
+  refused({"--describe", "--json"}, "goes with --markdown alone");
+  refused({file, "--markdown"}, "--markdown is for --describe");
 }
 
 TEST_F(Refusals, Data) {

@@ -12,7 +12,21 @@ struct Options {
   bool describe = false, markdown = false, json = false, diff = false;
 };
 
+/// Options that would be ignored are refused.
+void check_options(const Options& o) {
+  const auto refuse = [](bool wrong, const char* text) {
+    if (wrong) throw UsageError(fmt::format("[config] {}", text));
+  };
+  refuse(o.describe && (!o.file.empty() || !o.set.empty()),
+         "--describe is about every key and takes neither a CONFIG file nor --set");
+  refuse(o.describe && (o.json || o.diff),
+         "--describe goes with --markdown alone, not with --json or --diff");
+  refuse(o.markdown && !o.describe, "--markdown is for --describe");
+  refuse(o.json && o.diff, "--diff has no JSON form; take --json or --diff");
+}
+
 std::string run(const Options& o) {
+  check_options(o);
   if (o.describe)
     return config::describe<TrainConfig>(o.markdown ? config::Layout::markdown
                                                     : config::Layout::text);
