@@ -205,6 +205,7 @@ std::vector<std::string> override_path(std::string_view dotted, const std::strin
 }  // namespace
 
 Table parse_text(std::string_view text, const std::string& name) {
+  if (text.find('\0') != text.npos) refuse("'{}' is not a TOML text file", name);
   if (text.size() > kMaxBytes)
     refuse("a configuration is at most {} KiB; '{}' is larger", kMaxBytes / 1024, name);
   DepthGuard(text, name).run();

@@ -23,7 +23,8 @@ int64_t octal(std::span<const std::byte> field, const std::string& origin) {
       ended = digits;
       continue;
     }
-    check(c >= '0' && c <= '7' && !ended, "[tar] {}: a number in a header is malformed", origin);
+    check_user(c >= '0' && c <= '7' && !ended, "[tar] {}: a number in a header is malformed",
+               origin);
     value = value * 8 + (c - '0');
     digits = true;
   }
@@ -40,7 +41,8 @@ void check_tar_header(std::span<const std::byte> header, const std::string& orig
   for (std::size_t i = 0; i < kBlock; ++i)
     sum += i >= 148 && i < 156 ? ' ' : std::to_integer<int>(header[i]);
   const int64_t stored = octal(header.subspan(148, 8), origin);
-  check(sum == stored, "[tar] {}: a header's checksum is {}; expected {}", origin, stored, sum);
+  check_user(sum == stored, "[tar] {}: a header's checksum is {}; expected {}", origin, stored,
+             sum);
 }
 
 }  // namespace
@@ -55,8 +57,8 @@ std::vector<std::byte> gunzip(std::span<const std::byte> file, const std::string
   constexpr int kGzipOnly = 16 + MAX_WBITS;
   if (inflateInit2(&z, kGzipOnly) != Z_OK) throw std::bad_alloc();
   const std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&z, inflateEnd);
-  check(file.size() <= std::size_t(UINT32_MAX), "[gzip] {} is too long; got {} bytes", origin,
-        file.size());
+  check_user(file.size() <= std::size_t(UINT32_MAX), "[gzip] {} is too long; got {} bytes", origin,
+             file.size());
   z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(file.data()));
   z.avail_in = uInt(file.size());
 
@@ -66,15 +68,16 @@ std::vector<std::byte> gunzip(std::span<const std::byte> file, const std::string
     z.avail_out = uInt(buffer.size());
     const int status = inflate(&z, Z_NO_FLUSH);
     const std::size_t got = buffer.size() - z.avail_out;
-    check(int64_t(out.size() + got) <= max_bytes, "[gzip] {} expands to more than {} bytes", origin,
-          max_bytes);
+    check_user(int64_t(out.size() + got) <= max_bytes, "[gzip] {} expands to more than {} bytes",
+               origin, max_bytes);
     out.insert(out.end(), buffer.begin(), buffer.begin() + std::ptrdiff_t(got));
     if (status == Z_STREAM_END) {
       if (z.avail_in == 0) return out;
-      check(inflateReset(&z) == Z_OK, "[gzip] {} is damaged", origin);
+      check_user(inflateReset(&z) == Z_OK, "[gzip] {} is damaged", origin);
     } else {
-      check(status != Z_BUF_ERROR, "[gzip] {} ends too early", origin);
-      check(status == Z_OK, "[gzip] {} is damaged: {}", origin, z.msg ? z.msg : "unexpected data");
+      check_user(status != Z_BUF_ERROR, "[gzip] {} ends too early", origin);
+      check_user(status == Z_OK, "[gzip] {} is damaged: {}", origin,
+                 z.msg ? z.msg : "unexpected data");
     }
   }
 }
@@ -91,8 +94,8 @@ void for_each_tar_file(
     check_tar_header(header, origin);
     const auto size = std::size_t(octal(header.subspan(124, 12), origin));
     const std::size_t padded = (size + kBlock - 1) / kBlock * kBlock;
-    check(padded <= archive.size(), "[tar] {} ends too early: a file of {} bytes with {} left",
-          origin, size, archive.size());
+    check_user(padded <= archive.size(), "[tar] {} ends too early: a file of {} bytes with {} left",
+               origin, size, archive.size());
     const std::span<const std::byte> content = archive.first(size);
     archive = archive.subspan(padded);
 
@@ -108,20 +111,21 @@ void for_each_tar_file(
     long_name.clear();
     if (type == '0' || type == '\0') f(name, content);
   }
-  fail("[tar] {} ends without its end mark", origin);
+  throw Error(fmt::format("[tar] {} ends without its end mark", origin));
 }
 
 IdxArray parse_idx(std::span<const std::byte> file, const std::string& origin) {
-  check(file.size() >= 4, "[idx] {} is shorter than its header; got {} bytes", origin, file.size());
+  check_user(file.size() >= 4, "[idx] {} is shorter than its header; got {} bytes", origin,
+             file.size());
   const auto byte = [&](std::size_t i) { return std::to_integer<unsigned>(file[i]); };
   const std::size_t rank = byte(3);
-  check(byte(0) == 0 && byte(1) == 0 && byte(2) == 8 && rank >= 1 && rank <= 4,
-        "[idx] {} must hold unsigned bytes with 1 to 4 axes; got the magic number "
-        "{:02x}{:02x}{:02x}{:02x}",
-        origin, byte(0), byte(1), byte(2), byte(3));
+  check_user(byte(0) == 0 && byte(1) == 0 && byte(2) == 8 && rank >= 1 && rank <= 4,
+             "[idx] {} must hold unsigned bytes with 1 to 4 axes; got the magic number "
+             "{:02x}{:02x}{:02x}{:02x}",
+             origin, byte(0), byte(1), byte(2), byte(3));
   const std::size_t start = 4 + 4 * rank;
-  check(file.size() >= start, "[idx] {} is shorter than its header; got {} bytes", origin,
-        file.size());
+  check_user(file.size() >= start, "[idx] {} is shorter than its header; got {} bytes", origin,
+             file.size());
   std::vector<int64_t> dims;
   int64_t total = 1;
   bool fits = true;
@@ -129,9 +133,9 @@ IdxArray parse_idx(std::span<const std::byte> file, const std::string& origin) {
     dims.push_back(int64_t(byte(i) << 24 | byte(i + 1) << 16 | byte(i + 2) << 8 | byte(i + 3)));
     fits = fits && !__builtin_mul_overflow(total, dims.back(), &total);
   }
-  check(fits && total == int64_t(file.size() - start),
-        "[idx] {}: shape {} does not match {} bytes of data", origin, Shape(dims),
-        file.size() - start);
+  check_user(fits && total == int64_t(file.size() - start),
+             "[idx] {}: shape {} does not match {} bytes of data", origin, Shape(dims),
+             file.size() - start);
   return {Shape(dims), file.subspan(start)};
 }
 

@@ -22,19 +22,19 @@ std::vector<std::string> lines_of(const std::string& text) {
 std::vector<SplitRange> read_splits(const hdf5::File& file, int64_t count) {
   const std::vector<std::string> names = lines_of(file.get_string("/", "split_names"));
   const std::vector<int64_t> sizes = file.get_ints("/", "split_sizes");
-  check(names.size() == sizes.size(), "[data] {}: {} split names but {} split sizes", file.origin(),
-        names.size(), sizes.size());
+  check_user(names.size() == sizes.size(), "[data] {}: {} split names but {} split sizes",
+             file.origin(), names.size(), sizes.size());
   std::vector<SplitRange> splits;
   int64_t first = 0;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    check(sizes[i] >= 0 && sizes[i] <= count - first,
-          "[data] {}: split '{}' has {} images, but only {} are left of {}", file.origin(),
-          names[i], sizes[i], count - first, count);
+    check_user(sizes[i] >= 0 && sizes[i] <= count - first,
+               "[data] {}: split '{}' has {} images, but only {} are left of {}", file.origin(),
+               names[i], sizes[i], count - first, count);
     splits.push_back({names[i], first, sizes[i]});
     first += sizes[i];
   }
-  check(first == count, "[data] {}: the splits hold {} images; expected {}", file.origin(), first,
-        count);
+  check_user(first == count, "[data] {}: the splits hold {} images; expected {}", file.origin(),
+             first, count);
   return splits;
 }
 
@@ -57,21 +57,24 @@ std::string dataset_fingerprint(const DatasetInfo& info, const std::string& imag
 }
 
 void Dataset::read_header(const hdf5::File& file) {
-  check(file.has("/", "format") && file.get_string("/", "format") == "noisette data",
-        "[data] {} is not a data set of noisette; make one with 'noisette data'", origin_);
+  const std::string format = file.has("/", "format") ? file.get_string("/", "format") : "";
+  check_user(format == "noisette data",
+             "[data] {} is {}, not a data set of noisette; make one with 'noisette data'", origin_,
+             format.empty() ? "another program's HDF5 file" : "a " + format);
   const int64_t version = file.get_int("/", "version");
-  check(version == 1, "[data] {} has format version {}; this program reads version 1", origin_,
-        version);
+  check_user(version == 1, "[data] {} has format version {}; this program reads version 1", origin_,
+             version);
+  images_ = std::make_unique<hdf5::Dataset>(file.open_dataset("/images"));
   const Shape& shape = images_->shape();
-  check(images_->dtype() == DType::u8 && shape.ndim() == 4 && shape.numel() > 0,
-        "[data] {}: images must be u8 [N, H, W, C] and not empty; got {} {}", origin_,
-        images_->dtype(), shape);
+  check_user(images_->dtype() == DType::u8 && shape.ndim() == 4 && shape.numel() > 0,
+             "[data] {}: images must be u8 [N, H, W, C] and not empty; got {} {}", origin_,
+             images_->dtype(), shape);
   info_.count = shape[0];
   info_.height = shape[1];
   info_.width = shape[2];
   info_.channels = shape[3];
-  check(info_.channels == 1 || info_.channels == 3,
-        "[data] {}: images have 1 or 3 channels; got {}", origin_, info_.channels);
+  check_user(info_.channels == 1 || info_.channels == 3,
+             "[data] {}: images have 1 or 3 channels; got {}", origin_, info_.channels);
   info_.source = file.get_string("/", "source");
   info_.mean = file.get_doubles("/", "mean");
   info_.std = file.get_doubles("/", "std");
@@ -86,20 +89,20 @@ std::shared_ptr<const Dataset> Dataset::open(const std::filesystem::path& path,
   std::shared_ptr<Dataset> data(new Dataset());
   data->origin_ = path.string();
   data->file_ = std::make_unique<hdf5::File>(hdf5::File::open(path));
-  data->images_ = std::make_unique<hdf5::Dataset>(data->file_->open_dataset("/images"));
   data->read_header(*data->file_);
   const DatasetInfo& info = data->info_;
 
   data->labels_ = data->file_->open_dataset("/labels").read_all<int32_t>();
   if (info.has_captions) data->captions_ = data->file_->read_strings("/captions");
-  check(int64_t(data->labels_.size()) == info.count, "[data] {}: {} labels for {} images",
-        data->origin_, data->labels_.size(), info.count);
-  check(!info.has_captions || int64_t(data->captions_.size()) == info.count,
-        "[data] {}: {} captions for {} images", data->origin_, data->captions_.size(), info.count);
+  check_user(int64_t(data->labels_.size()) == info.count, "[data] {}: {} labels for {} images",
+             data->origin_, data->labels_.size(), info.count);
+  check_user(!info.has_captions || int64_t(data->captions_.size()) == info.count,
+             "[data] {}: {} captions for {} images", data->origin_, data->captions_.size(),
+             info.count);
   const auto classes = int64_t(info.class_names.size());
   for (int32_t label : data->labels_)
-    check(label >= -1 && label < classes, "[data] {}: label {} with {} classes", data->origin_,
-          label, classes);
+    check_user(label >= -1 && label < classes, "[data] {}: label {} with {} classes", data->origin_,
+               label, classes);
 
   if (info.count * info.image_bytes() <= memory_bytes) {
     data->memory_ = data->images_->read_all<uint8_t>();
@@ -153,10 +156,11 @@ void Dataset::verify() const {
     images.add(std::as_bytes(std::span(memory_)));
   }
   const std::string actual = dataset_fingerprint(info_, images.hex(), labels_, captions_);
-  check(actual == info_.fingerprint,
-        "[data] {} has changed since it was made: its content has the fingerprint {}, it was made "
-        "with {}",
-        origin_, actual, info_.fingerprint);
+  check_user(
+      actual == info_.fingerprint,
+      "[data] {} has changed since it was made: its content has the fingerprint {}, it was made "
+      "with {}",
+      origin_, actual, info_.fingerprint);
 }
 
 DataSplit::DataSplit(std::shared_ptr<const Dataset> data, const std::string& name)
@@ -166,8 +170,8 @@ DataSplit::DataSplit(std::shared_ptr<const Dataset> data, const std::string& nam
       std::find_if(splits.begin(), splits.end(), [&](const auto& s) { return s.name == name; });
   std::vector<std::string> known;
   for (const SplitRange& s : splits) known.push_back(s.name);
-  check(found != splits.end(), "[data] {} has no split '{}'; it has: {}", data_->origin(), name,
-        fmt::join(known, ", "));
+  check_user(found != splits.end(), "[data] {} has no split '{}'; it has: {}", data_->origin(),
+             name, fmt::join(known, ", "));
   range_ = *found;
 }
 

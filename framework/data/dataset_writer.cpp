@@ -62,7 +62,7 @@ void DatasetWriter::write_captions(DatasetInfo& info) {
 DatasetInfo DatasetWriter::finish(const std::string& source,
                                   const std::vector<std::string>& class_names,
                                   const std::vector<std::pair<std::string, int64_t>>& splits) {
-  check(count() > 0, "[data] {}: a data set cannot be empty", file_.origin());
+  check_user(count() > 0, "[data] {}: a data set cannot be empty", file_.origin());
   flush();
   images_->shrink(count());
   DatasetInfo info;

@@ -53,7 +53,7 @@ int64_t add_records(DatasetWriter& writer, std::span<const std::byte> file,
   for (int64_t r = 0; r < count; ++r) {
     const std::byte* record = file.data() + r * kRecord;
     const auto label = std::to_integer<int32_t>(record[0]);
-    check(label < 10, "[import] {}: record {} has label {}; expected 0 to 9", name, r, label);
+    check_user(label < 10, "[import] {}: record {} has label {}; expected 0 to 9", name, r, label);
     for (int64_t p = 0; p < kPlane; ++p)  // planes to interleaved channels
       for (int64_t c = 0; c < 3; ++c)
         image[std::size_t(3 * p + c)] = std::to_integer<uint8_t>(record[1 + c * kPlane + p]);
@@ -71,13 +71,14 @@ ImportResult import_cifar10(const fs::path& source, const fs::path& output,
   for (const auto* names : {&kTrain, &kTest})
     for (const std::string& name : *names) {
       const auto member = members.find(name);
-      check(member != members.end(),
-            "[import] {} does not hold {}; the binary version is needed (cifar-10-binary.tar.gz)",
-            source.string(), name);
+      check_user(
+          member != members.end(),
+          "[import] {} does not hold {}; the binary version is needed (cifar-10-binary.tar.gz)",
+          source.string(), name);
       const auto bytes = int64_t(member->second.size());
-      check(bytes > 0 && bytes % kRecord == 0,
-            "[import] {} of {} must be a multiple of {} bytes; got {}", name, source.string(),
-            kRecord, bytes);
+      check_user(bytes > 0 && bytes % kRecord == 0,
+                 "[import] {} of {} must be a multiple of {} bytes; got {}", name, source.string(),
+                 kRecord, bytes);
       total += bytes / kRecord;
     }
 

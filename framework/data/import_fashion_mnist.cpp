@@ -16,10 +16,11 @@ const std::vector<std::string> kClasses{"T-shirt/top", "Trouser",   "Pullover", 
 std::vector<std::byte> read_member(const fs::path& folder, const std::string& name) {
   const fs::path plain = folder / name, packed = folder / (name + ".gz");
   const bool use_plain = fs::exists(plain);
-  check(use_plain || fs::exists(packed),
-        "[import] {} holds neither {} nor {}.gz; Debian's package dataset-fashion-mnist brings "
-        "them to {}",
-        folder.string(), name, name, kFashionMnistFolder);
+  check_user(
+      use_plain || fs::exists(packed),
+      "[import] {} holds neither {} nor {}.gz; Debian's package dataset-fashion-mnist brings "
+      "them to {}",
+      folder.string(), name, name, kFashionMnistFolder);
   const fs::path& path = use_plain ? plain : packed;
   std::vector<std::byte> bytes = read_file(path, kMaxBytes);
   return is_gzip(bytes) ? gunzip(bytes, path.string(), kMaxBytes) : bytes;
@@ -34,7 +35,7 @@ struct Part {
         label_file(read_member(folder, stem + "-labels-idx1-ubyte")),
         images(parse_idx(image_file, (folder / (stem + "-images-idx3-ubyte")).string())),
         labels(parse_idx(label_file, (folder / (stem + "-labels-idx1-ubyte")).string())) {
-    check(
+    check_user(
         images.shape.ndim() == 3 && labels.shape.ndim() == 1 && images.shape[0] == labels.shape[0],
         "[import] {}: the '{}' images have shape {}, their labels {}", folder.string(), stem,
         images.shape, labels.shape);
@@ -48,16 +49,16 @@ ImportResult import_fashion_mnist(const fs::path& folder, const fs::path& output
                                   const ImportProgress& progress) {
   const Part train(folder, "train"), test(folder, "t10k");
   const Shape &a = train.images.shape, &b = test.images.shape;
-  check(a[1] == b[1] && a[2] == b[2], "[import] {}: training images are {}, test images {}",
-        folder.string(), a, b);
+  check_user(a[1] == b[1] && a[2] == b[2], "[import] {}: training images are {}, test images {}",
+             folder.string(), a, b);
   const int64_t total = train.count() + test.count();
   DatasetWriter writer(output, total, a[1], a[2], 1);
   const auto bytes = std::size_t(a[1] * a[2]);
   for (const Part* part : {&train, &test})
     for (int64_t i = 0; i < part->count(); ++i) {
       const auto label = std::to_integer<int32_t>(part->labels.bytes[std::size_t(i)]);
-      check(label < int32_t(kClasses.size()), "[import] {}: image {} has label {}; expected 0 to 9",
-            folder.string(), i, label);
+      check_user(label < int32_t(kClasses.size()),
+                 "[import] {}: image {} has label {}; expected 0 to 9", folder.string(), i, label);
       const auto image = part->images.bytes.subspan(std::size_t(i) * bytes, bytes);
       writer.add({reinterpret_cast<const uint8_t*>(image.data()), bytes}, label);
       if (progress && writer.count() % 1000 == 0) progress(writer.count(), total);

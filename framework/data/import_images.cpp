@@ -41,11 +41,11 @@ double place_of(const std::string& path) {
 
 std::vector<Found> find_images(const fs::path& folder, double test_fraction,
                                std::vector<std::string>& ignored) {
-  check(fs::is_directory(folder), "[import] {} is no folder", folder.string());
+  check_user(fs::is_directory(folder), "[import] {} is no folder", folder.string());
   std::vector<Found> found;
   std::error_code error;
   for (fs::recursive_directory_iterator it(folder, error), end; it != end; it.increment(error)) {
-    check(!error, "[import] cannot list {}: {}", folder.string(), error.message());
+    check_user(!error, "[import] cannot list {}: {}", folder.string(), error.message());
     if (it->path().filename().string().starts_with('.')) {
       if (it->is_directory()) it.disable_recursion_pending();
       continue;
@@ -61,8 +61,8 @@ std::vector<Found> find_images(const fs::path& folder, double test_fraction,
       ignored.push_back(path);
     }
   }
-  check(!error, "[import] cannot list {}: {}", folder.string(), error.message());
-  check(!found.empty(), "[import] {} holds no .png, .jpg or .jpeg file", folder.string());
+  check_user(!error, "[import] cannot list {}: {}", folder.string(), error.message());
+  check_user(!found.empty(), "[import] {} holds no .png, .jpg or .jpeg file", folder.string());
   std::sort(ignored.begin(), ignored.end());
   std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
     return std::tie(a.test, a.path) < std::tie(b.test, b.path);
@@ -74,8 +74,8 @@ std::string read_caption(fs::path image) {
   const fs::path path = image.replace_extension(".txt");
   if (!fs::exists(path)) return "";
   std::string text = read_text(path, kMaxCaption);
-  check(is_utf8(text) && text.find('\0') == text.npos, "[import] {} is not UTF-8 text",
-        path.string());
+  check_user(is_utf8(text) && text.find('\0') == text.npos, "[import] {} is not UTF-8 text",
+             path.string());
   text.erase(text.find_last_not_of(" \t\r\n") + 1);
   text.erase(0, text.find_first_not_of(" \t\r\n"));
   return text;

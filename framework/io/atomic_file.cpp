@@ -64,10 +64,10 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
   std::error_code error;
   if (fs::is_symlink(path, error)) path_ = fs::weakly_canonical(path, error);
   const fs::file_status status = fs::status(path_, error);
-  check(!path_.filename().empty() && !fs::is_directory(status),
-        "[file] cannot write {}: it is a folder", path.string());
-  check(!fs::exists(status) || fs::is_regular_file(status),
-        "[file] cannot write {}: it exists and is no regular file", path.string());
+  check_user(!path_.filename().empty() && !fs::is_directory(status),
+             "[file] cannot write {}: it is a folder", path.string());
+  check_user(!fs::exists(status) || fs::is_regular_file(status),
+             "[file] cannot write {}: it exists and is no regular file", path.string());
 
   static std::atomic<int> serial = 0;
   const std::string prefix = "." + path_.filename().string() + "." + host_name() + ".";
@@ -77,7 +77,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
                  (prefix + std::to_string(getpid()) + "." + std::to_string(serial++) + ".tmp");
     fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (fd_ < 0 && errno == EEXIST);
-  check(fd_ >= 0, "[file] cannot write {}: {}", path.string(), reason());
+  check_user(fd_ >= 0, "[file] cannot write {}: {}", path.string(), reason());
 }
 
 AtomicFile::~AtomicFile() {
@@ -92,7 +92,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
-    check(n >= 0, "[file] cannot write {}: {}", path_.string(), reason());
+    check_user(n >= 0, "[file] cannot write {}: {}", path_.string(), reason());
     bytes = bytes.subspan(std::size_t(n));
   }
 }
@@ -101,9 +101,9 @@ void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(te
 
 void AtomicFile::commit() {
   check(fd_ >= 0, "[file] {} is already complete", path_.string());
-  check(fsync(fd_) == 0, "[file] cannot write {}: {}", path_.string(), reason());
-  check(rename(temporary_.c_str(), path_.c_str()) == 0, "[file] cannot rename {} to {}: {}",
-        temporary_.string(), path_.string(), reason());
+  check_user(fsync(fd_) == 0, "[file] cannot write {}: {}", path_.string(), reason());
+  check_user(rename(temporary_.c_str(), path_.c_str()) == 0, "[file] cannot rename {} to {}: {}",
+             temporary_.string(), path_.string(), reason());
   close(fd_);
   fd_ = -1;
   sync_folder(folder_of(path_));
@@ -117,20 +117,20 @@ void write_file(const fs::path& path, std::string_view text) {
 
 std::vector<std::byte> read_file(const fs::path& path, int64_t max_bytes) {
   const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  check(file.fd >= 0, "[file] cannot read {}: {}", path.string(), reason());
+  check_user(file.fd >= 0, "[file] cannot read {}: {}", path.string(), reason());
   struct stat info {};
-  check(fstat(file.fd, &info) == 0, "[file] cannot read {}: {}", path.string(), reason());
-  check(S_ISREG(info.st_mode), "[file] cannot read {}: it is no regular file", path.string());
-  check(info.st_size <= max_bytes, "[file] {} is too long; got {} bytes with a limit of {}",
-        path.string(), int64_t(info.st_size), max_bytes);
+  check_user(fstat(file.fd, &info) == 0, "[file] cannot read {}: {}", path.string(), reason());
+  check_user(S_ISREG(info.st_mode), "[file] cannot read {}: it is no regular file", path.string());
+  check_user(info.st_size <= max_bytes, "[file] {} is too long; got {} bytes with a limit of {}",
+             path.string(), int64_t(info.st_size), max_bytes);
 
   std::vector<std::byte> bytes(std::size_t(info.st_size));
   for (std::size_t done = 0; done < bytes.size();) {
     const ssize_t n = ::read(file.fd, bytes.data() + done, bytes.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    check(n >= 0, "[file] cannot read {}: {}", path.string(), reason());
-    check(n > 0, "[file] {} became shorter while it was read; got {} of {} bytes", path.string(),
-          done, bytes.size());
+    check_user(n >= 0, "[file] cannot read {}: {}", path.string(), reason());
+    check_user(n > 0, "[file] {} became shorter while it was read; got {} of {} bytes",
+               path.string(), done, bytes.size());
     done += std::size_t(n);
   }
   return bytes;

@@ -136,7 +136,7 @@ Shape checked_shape(int64_t dataset, const std::string& name) {
   const std::string what = "read the shape of " + name;
   const Handle space(must(H5Dget_space(dataset), what), H5Sclose);
   const int rank = must(H5Sget_simple_extent_ndims(space.id()), what);
-  check(rank >= 1, "[hdf5] {} must have at least one axis", name);
+  check_user(rank >= 1, "[hdf5] {} must have at least one axis", name);
   std::vector<hsize_t> dims(std::size_t(rank), 0);
   must(H5Sget_simple_extent_dims(space.id(), dims.data(), nullptr), what);
 
@@ -149,9 +149,10 @@ Shape checked_shape(int64_t dataset, const std::string& name) {
   bool fits = true;
   for (hsize_t d : dims)
     fits = fits && !__builtin_mul_overflow(bytes, std::max<hsize_t>(d, 1), &bytes);
-  check(fits && bytes / kBestDeflate <= file_bytes,
-        "[hdf5] {} claims more data than its file can hold; got shape [{}] in a file of {} bytes",
-        name, fmt::join(dims, ", "), file_bytes);
+  check_user(
+      fits && bytes / kBestDeflate <= file_bytes,
+      "[hdf5] {} claims more data than its file can hold; got shape [{}] in a file of {} bytes",
+      name, fmt::join(dims, ", "), file_bytes);
   return Shape(std::vector<int64_t>(dims.begin(), dims.end()));
 }
 
@@ -176,7 +177,7 @@ int64_t Dataset::row_bytes() const {
 }
 
 void Dataset::check_type(DType expected) const {
-  check(dtype_ == expected, "[hdf5] {} holds {}; expected {}", name_, dtype_, expected);
+  check_user(dtype_ == expected, "[hdf5] {} holds {}; expected {}", name_, dtype_, expected);
 }
 
 void Dataset::check_range(int64_t first, int64_t count, std::size_t bytes) const {
@@ -239,13 +240,15 @@ File File::create(const fs::path& path) {
 File File::open(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  check(fs::exists(status), "[hdf5] cannot open {}: {}", path.string(),
-        error ? error.message() : "No such file or directory");
-  check(fs::is_regular_file(status), "[hdf5] cannot open {}: it is no regular file", path.string());
+  check_user(fs::exists(status), "[hdf5] cannot open {}: {}", path.string(),
+             error ? error.message() : "No such file or directory");
+  check_user(fs::is_regular_file(status), "[hdf5] cannot open {}: it is no regular file",
+             path.string());
   const Locked lock;
   File file;
   file.origin_ = path.string();
   const Handle access = access_list();
+  check_user(H5Fis_hdf5(path.c_str()) != 0, "[hdf5] {} is not an HDF5 file", file.origin_);
   const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id());
   file.handle_ = Handle(must(id, "open " + file.origin_), H5Fclose);
   return file;
@@ -256,10 +259,10 @@ File::~File() = default;
 void File::finish() {
   check(output_ != nullptr, "[hdf5] {} was opened for reading or is finished", origin_);
   const Locked lock;
-  check(!*broken_, "[hdf5] cannot write {}: an earlier write failed", origin_);
+  check_user(!*broken_, "[hdf5] cannot write {}: an earlier write failed", origin_);
   must_write(H5Fflush(handle_.id(), H5F_SCOPE_GLOBAL), broken_, "write " + origin_);
   handle_.reset();
-  check(!*broken_, "[hdf5] cannot write {}: {}", origin_, library_reason());
+  check_user(!*broken_, "[hdf5] cannot write {}: {}", origin_, library_reason());
   output_->commit();
   output_.reset();
 }
@@ -334,7 +337,8 @@ Dataset File::open_dataset(const std::string& path) const {
   const Handle type(must(H5Dget_type(d.handle_.id()), what), H5Tclose);
   const auto same = [&](DType t) { return H5Tequal(type.id(), element_type(t).id()) > 0; };
   const auto found = std::find_if(kStored.begin(), kStored.end(), same);
-  check(found != kStored.end(), "[hdf5] {} has an element type that is not read here", d.name_);
+  check_user(found != kStored.end(), "[hdf5] {} has an element type that is not read here",
+             d.name_);
   d.dtype_ = *found;
   return d;
 }

@@ -20,7 +20,7 @@ Attribute open_attribute(int64_t file, const std::string& object, const std::str
   a.type = Handle(must(H5Aget_type(a.handle.id()), what), H5Tclose);
   a.space = Handle(must(H5Aget_space(a.handle.id()), what), H5Sclose);
   a.count = must(H5Sget_simple_extent_npoints(a.space.id()), what);
-  check(a.count <= (1 << 20), "[hdf5] cannot {}: it claims {} values", what, a.count);
+  check_user(a.count <= (1 << 20), "[hdf5] cannot {}: it claims {} values", what, a.count);
   return a;
 }
 
@@ -29,8 +29,8 @@ std::vector<T> read_numbers(int64_t file, const std::string& object, const std::
                             H5T_class_t kind, hid_t memory_type, const std::string& what) {
   const Locked lock;
   const Attribute a = open_attribute(file, object, name, what);
-  check(H5Tget_class(a.type.id()) == kind, "[hdf5] cannot {}: it holds no {}", what,
-        kind == H5T_INTEGER ? "integers" : "floating-point numbers");
+  check_user(H5Tget_class(a.type.id()) == kind, "[hdf5] cannot {}: it holds no {}", what,
+             kind == H5T_INTEGER ? "integers" : "floating-point numbers");
   std::vector<T> values(std::size_t(a.count));
   if (!values.empty()) must(H5Aread(a.handle.id(), memory_type, values.data()), what);
   return values;
@@ -38,7 +38,8 @@ std::vector<T> read_numbers(int64_t file, const std::string& object, const std::
 
 template <class T>
 T single(const std::vector<T>& values, const std::string& what) {
-  check(values.size() == 1, "[hdf5] cannot {}: expected one value, got {}", what, values.size());
+  check_user(values.size() == 1, "[hdf5] cannot {}: expected one value, got {}", what,
+             values.size());
   return values[0];
 }
 
@@ -114,8 +115,8 @@ std::string File::get_string(const std::string& object, const std::string& name)
   const Locked lock;
   const std::string what = "read " + describe(object, name);
   const Attribute a = open_attribute(handle_.id(), object, name, what);
-  check(H5Tget_class(a.type.id()) == H5T_STRING && a.count == 1,
-        "[hdf5] cannot {}: it is not one string", what);
+  check_user(H5Tget_class(a.type.id()) == H5T_STRING && a.count == 1,
+             "[hdf5] cannot {}: it is not one string", what);
   if (H5Tis_variable_str(a.type.id()) > 0) {
     char* text = nullptr;
     must(H5Aread(a.handle.id(), a.type.id(), static_cast<void*>(&text)), what);
@@ -196,8 +197,8 @@ std::vector<std::string> File::read_strings(const std::string& path) const {
   const Handle dataset(must(H5Dopen2(handle_.id(), path.c_str(), H5P_DEFAULT), what), H5Dclose);
   const Handle type(must(H5Dget_type(dataset.id()), what), H5Tclose);
   const Shape shape = checked_shape(dataset.id(), name);
-  check(H5Tget_class(type.id()) == H5T_STRING && shape.ndim() == 1,
-        "[hdf5] cannot {}: it is no list of strings", what);
+  check_user(H5Tget_class(type.id()) == H5T_STRING && shape.ndim() == 1,
+             "[hdf5] cannot {}: it is no list of strings", what);
   const bool variable = H5Tis_variable_str(type.id()) > 0;
   const std::size_t length = H5Tget_size(type.id());
   const int64_t block = std::max<int64_t>(1, (1 << 18) / int64_t(length));

@@ -28,7 +28,7 @@ std::string library_reason();
 /// Turns the negative results of the C library into an Error: "[hdf5] cannot <what>: <reason>".
 template <class R>
 R must(R result, const std::string& what) {
-  if (result < 0) fail("[hdf5] cannot {}: {}", what, library_reason());
+  if (result < 0) throw Error(fmt::format("[hdf5] cannot {}: {}", what, library_reason()));
   return result;
 }
 

@@ -16,11 +16,11 @@ Image::Image(int64_t width, int64_t height, int64_t channels, uint8_t value)
 
 void check_image_size(int64_t width, int64_t height, int64_t max_pixels,
                       const std::string& origin) {
-  check(width > 0 && height > 0, "[image] {}: the image is empty; got {} x {} pixels", origin,
-        width, height);
-  check(width <= max_pixels / height,
-        "[image] {}: the image is too large; got {} x {} pixels, at most {}", origin, width, height,
-        max_pixels);
+  check_user(width > 0 && height > 0, "[image] {}: the image is empty; got {} x {} pixels", origin,
+             width, height);
+  check_user(width <= max_pixels / height,
+             "[image] {}: the image is too large; got {} x {} pixels, at most {}", origin, width,
+             height, max_pixels);
 }
 
 Image decode_image(std::span<const std::byte> file, const std::string& origin, int64_t max_pixels) {
@@ -31,8 +31,8 @@ Image decode_image(std::span<const std::byte> file, const std::string& origin, i
   };
   if (begins({0x89, 'P', 'N', 'G'})) return decode_png(file, origin, max_pixels);
   if (begins({0xff, 0xd8, 0xff})) return decode_jpeg(file, origin, max_pixels);
-  check(!file.empty(), "[image] {}: the file is empty", origin);
-  fail("[image] {}: this is neither a PNG nor a JPEG", origin);
+  check_user(!file.empty(), "[image] {}: the file is empty", origin);
+  throw Error(fmt::format("[image] {}: this is neither a PNG nor a JPEG", origin));
 }
 
 Image read_image(const std::filesystem::path& path, int64_t max_pixels) {

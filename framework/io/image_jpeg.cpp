@@ -91,7 +91,7 @@ bool read_rows(Jpeg& self, uint8_t* pixels, std::size_t stride) {
 }
 
 void must(bool ok, const Jpeg& self, const std::string& origin) {
-  check(ok, "[image] {}: damaged JPEG: {}", origin, self.message);
+  check_user(ok, "[image] {}: damaged JPEG: {}", origin, self.message);
 }
 
 /// Every writer of CMYK JPEGs follows Adobe and stores the inks inverted.

@@ -124,7 +124,7 @@ bool write_all(Png& self, const Image& image, png_textp text, int texts) {
 }
 
 void must(bool ok, const Png& self, const std::string& origin) {
-  check(ok, "[image] {}: damaged PNG: {}", origin, self.message);
+  check_user(ok, "[image] {}: damaged PNG: {}", origin, self.message);
 }
 
 /// A deflate stream expands by at most 1032: a file that claims more pixels than that cannot hold
@@ -132,9 +132,10 @@ void must(bool ok, const Png& self, const std::string& origin) {
 void check_claim(const Png& self, std::size_t row_bytes, int64_t height, std::size_t file_bytes,
                  const std::string& origin) {
   const uint64_t claimed = uint64_t(row_bytes) * uint64_t(height);
-  check(claimed / 1032 <= file_bytes,
-        "[image] {}: damaged PNG: its header claims {} x {} pixels, more than {} bytes can hold",
-        origin, png_get_image_width(self.png, self.info), height, file_bytes);
+  check_user(
+      claimed / 1032 <= file_bytes,
+      "[image] {}: damaged PNG: its header claims {} x {} pixels, more than {} bytes can hold",
+      origin, png_get_image_width(self.png, self.info), height, file_bytes);
 }
 
 }  // namespace

@@ -67,6 +67,8 @@ TEST_F(Refusals, Configuration) {
   expect_refused(c, 2, "must be a whole number, from 1 to 1024; got 2.5;", {"--threads", "2.5"});
   expect_one_sentence(noisette(output, {"train", (t.folder / "none.toml").string()}), 2,
                       "none.toml");
+  expect_one_sentence(noisette(output, {"plan", (t.folder / "set.h5").string()}), 2,
+                      "set.h5' is not a TOML text file");
   expect_one_sentence(noisette(output, {"train"}), 2, "see `noisette train --help`");
   expect_one_sentence(noisette(output, {"trian"}), 2, "no command 'trian'; see `noisette --help`");
 }
@@ -93,7 +95,10 @@ TEST_F(Refusals, Data) {
   expect_refused(c, 1, "no split 'valid'");
   put(t.folder / "text.h5", "no HDF5");
   c.data.path = (t.folder / "text.h5").string();
-  expect_refused(c, 1, "text.h5");
+  expect_refused(c, 1, "text.h5 is not an HDF5 file\n");
+  make_checkpoint(t.folder / "model.h5", short_run());
+  c.data.path = (t.folder / "model.h5").string();
+  expect_refused(c, 1, "model.h5 is a noisette checkpoint, not a data set");
   const std::string bytes = get(t.folder / "set.h5");
   put(t.folder / "short.h5", bytes.substr(0, bytes.size() / 2));
   c.data.path = (t.folder / "short.h5").string();
