@@ -100,8 +100,15 @@ Decoded decode(const fs::path& path, const ImageFolderOptions& options) {
     list += "\n  " + bad[i].path + ": " + bad[i].reason;
   if (bad.size() > kListed) list += fmt::format("\n  and {} more", bad.size() - kListed);
   throw Error(fmt::format(
-      "[import] {} of {} files are broken; nothing was written (skip_bad leaves them out):{}",
+      "[import] {} of {} files are broken; nothing was written (--skip-bad leaves them out):{}",
       bad.size(), total, list));
+}
+
+void check_split(int64_t train, double test_fraction) {
+  check_user(train > 0,
+             "[import] no image is left to train on: all of them fall into the split `test` with a "
+             "test fraction of {}",
+             test_fraction);
 }
 
 }  // namespace
@@ -114,6 +121,7 @@ ImportResult import_image_folder(const fs::path& folder, const fs::path& output,
         options.height, options.channels);
   ImportResult result;
   const std::vector<Found> files = find_images(folder, options.test_fraction, result.ignored);
+  check_split(std::ranges::count(files, false, &Found::test), options.test_fraction);
   std::set<std::string> names;
   for (const Found& f : files)
     if (!f.class_name.empty()) names.insert(f.class_name);
@@ -147,6 +155,7 @@ ImportResult import_image_folder(const fs::path& folder, const fs::path& output,
   }
   if (!result.skipped.empty() && (!options.skip_bad || writer.count() == 0))
     fail_for(result.skipped, files.size());
+  check_split(sizes[0], options.test_fraction);  // of those that could be read
 
   std::vector<std::pair<std::string, int64_t>> splits{{"train", sizes[0]}};
   if (sizes[1] > 0) splits.push_back({"test", sizes[1]});

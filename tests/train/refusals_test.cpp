@@ -248,6 +248,33 @@ TEST_F(Refusals, AnImportToAFullDiskLeavesNothing) {
   EXPECT_EQ(files_below(t.folder / "new"), std::vector<std::string>{"folder/set.h5"});
 }
 
+TEST_F(Refusals, ADataSetIsReplacedOnlyWhenAsked) {
+  std::filesystem::create_directories(t.folder / "pictures");
+  for (int i = 0; i < 3; ++i)
+    write_png(t.folder / fmt::format("pictures/{}.png", i), Image(8, 8, 3, uint8_t(i)), {});
+  const std::string set = (t.folder / "new.h5").string();
+  const auto import = [&](const std::vector<std::string>& options) {
+    std::vector<std::string> arguments{
+        "data", "images", (t.folder / "pictures").string(), "--size", "8", "-o", set};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return noisette(output, arguments);
+  };
+  expect_one_sentence(import({"--test-fraction", "1"}), 1, "no image is left to train on");
+  EXPECT_FALSE(std::filesystem::exists(set));
+  const Outcome first = import({"--test-fraction", "1e-9"});
+  EXPECT_EQ(first.code, 0);
+  EXPECT_CONTAINS(first.err, "warning: none of the 3 images fell into the split `test`");
+  const std::string bytes = get(set);
+  expect_one_sentence(import({"--grey"}), 2, "new.h5 exists already; replace it with --overwrite");
+  EXPECT_EQ(get(set), bytes);
+  EXPECT_EQ(import({"--grey", "--overwrite"}).code, 0);
+  EXPECT_EQ(Dataset::open(set)->info().channels, 1);
+  put(t.folder / "pictures/bad.png", "no PNG");
+  const Outcome bad = import({"--overwrite"});
+  EXPECT_EQ(bad.code, 1);
+  EXPECT_CONTAINS(bad.err, "--skip-bad leaves them out");
+}
+
 TEST_F(Refusals, ASampleThatCannotBeWrittenIsNotDrawn) {
   make_checkpoint(t.folder / "model.h5", small_config(t.folder / "set.h5"));
   const std::string model = (t.folder / "model.h5").string();

@@ -1,9 +1,13 @@
 // noisette data: makes HDF5 data sets from published archives or folders of pictures.
+#include <spdlog/spdlog.h>
+
+#include "framework/core/check.h"
 #include "framework/data/import.h"
 #include "framework/report/console.h"
 #include "framework/report/progress.h"
 #include "framework/report/table.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 
 namespace noisette::commands {
 namespace {
@@ -12,7 +16,7 @@ struct Options {
   std::string source, output;
   ImageFolderOptions folder;
   int64_t size = 64;
-  bool grey = false;
+  bool grey = false, overwrite = false;
 };
 
 ImportProgress bar() {
@@ -44,6 +48,9 @@ void report(const ImportResult& r, const std::string& output) {
 
 /// Runs an importer and says what it made.
 void run_import(const Options& o, const std::function<ImportResult()>& importer) {
+  if (std::filesystem::is_regular_file(o.output) && !o.overwrite)
+    throw UsageError(fmt::format(
+        "[data] {} exists already; replace it with --overwrite, or name another file", o.output));
   const ParentFolders folders(o.output, "data");
   const ImportResult result = importer();
   console().end_bar();
@@ -54,6 +61,7 @@ CLI::App* source(CLI::App* data, Options& o, const char* name, const char* what)
   CLI::App* cmd = data->add_subcommand(name, what);
   cmd->add_option("-o,--output", o.output, "HDF5 file to write; missing folders are made")
       ->required();
+  cmd->add_flag("--overwrite", o.overwrite, "replace the file where there is one");
   return cmd;
 }
 
@@ -91,7 +99,7 @@ void add_data(CLI::App& app) {
   images->add_option("FOLDER", o->source, "where the images are")->required();
   images
       ->add_option("--size", o->size, "width and height after resizing and cropping at the centre")
-      ->check(CLI::Range(1, 8192))
+      ->check(between(1, 8192))
       ->capture_default_str();
   images->add_flag("--grey", o->grey, "one channel instead of three");
   images
@@ -101,10 +109,22 @@ void add_data(CLI::App& app) {
       ->capture_default_str();
   images->add_flag("--skip-bad", o->folder.skip_bad,
                    "leave out broken files instead of stopping; each is listed");
+  images->footer(
+      "The largest square at an image's centre is resized (bicubic). Transparent pixels are laid\n"
+      "over white, a JPEG is turned as its EXIF orientation asks, 16-bit samples are rounded to "
+      "8.\n"
+      "The first sub-folder is the class; images outside of any have none, which `noisette info`\n"
+      "lists as (no class).");
   images->callback([o] {
     o->folder.width = o->folder.height = o->size;
     o->folder.channels = o->grey ? 1 : 3;
-    run_import(*o, [&] { return import_image_folder(o->source, o->output, o->folder, bar()); });
+    run_import(*o, [&] {
+      ImportResult r = import_image_folder(o->source, o->output, o->folder, bar());
+      if (o->folder.test_fraction > 0 && r.info.splits.size() == 1)
+        spdlog::warn("none of the {} images fell into the split `test`, with --test-fraction {}",
+                     r.info.count, o->folder.test_fraction);
+      return r;
+    });
   });
 }
 
