@@ -94,6 +94,12 @@ std::string end_table(const TrainConfig& c, const ParameterArena& arena, const R
   const int64_t done = e.update - e.first;
   const double seconds = std::max(e.seconds, 1e-9);
   Table t;
+  if (done == 0) {
+    t.row({"updates", fmt::format("{} of {}; none was done now", format_count(e.update),
+                                  format_count(c.run.updates))});
+    t.row({"checkpoint", e.checkpoint.string()});
+    return t.str();
+  }
   t.row({"updates",
          fmt::format("{} of {}; {} in {}, {} images a second", format_count(e.update),
                      format_count(c.run.updates), format_count(done), format_duration(e.seconds),

@@ -150,7 +150,8 @@ Run::Run(TrainConfig config, const TrainOptions& options)
   logged_ = issued_ = first_;
   write_file(folder_->path() / "config.toml", config::to_toml(config_));
   metrics_ = std::make_unique<MetricsWriter>(folder_->path() / "metrics.jsonl", first_);
-  events_ = std::make_unique<EventWriter>(folder_->path(), first_);
+  if (first_ < config_.run.updates)  // else there is nothing to write into it
+    events_ = std::make_unique<EventWriter>(folder_->path(), first_);
 }
 
 CheckpointInfo Run::load(const fs::path& path) {

@@ -86,6 +86,19 @@ TEST_F(RunFolders, ARunOfAnotherLengthSaysWhatBecomesOfItsLearningRate) {
                   "reproduce this run\n");
 }
 
+TEST_F(RunFolders, ARunThatIsDoneAddsNothing) {
+  const TrainConfig c = four_updates();
+  run(c);
+  put(t.folder / "run.toml", config::to_toml(c));
+  const auto before = files_below(c.run_folder());
+  const Outcome o =
+      noisette(t.folder, {"train", (t.folder / "run.toml").string(), "--resume", "auto"});
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_CONTAINS(o.err, "4 of 4; none was done now");
+  EXPECT_EQ(o.err.find("in the last update"), std::string::npos);
+  EXPECT_EQ(files_below(c.run_folder()), before);
+}
+
 TEST_F(RunFolders, WithoutASoundCheckpointTheRunStartsAnew) {
   TrainConfig c = four_updates();
   const auto state = state_of(run(c));

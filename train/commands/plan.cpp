@@ -35,12 +35,15 @@ std::string text_of(const TrainConfig& c, const StepPlan& p, double seconds_per_
   if (seconds_per_image > 0) {
     const double update = seconds_per_image * double(c.run.batch);
     cost.row({"time: one update, by a short measurement here", fmt::format("{:.3f} s", update)});
+    const double all = update * double(c.run.updates);
     cost.row({fmt::format("time: {} updates", format_count(c.run.updates)),
-              format_duration(update * double(c.run.updates))});
+              all < 10 ? fmt::format("{:.3f} s", all) : format_duration(all)});
   }
   Table largest({"at the peak", "memory"});
-  for (std::size_t i = 0; i < std::min<std::size_t>(p.peak_by_tag.size(), 8); ++i)
-    largest.row({p.peak_by_tag[i].first, format_bytes(double(p.peak_by_tag[i].second))});
+  for (std::size_t i = 0; i < std::min<std::size_t>(p.peak_by_tag.size(), 8); ++i) {
+    const auto& [op, bytes] = p.peak_by_tag[i];
+    largest.row({op == "unnamed" ? "other" : op, format_bytes(double(bytes))});
+  }
   return blocks.str() + "\n\n" + cost.str() + "\n\n" + largest.str();
 }
 
