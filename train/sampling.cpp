@@ -61,13 +61,6 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
   return pixels;
 }
 
-diffusion::SamplerConfig preview_sampler(const TrainConfig& config) {
-  diffusion::SamplerConfig sampler = config.sampler;
-  sampler.steps = config.preview.steps;
-  sampler.guidance = config.preview.guidance;
-  return sampler;
-}
-
 Image grid_of(const std::vector<uint8_t>& pixels, int64_t height, int64_t width, int64_t channels,
               int64_t columns) {
   const auto item = std::size_t(height * width * channels);

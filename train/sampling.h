@@ -26,9 +26,6 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
                                    const diffusion::SamplerConfig& sampler,
                                    const SampleRequest& request);
 
-/// The configured sampler with the steps and the guidance of a preview.
-diffusion::SamplerConfig preview_sampler(const TrainConfig& config);
-
 /// The images in one picture, `columns` a row.
 Image grid_of(const std::vector<uint8_t>& pixels, int64_t height, int64_t width, int64_t channels,
               int64_t columns);

@@ -4,34 +4,36 @@
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
-#include <cmath>
 #include <cstdint>
+#include <string>
+#include <type_traits>
 
 namespace noisette::commands {
+
+/// A number in [low, high], whole when the ends are; not a number is not in it.
+template <class T>
+CLI::Validator between(T low, T high) {
+  using Number = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
+  return CLI::Validator(
+      [low, high](std::string& text) {
+        Number value = 0;
+        const bool number = CLI::detail::lexical_cast(text, value);
+        if (number && value >= Number(low) && value <= Number(high)) return std::string();
+        const char* kind = number ? "" : std::is_integral_v<T> ? "a whole number, " : "a number, ";
+        return fmt::format("must be {}from {} to {}; got {}", kind, low, high, text);
+      },
+      "");
+}
 
 /// A whole number from `least` on.
 inline CLI::Validator at_least(int64_t least) {
   return CLI::Validator(
       [least](std::string& text) {
         int64_t value = 0;
-        if (!CLI::detail::lexical_cast(text, value))
-          return fmt::format("must be a whole number; got {}", text);
-        return value >= least ? std::string()
-                              : fmt::format("must be at least {}; got {}", least, text);
-      },
-      "");
-}
-
-/// A number in [low, high]; not a number is not in it.
-inline CLI::Validator between(double low, double high) {
-  return CLI::Validator(
-      [low, high](std::string& text) {
-        double value = 0;
-        if (!CLI::detail::lexical_cast(text, value))
-          return fmt::format("must be a number; got {}", text);
-        return value >= low && value <= high
-                   ? std::string()
-                   : fmt::format("must be from {} to {}; got {}", low, high, text);
+        const bool number = CLI::detail::lexical_cast(text, value);
+        if (number && value >= least) return std::string();
+        return fmt::format("must be {}at least {}; got {}", number ? "" : "a whole number, ", least,
+                           text);
       },
       "");
 }

@@ -208,12 +208,12 @@ void add_sample(CLI::App& app) {
       ->capture_default_str();
   cmd->add_option("--guidance", o->guidance,
                   "classifier-free guidance: 1 none, 0 no class; default: the model's")
-      ->check(between(0, 100));
+      ->check(between(0.0, 100.0));
   cmd->add_option("--steps", o->steps, "sampling steps; default: the model's")->check(at_least(1));
   cmd->add_option("--sampler", o->sampler, "ddim or ddpm (ancestral); default: the model's")
       ->check(CLI::IsMember({"ddim", "ddpm"}));
   cmd->add_option("--eta", o->eta, "noise of ddim: 0 none, 1 as ddpm; default: the model's")
-      ->check(between(0, 1));
+      ->check(between(0.0, 1.0));
   cmd->add_option("--seed", o->seed, "seed; image i depends on (seed, i) alone")
       ->check(at_least(0))
       ->capture_default_str();
