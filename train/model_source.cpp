@@ -2,6 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <ranges>
+
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
 #include "train/scheduler_file.h"
@@ -39,6 +42,24 @@ bool is_model_folder(const fs::path& source) {
   return fs::exists(source / "config.json") || fs::exists(source / "unet" / "config.json");
 }
 
+void check_overrides(const std::string& command, std::span<const std::string> overrides,
+                     std::span<const std::string_view> keys) {
+  for (const std::string& text : overrides) {
+    const std::string_view name = std::string_view(text).substr(0, text.find_first_of("= "));
+    const bool known = std::any_of(keys.begin(), keys.end(), [&](std::string_view key) {
+      return key.ends_with('.') ? name.starts_with(key) : name == key;
+    });
+    if (!known)
+      throw UsageError(
+          fmt::format("[{}] of a trained model, --set changes {}; got --set {}", command,
+                      fmt::join(keys | std::views::transform([](std::string_view key) {
+                                  return fmt::format("{}{}", key, key.ends_with('.') ? "*" : "");
+                                }),
+                                ", "),
+                      text));
+  }
+}
+
 fs::path resolve_model(const fs::path& source) {
   check_user(fs::exists(source),
              "[model] {} does not exist; wanted a run folder, a checkpoint or a model folder",
@@ -49,6 +70,8 @@ fs::path resolve_model(const fs::path& source) {
   const auto newest = newest_valid_checkpoint(folder, skipped);
   check_user(newest.has_value(), "[model] {} holds no checkpoint that can be read{}{}",
              source.string(), skipped.empty() ? "" : ": ", fmt::join(skipped, "; "));
+  for (const std::string& reason : skipped)
+    spdlog::warn("passed over a damaged checkpoint: {}", reason);
   return *newest;
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "framework/nn/arena.h"
 #include "models/unet/unet.h"
@@ -15,9 +16,9 @@ struct LoadedModel {
   TrainConfig config;
   std::unique_ptr<UNet> unet;
   std::unique_ptr<ParameterArena> arena;
-  std::string origin;            // the file that was read, for messages
-  int64_t update = 0;            // 0 for a model folder
-  std::string data_fingerprint;  // of the set it was trained on; empty for a model folder
+  std::string origin;                 // the file that was read, for messages
+  int64_t update = 0;                 // 0 for a model folder
+  std::string data_fingerprint = {};  // of the training set; "" where it is not known
 };
 
 struct ModelOptions {
@@ -30,7 +31,12 @@ struct ModelOptions {
 /// Opens `source` for inference. A run folder stands for its newest checkpoint that verifies.
 LoadedModel open_model(const std::filesystem::path& source, const ModelOptions& options = {});
 
-/// What open_model() would read: the checkpoint file, or the model folder.
+/// Throws UsageError, naming `command`, for a --set of a key that a trained model is bound to or that has no effect on
+/// what is asked of it. keys: those that have one; "sampler." stands for its whole table.
+void check_overrides(const std::string& command, std::span<const std::string> overrides,
+                     std::span<const std::string_view> keys);
+
+/// What open_model() would read: the checkpoint file, or the model folder. Warns of damaged newer checkpoints.
 std::filesystem::path resolve_model(const std::filesystem::path& source);
 bool is_model_folder(const std::filesystem::path& source);
 

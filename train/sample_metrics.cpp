@@ -117,8 +117,12 @@ VarietyResult variety(const DataSplit& samples, const DataSplit& real, int64_t l
   VarietyResult result;
   int64_t counted = 0;
   for (int32_t c = 0; c < int32_t(real.info().class_names.size()); ++c) {
-    const double generated = mean_pairwise_distance(read(samples, of_class(samples, c, limit)));
-    const double truth = mean_pairwise_distance(read(real, of_class(real, c, limit)));
+    const std::vector<int64_t> ours = of_class(samples, c, limit),
+                               theirs = of_class(real, c, limit);
+    const double generated = mean_pairwise_distance(read(samples, ours));
+    const double truth = mean_pairwise_distance(read(real, theirs));
+    result.samples.push_back(int64_t(ours.size()));
+    result.originals.push_back(int64_t(theirs.size()));
     result.generated.push_back(generated);
     result.real.push_back(truth);
     result.ratio.push_back(generated / truth);

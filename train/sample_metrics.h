@@ -23,7 +23,8 @@ VoteResult nearest_neighbour_vote(const DataSplit& samples, const DataSplit& rea
 /// Mean distance between two different images of one class, generated over real: 1 is the variety of real images.
 struct VarietyResult {
   std::vector<double> generated, real, ratio;  // per class; NaN with fewer than two images
-  double mean_ratio = 0;
+  std::vector<int64_t> samples, originals;     // images of the class on either side
+  double mean_ratio = 0;                       // over the classes with a ratio; NaN without one
 };
 /// Per class at most `limit` images of each side are compared with each other.
 VarietyResult variety(const DataSplit& samples, const DataSplit& real, int64_t limit);

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "framework/ops/elementwise.h"
-#include "tests/train/small_run.h"
+#include "tests/train/training.h"
 #include "train/eval_record.h"
 
 namespace noisette {
@@ -181,24 +181,50 @@ TEST(EvalCommand, ModelFiguresGoIntoTheRunFolder) {
   EXPECT_EQ(kept["bands"]["images"], 2);
 }
 
-TEST(EvalCommand, FiguresOfAnotherModelAreNotKept) {
+TEST(EvalCommand, FiguresOfAnotherConfigurationOrOfRawWeightsAreNotRecorded) {
   const Folder folder;
   make_data(folder / "set.h5");
   const std::string run = make_run(folder / "run", folder / "set.h5").string();
-  run_command({"eval", run, "--metrics", "bands", "--set", "schedule.beta_end=0.03"});
-  EXPECT_TRUE(read_eval_record(run).empty());
+  run_command({"eval", run, "--metrics", "bands", "--raw"});
+  EXPECT_EQ(read_eval_record(run)["bands"]["weights"], "raw") << "there was nothing better";
+  run_command({"eval", run});
+  const auto kept = read_eval_record(run);
+  EXPECT_EQ(kept["bands"]["weights"], "averaged");
+  for (const std::vector<std::string>& options :
+       {std::vector<std::string>{"--raw"}, {"--set", "schedule.steps=10"}}) {
+    std::vector<std::string> arguments{"eval", run, "--images", "2"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const Quiet quiet;
+    EXPECT_EQ(run_json(arguments)["bands"]["images"], 2);
+    const std::string note = quiet.text();
+    EXPECT_CONTAINS(note, "not recorded");
+    EXPECT_EQ(std::count(note.begin(), note.end(), '\n'), 1) << note;
+    EXPECT_EQ(read_eval_record(run), kept) << options[0];
+  }
 }
 
-TEST(EvalCommand, OneImageAClassHasNoVarietyButAVote) {
+TEST(EvalCommand, TrainingImagesAreNotCalledHeldOut) {
   const Folder folder;
-  make_data(folder / "real.h5");
-  DatasetWriter one(folder / "one.h5", 1, 8, 8, 1);
-  one.add(std::vector<uint8_t>(64, 9), 0);
-  one.finish("a test", {"only"}, {{"train", 1}});
-  const auto j = run_json(
-      {"eval", (folder / "one.h5").string(), "--data", (folder / "real.h5").string() + "#train"});
-  EXPECT_EQ(j["knn"]["images"], 1);
-  EXPECT_FALSE(j.contains("variety"));
+  make_data(folder / "set.h5");
+  make_data(folder / "other.h5", 2);
+  const std::string run = make_run(folder / "run", folder / "set.h5").string();
+  const auto figures_on = [&](const char* data) {
+    const std::string text = run_command({"eval", run, "--data", (folder / data).string()});
+    const auto record = read_eval_record(run);
+    const Rows rows = eval_rows(record);
+    return fmt::format("{}\n{} {}\n{} {}\n{} bands", text, rows[0].first, rows[0].second,
+                       rows[1].first, rows[1].second, eval_bands(record).size());
+  };
+  const std::string trained = figures_on("set.h5#train");
+  for (const char* part : {"12 of 12 training images", "bits per dimension, training images",
+                           " on 12 images", "loss, training images", "0 bands"})
+    EXPECT_CONTAINS(trained, part);
+  for (const char* data : {"set.h5#test", "other.h5#train"}) {
+    const std::string held_out = figures_on(data);
+    EXPECT_CONTAINS(held_out, "bits per dimension, held-out");
+    EXPECT_CONTAINS(held_out, "loss, held-out");
+    EXPECT_CONTAINS(held_out, "10 bands");
+  }
 }
 
 TEST(EvalCommand, TheBatchChangesRoundingAlone) {
@@ -230,6 +256,39 @@ TEST(EvalCommand, CopiesOfRealImagesAreNamedRightAndAsVarious) {
   EXPECT_CONTAINS(text, "middle");
 }
 
+/// 8x8 samples with these labels.
+void make_samples(const std::filesystem::path& path, const std::vector<int32_t>& labels) {
+  DatasetWriter writer(path, int64_t(labels.size()), 8, 8, 1);
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    writer.add(std::vector<uint8_t>(64, uint8_t(10 * i)), labels[i]);
+  writer.finish("samples", {"0", "1", "2"}, {{"train", int64_t(labels.size())}});
+}
+
+TEST(EvalCommand, ClassesWithOneSampleHaveNoVariety) {
+  const Folder folder;
+  make_data(folder / "real.h5");
+  const std::string set = (folder / "set.h5").string(), real = (folder / "real.h5").string();
+  make_samples(set, {0, 0, 0, 2});
+  const auto j = run_json({"eval", set, "--data", real})["variety"];
+  EXPECT_EQ(j["left_out"], (std::vector<std::string>{"bottom (1 sample)"}));
+  EXPECT_EQ(j["per_class"].size(), 1u);
+  EXPECT_EQ(j["mean_ratio"], j["per_class"]["top"]);
+  EXPECT_CONTAINS(run_command({"eval", set, "--data", real}), "left out: bottom (1 sample)");
+
+  make_samples(set, {0, 1});
+  const char* sentence = "left out: top (1 sample), middle (1 sample)";
+  {
+    const Quiet quiet;
+    const auto rest = run_json({"eval", set, "--data", real});
+    EXPECT_FALSE(rest.contains("variety"));
+    EXPECT_EQ(rest["knn"]["images"], 2);
+    EXPECT_CONTAINS(quiet.text(), sentence);
+  }
+  EXPECT_CONTAINS(run_error_of({"eval", set, "--data", real, "--metrics", "variety"}), sentence);
+  EXPECT_EQ(run_error_of({"eval", set, "--data", real, "--metrics", "variety"}).find("[table]"),
+            std::string::npos);
+}
+
 TEST(EvalCommand, SaysWhatIsWrong) {
   const Folder folder;
   make_data(folder / "set.h5");
@@ -239,6 +298,16 @@ TEST(EvalCommand, SaysWhatIsWrong) {
   EXPECT_CONTAINS(usage_error_of({"eval", model, "--metrics", "knn"}), "nll and bands");
   EXPECT_CONTAINS(usage_error_of({"eval", set + "#test", "--metrics", "nll"}), "knn and variety");
   EXPECT_CONTAINS(usage_error_of({"eval", set + "#test"}), "--data");
+  const auto foreign = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"eval", "--data", set});
+    return usage_error_of(arguments);
+  };
+  EXPECT_CONTAINS(foreign({set + "#test", "--images", "3"}), "--images is for a model");
+  EXPECT_CONTAINS(foreign({set + "#test", "--raw"}), "--raw is for a model");
+  EXPECT_CONTAINS(foreign({model, "--set", "sampler.steps=3"}), "got --set sampler.steps=3");
+  EXPECT_CONTAINS(foreign({model, "--neighbours", "3"}), "--neighbours is for a set of samples");
+  EXPECT_CONTAINS(foreign({set + "#test", "--metrics", "variety", "--reference", "3"}),
+                  "--reference is for --metrics knn");
   EXPECT_CONTAINS(run_error_of({"eval", (folder / "none").string()}), "does not exist");
   EXPECT_CONTAINS(run_error_of({"eval", model, "--data", (folder / "colour.h5").string()}),
                   "3 channels");

@@ -14,17 +14,18 @@ TEST(Report, ShowsAllOfOneRun) {
   const Folder folder;
   const fs::path run = make_run(folder / "clothes", folder / "set.h5");
   write_summary(run, small_config(folder / "set.h5"), 0.5, 20);
-  write_eval_record(run, {{"nll", {{"bits_per_dim", 3.21}, {"standard_error", 0.04}}},
-                          {"bands", {{"loss", 0.3}, {"bands", {0.5, 0.1}}}},
-                          {"knn", {{"share", 0.825}, {"neighbours", 5}}}});
+  write_eval_record(run,
+                    {{"nll", {{"bits_per_dim", 3.21}, {"standard_error", 0.04}, {"images", 512}}},
+                     {"bands", {{"loss", 0.3}, {"bands", {0.5, 0.1}}}},
+                     {"knn", {{"share", 0.825}, {"neighbours", 5}}}});
   fs::create_directories(run / "previews");
   write_png(run / "previews" / "update-00000005.png", Image(4, 4, 1, 9));
   write_png(run / "grid.png", Image(8, 4, 1, 200), {{"sampler", "ddim"}, {"steps", "50"}});
   EXPECT_CONTAINS(run_command({"report", run.string()}), "report.html");
   const std::string html = get(run / "report.html");
-  for (const char* part :
-       {"clothes", "3.210 ± 0.040", "82.5 %", "held-out images", "sampler ddim, steps 50",
-        "learning_rate", "processor", "oneDNN", "waited for data", "<svg", "data:image/png;base64"})
+  for (const char* part : {"clothes", "3.210 ± 0.040 on 512 images", "82.5 %", "held-out images",
+                           "sampler ddim, steps 50", "learning_rate", "processor", "oneDNN",
+                           "waited for data", "<svg", "data:image/png;base64"})
     EXPECT_CONTAINS(html, part);
 }
 

@@ -69,7 +69,9 @@ inline void make_checkpoint(const std::filesystem::path& path, const TrainConfig
                   {.task = "ddpm",
                    .update = 10,
                    .config = config::to_toml(config),
-                   .data_fingerprint = "0123456789abcdef0123456789abcdef",
+                   .data_fingerprint = std::filesystem::exists(config.data.path)
+                                           ? Dataset::open(config.data.path)->info().fingerprint
+                                           : "0123456789abcdef0123456789abcdef",
                    .numbers = {{"loss_ema", 0.25}}});
 }
 
@@ -96,6 +98,7 @@ inline std::string run_command(std::vector<std::string> arguments) {
   app.require_subcommand(1);
   commands::add_eval(app);
   commands::add_info(app);
+  commands::add_sample(app);
   commands::add_report(app);
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   testing::internal::CaptureStdout();

@@ -1,8 +1,6 @@
 // noisette eval: how well a model fits held-out images, or how good a set of its samples is.
 #include "train/eval.h"
 
-#include <spdlog/spdlog.h>
-
 #include <nlohmann/json.hpp>
 
 #include "framework/report/console.h"
@@ -21,7 +19,14 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kForModels = "For a model";
+constexpr const char* kForSamples = "For a set of samples";
+
+constexpr std::string_view kSettable[] = {"schedule.", "sampler.variance", "sampler.clip",
+                                          "objective.target"};
+
 struct Options {
+  std::string for_models, for_samples;  // an option of either group that was given; "" without
   std::string target, data, dtype;
   std::vector<std::string> metrics, set;
   int64_t images = 256, timesteps = 50, batch = 64, threads = 0;
@@ -38,7 +43,6 @@ struct Options {
 struct Findings {
   Json metrics = Json::object();
   std::string text;
-  std::string not_kept;  // why a run's record should not have them; empty: it should
 };
 
 /// Fills in the default metrics, and refuses those that say nothing about this kind of target.
@@ -69,6 +73,14 @@ DataSplit held_out_of(const TrainConfig& c, const Options& o) {
         file));
   // Never the split that was trained on: without a split `test` this is an error.
   return {Dataset::open(file), "test"};
+}
+
+/// Whether `data` is the split the model was trained on; false where its training set is not known.
+bool trained_on(const LoadedModel& m, const DataSplit& data) {
+  const std::string& spec = m.config.data.path;
+  const std::size_t at = fs::exists(spec) ? spec.npos : spec.rfind('#');
+  const std::string split = at == spec.npos ? "train" : spec.substr(at + 1);
+  return data.info().fingerprint == m.data_fingerprint && data.name() == split;
 }
 
 EvalModel eval_model(const LoadedModel& m) {
@@ -117,6 +129,7 @@ Json context_of(const LoadedModel& m, const DataSplit& data, const EvalResult& r
   j["data"] = data.dataset().origin();
   j["split"] = data.name();
   j["fingerprint"] = data.info().fingerprint;
+  j["trained_on"] = trained_on(m, data);
   return j;
 }
 
@@ -157,8 +170,9 @@ std::string header_of(const Json& context, const DataSplit& data, bool exact) {
                               context["weights"].get<std::string>(),
                               context["precision"].get<std::string>())});
   t.row({"data",
-         fmt::format("{}, split {}: {} of {} images", data.dataset().origin(), data.name(),
-                     format_count(context["images"].get<int64_t>()), format_count(data.size()))});
+         fmt::format("{}, split {}: {} of {} {}", data.dataset().origin(), data.name(),
+                     format_count(context["images"].get<int64_t>()), format_count(data.size()),
+                     context["trained_on"] == true ? "training images" : "images")});
   const auto steps = context["timesteps"].get<int64_t>();
   t.row({"timesteps", exact ? fmt::format("all {}, one noise each", steps)
                             : fmt::format("{} an image and metric: an unbiased estimate", steps)});
@@ -166,15 +180,9 @@ std::string header_of(const Json& context, const DataSplit& data, bool exact) {
   return t.str();
 }
 
-bool is_training_data(const LoadedModel& m, const DataSplit& data) {
-  const std::string& path = m.config.data.path;
-  const auto mark = path.rfind('#');
-  const std::string split = mark == std::string::npos ? "train" : path.substr(mark + 1);
-  return data.info().fingerprint == m.data_fingerprint && data.name() == split;
-}
-
 Findings evaluate_model(Options& o) {
   choose_metrics(o, {"nll", "bands"}, "a model");
+  check_overrides("eval", o.set, kSettable);
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
   const LoadedModel model =
@@ -195,7 +203,6 @@ Findings evaluate_model(Options& o) {
     f.text += "\n\n" + text_of(*r.bands, model.config.schedule.steps);
   }
   for (auto& [name, figures] : f.metrics.items()) figures.update(context);
-  if (is_training_data(model, data)) f.not_kept = "these are the images it was trained on";
   return f;
 }
 
@@ -221,12 +228,37 @@ void add_vote(const DataSplit& samples, const DataSplit& real, const Options& o,
                         format_count(j["reference"].get<int64_t>()), t.str());
 }
 
+/// The classes whose variety cannot be told, with why; not those of which no sample was asked for.
+std::vector<std::string> without_variety(const VarietyResult& v,
+                                         const std::vector<std::string>& names) {
+  std::vector<std::string> out;
+  for (std::size_t c = 0; c < v.ratio.size(); ++c) {
+    if (std::isfinite(v.ratio[c]) || v.samples[c] == 0) continue;
+    if (v.samples[c] < 2)
+      out.push_back(fmt::format("{} (1 sample)", names[c]));
+    else if (v.originals[c] < 2)
+      out.push_back(fmt::format("{} ({} real)", names[c], v.originals[c]));
+    else
+      out.push_back(fmt::format("{} (the real ones are all alike)", names[c]));
+  }
+  return out;
+}
+
 void add_variety(const DataSplit& samples, const DataSplit& real, Findings& f) {
   constexpr int64_t kLimit = 200;  // images of a class that are compared with each other
   const VarietyResult v = variety(samples, real, kLimit);
-  f.text += "\n\nmean distance between two images of a class\n";
+  const auto left_out = without_variety(v, real.info().class_names);
+  const std::string note = left_out.empty()
+                               ? ""
+                               : fmt::format(
+                                     "variety needs two images of a class, sampled and "
+                                     "real; left out: {}",
+                                     fmt::join(left_out, ", "));
   if (!std::isfinite(v.mean_ratio)) {
-    f.text += "none: no class has two images on both sides";
+    const std::string problem =
+        "no class has a variety: " + (note.empty() ? "no sample has a class" : note);
+    check_user(!f.metrics.empty(), "[eval] {}", problem);
+    console().line("[eval] " + problem);
     return;
   }
   Table t({"class", "samples", "real", "ratio"});
@@ -239,7 +271,9 @@ void add_variety(const DataSplit& samples, const DataSplit& real, Findings& f) {
            fmt::format("{:.2f}", v.real[c]), fmt::format("{:.3f}", v.ratio[c])});
   }
   t.rule().row({"mean", "", "", fmt::format("{:.3f}", v.mean_ratio)});
-  f.text += t.str();
+  if (!left_out.empty()) j["left_out"] = left_out;
+  f.text += "\n\nmean distance between two images of a class\n" + t.str();
+  if (!note.empty()) f.text += "\n" + note;
 }
 
 Findings evaluate_samples(Options& o) {
@@ -247,6 +281,9 @@ Findings evaluate_samples(Options& o) {
   if (o.data.empty())
     throw UsageError(fmt::format(
         "[eval] {} is a set of images; name the real ones to judge it by with --data", o.target));
+  if (!o.wants("knn") && !o.for_samples.empty())
+    throw UsageError(
+        fmt::format("[eval] {} is for --metrics knn; got --metrics variety", o.for_samples));
   const DataSplit samples = open_split(o.target, "samples"), real = open_split(o.data, "train");
   Findings f;
   Table header;
@@ -267,12 +304,44 @@ Findings evaluate_samples(Options& o) {
   return f;
 }
 
+/// Options of the other kind of target would have no effect.
+void refuse_foreign_options(const Options& o, bool samples) {
+  const std::string& foreign = samples ? o.for_models : o.for_samples;
+  if (!foreign.empty())
+    throw UsageError(fmt::format("[eval] {} is for {}; {} is {}", foreign,
+                                 samples ? "a model" : "a set of samples", o.target,
+                                 samples ? "a set of images" : "a model"));
+}
+
+std::string given_in(const CLI::App& cmd, const char* group) {
+  for (const CLI::Option* option : cmd.get_options())
+    if (option->get_group() == group && option->count() > 0) return option->get_name();
+  return "";
+}
+
 /// The run that a target belongs to: the folder itself, or the one a sample set lies in.
 std::optional<fs::path> run_of(const fs::path& target, FileKind kind) {
   if (kind == FileKind::run_folder && is_run_folder(target)) return target;
   const fs::path folder = fs::absolute(target).parent_path();
   if (kind == FileKind::data_set && is_run_folder(folder)) return folder;
   return {};
+}
+
+/// Keeps the figures for the report, unless they are not of the run as it was trained.
+void record(const fs::path& folder, const Findings& f, const Options& o) {
+  const std::string reason = o.set.empty()
+                                 ? conflict_with_record(read_eval_record(folder), f.metrics)
+                                 : "--set makes them those of another configuration";
+  if (reason.empty()) return write_eval_record(folder, f.metrics);
+  console().line(fmt::format("[eval] these figures are not recorded in {}: {}",
+                             (folder / "eval.json").string(), reason));
+}
+
+std::string json_of(const Findings& f, const Options& o) {
+  Json j;
+  j["target"] = o.target;
+  j.update(f.metrics);
+  return j.dump(2);
 }
 
 void run(Options o) {
@@ -286,23 +355,16 @@ void run(Options o) {
                     "diffusers' layout is its folder, and samples are written as a "
                     "set by 'noisette sample -o set.h5'",
                     o.target));
+  refuse_foreign_options(o, kind == FileKind::data_set);
   const auto folder = run_of(file, kind);
   if (folder) read_eval_record(*folder);  // a damaged one is known before the work, not after
   const Findings f = kind == FileKind::data_set ? evaluate_samples(o) : evaluate_model(o);
-  Json j;
-  j["target"] = o.target;
-  j.update(f.metrics);
-  print(o.json ? j.dump(2) : f.text);
-  if (!folder) return;
-  const std::string reason = o.set.empty() ? f.not_kept : "--set makes them those of another model";
-  if (reason.empty())
-    write_eval_record(*folder, f.metrics);
-  else
-    spdlog::warn("the figures are not kept in {}: {}", (*folder / "eval.json").string(), reason);
+  print(o.json ? json_of(f, o) : f.text);  // before what can fail: the work is done
+  if (folder) record(*folder, f, o);
 }
 
 void add_model_options(CLI::App* cmd, Options& o) {
-  const char* group = "For a model";
+  const char* group = kForModels;
   cmd->add_option("--images", o.images, "held-out images, spread evenly over the split; 0: all")
       ->check(at_least(0))
       ->capture_default_str()
@@ -313,6 +375,7 @@ void add_model_options(CLI::App* cmd, Options& o) {
       ->capture_default_str()
       ->group(group);
   cmd->add_option("--seed", o.seed, "of the noise and the drawn timesteps")
+      ->check(at_least(0))
       ->capture_default_str()
       ->group(group);
   cmd->add_option("--batch", o.batch, "images computed at once; changes no figure but by rounding")
@@ -324,14 +387,16 @@ void add_model_options(CLI::App* cmd, Options& o) {
       ->group(group);
   cmd->add_flag("--raw", o.raw, "the weights as trained instead of their running average")
       ->group(group);
-  cmd->add_option("--set", o.set,
-                  "key=value of the model's configuration, as in sampler.variance=fixed_small")
+  cmd->add_option(
+         "--set", o.set,
+         "key=value of schedule, sampler.variance, sampler.clip or objective.target, as in "
+         "sampler.variance=fixed_small")
       ->allow_extra_args(false)
       ->group(group);
 }
 
 void add_sample_options(CLI::App* cmd, Options& o) {
-  const char* group = "For a set of samples";
+  const char* group = kForSamples;
   cmd->add_option("--reference", o.reference, "real images that may vote; 0: all")
       ->check(at_least(0))
       ->capture_default_str()
@@ -369,8 +434,13 @@ void add_eval(CLI::App& app) {
       "knn      how often the nearest real images name the class a sample was asked for\n"
       "variety  distance between samples of a class over that between real images\n\n"
       "Figures of a run, or of a set of samples inside its folder, are kept in its eval.json, "
-      "which\n`noisette report` shows.");
-  cmd->callback([o] { run(*o); });
+      "which\n`noisette report` shows; not those of --set, nor those of --raw in place of the "
+      "averaged weights'.");
+  cmd->callback([o, cmd] {
+    o->for_models = given_in(*cmd, kForModels);
+    o->for_samples = given_in(*cmd, kForSamples);
+    run(*o);
+  });
 }
 
 }  // namespace noisette::commands

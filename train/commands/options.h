@@ -19,7 +19,7 @@ CLI::Validator between(T low, T high) {
         Number value = 0;
         const bool number = CLI::detail::lexical_cast(text, value);
         if (number && value >= Number(low) && value <= Number(high)) return std::string();
-        const char* kind = number ? "" : std::is_integral_v<T> ? "a whole number, " : "a number, ";
+        const char* kind = !std::is_integral_v<T> ? "a number " : number ? "" : "a whole number, ";
         return fmt::format("must be {}from {} to {}; got {}", kind, low, high, text);
       },
       "");

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 
 #include "framework/data/dataset.h"
@@ -17,11 +18,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kSettable[] = {"schedule.", "sampler.", "objective.target"};
+
 struct Options {
   std::string model, output, classes = "all", sampler, dtype;
   std::vector<std::string> set;
   int64_t n = 64, steps = 0, batch = 64, first = 0, seed = 0, threads = 0;
-  double guidance = -1, eta = -1;
+  std::optional<double> guidance, eta;
   bool raw = false;
 };
 
@@ -54,9 +57,22 @@ diffusion::SamplerConfig sampler_of(const TrainConfig& c, const Options& o) {
   }
   if (o.sampler == "ddim") s.sampler = diffusion::Sampler::ddim;
   if (o.steps > 0) s.steps = o.steps;
-  if (o.guidance >= 0) s.guidance = o.guidance;
-  if (o.eta >= 0) s.eta = o.eta;
+  if (o.guidance) s.guidance = *o.guidance;
+  if (o.eta) s.eta = *o.eta;
   return s;
+}
+
+/// Guidance leads away from the empty label, which must be there and trained.
+void check_guidance(const LoadedModel& m, const diffusion::SamplerConfig& s) {
+  if (s.guidance == 1) return;
+  if (m.config.model.num_class_embeds == 0)
+    throw UsageError(fmt::format(
+        "[sample] guidance {} needs a model with classes, and {} has none; take --guidance 1",
+        s.guidance, m.origin));
+  if (m.config.data.label_dropout == 0)
+    spdlog::warn(
+        "guidance {} uses the empty label, which {} was not trained on (data.label_dropout = 0)",
+        s.guidance, m.origin);
 }
 
 std::map<std::string, std::string> provenance(const LoadedModel& m, const Options& o,
@@ -70,6 +86,30 @@ std::map<std::string, std::string> provenance(const LoadedModel& m, const Option
           {"guidance", fmt::format("{}", s.guidance)},
           {"seed", std::to_string(o.seed)},
           {"first", std::to_string(o.first)}};
+}
+
+enum class Output { grid, set, folder };
+
+/// What -o asks for. Throws UsageError for what cannot be meant, and for a folder whose files would be mixed with these.
+Output output_of(const std::string& text) {
+  const fs::path path = text;
+  std::error_code none;
+  const bool folder = fs::is_directory(path, none);
+  const std::string extension = folder ? "" : path.extension().string();
+  if (extension == ".png") return Output::grid;
+  if (extension == ".h5") return Output::set;
+  if (!extension.empty())
+    throw UsageError(
+        fmt::format("[sample] -o takes a grid.png, a set.h5 or a folder (with a dot in its name "
+                    "followed by /); got {}",
+                    text));
+  if (!folder && fs::exists(path, none))
+    throw UsageError(fmt::format("[sample] {} is a file; -o takes a new or empty folder", text));
+  if (folder && !fs::is_empty(path, none))
+    throw UsageError(fmt::format(
+        "[sample] the folder {} is not empty; -o takes a new or empty one, a grid.png or a set.h5",
+        text));
+  return Output::folder;
 }
 
 Image picture(const std::vector<uint8_t>& pixels, int64_t i, const UNetConfig& c) {
@@ -104,48 +144,10 @@ void write_set(const fs::path& path, const std::vector<uint8_t>& pixels, const S
   writer.finish(source, names, {{"train", r.count}});
 }
 
-/// A folder gets one file per image: files that are there already would be taken for images of this set.
-void check_output(const fs::path& output) {
-  const std::string extension = output.extension().string();
-  if (extension == ".png" || extension == ".h5") return;
-  if (!extension.empty())
-    throw UsageError(fmt::format(
-        "[sample] -o takes a name in .png (one picture), in .h5 (a data set) or of a folder "
-        "without an extension; got {}",
-        output.string()));
-  std::error_code none;
-  check_user(!fs::exists(output) || (fs::is_directory(output) && fs::is_empty(output, none)),
-             "[sample] {} is not an empty folder; take another name or empty it", output.string());
-}
-
-void check_guidance(const LoadedModel& m, double guidance) {
-  if (guidance == 1) return;
-  if (m.config.model.num_class_embeds == 0)
-    throw UsageError(fmt::format("[sample] guidance {} needs a network with classes; {} has none",
-                                 guidance, m.origin));
-  if (m.update > 0 && m.config.data.label_dropout == 0)
-    spdlog::warn(
-        "{} was trained with data.label_dropout = 0: guidance {} asks it for the empty label, "
-        "which "
-        "it has never seen",
-        m.origin, guidance);
-}
-
-/// What a trained network is cannot be set anew.
-void check_overrides(const std::vector<std::string>& set) {
-  for (const std::string& assignment : set)
-    if (assignment.starts_with("model."))
-      throw UsageError(
-          fmt::format("[sample] --set {}: the network is as it was trained; the sampler and the "
-                      "schedule can be "
-                      "set",
-                      assignment));
-}
-
 void run(const Options& o) {
   use_threads(o.threads);
-  check_overrides(o.set);
-  check_output(o.output);
+  check_overrides("sample", o.set, kSettable);
+  const Output output = output_of(o.output);
   const ParentFolders folders(o.output, "sample");  // before the long part, not after it
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
@@ -153,7 +155,7 @@ void run(const Options& o) {
       open_model(o.model, {.ema = !o.raw, .precision = precision, .overrides = o.set});
   const UNetConfig& c = m.config.model;
   const diffusion::SamplerConfig s = sampler_of(m.config, o);
-  check_guidance(m, s.guidance);
+  check_guidance(m, s);
   SampleRequest r{.count = o.n,
                   .labels = {},
                   .first = o.first,
@@ -177,10 +179,10 @@ void run(const Options& o) {
       sample_pixels(*m.unet, m.config.schedule, m.config.objective.target, s, r);
   console().end_bar();
   const auto text = provenance(m, o, s);
-  if (o.output.ends_with(".png"))
+  if (output == Output::grid)
     write_png(o.output, grid_of(pixels, c.sample_size, c.sample_size, c.out_channels, columns),
               text);
-  else if (o.output.ends_with(".h5"))
+  else if (output == Output::set)
     write_set(o.output, pixels, r, c, "samples of " + m.origin);
   else
     write_folder(o.output, pixels, r, c, text);
@@ -197,8 +199,9 @@ void add_sample(CLI::App& app) {
   cmd->add_option("MODEL", o->model,
                   "run folder, checkpoint, or folder with config.json and safetensors")
       ->required();
-  cmd->add_option("-o,--output", o->output,
-                  "grid.png: one picture; set.h5: a data set; anything else: a folder of PNG files")
+  cmd->add_option(
+         "-o,--output", o->output,
+         "grid.png: one picture; set.h5: a data set; folder/: PNG files in a new or empty folder")
       ->required();
   cmd->add_option("--n", o->n, "number of images")
       ->check(between(1, 10'000'000))
@@ -225,8 +228,9 @@ void add_sample(CLI::App& app) {
       ->capture_default_str();
   cmd->add_option("--dtype", o->dtype, "f32 or bf16; default: as trained")
       ->check(CLI::IsMember({"f32", "bf16"}));
-  cmd->add_option("--set", o->set,
-                  "key=value of the model's configuration, as in schedule.steps=500")
+  cmd->add_option(
+         "--set", o->set,
+         "key=value of schedule, sampler or objective.target, as in sampler.spacing=leading")
       ->allow_extra_args(false);
   cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
   add_threads(cmd, o->threads);

@@ -1,0 +1,130 @@
+// noisette sample: what is written, and what is refused before the first image is drawn.
+#include "framework/io/image.h"
+#include "tests/train/program.h"
+
+namespace noisette {
+namespace {
+
+using namespace test;
+namespace fs = std::filesystem;
+
+class SampleCommand : public testing::Test {
+ protected:
+  SampleCommand() { make_checkpoint(model, small_config(t.folder / "set.h5")); }
+
+  std::vector<std::string> arguments(std::vector<std::string> options,
+                                     const std::string& output) const {
+    options.insert(options.begin(), {"sample", model.string(), "--n", "4", "--steps", "2", "-o",
+                                     (t.folder.path() / output).string()});
+    return options;
+  }
+  /// Draws four images in two steps into a file or folder of the test's folder; returns what was printed.
+  std::string sample(const std::vector<std::string>& options, const std::string& output) const {
+    return run_command(arguments(options, output));
+  }
+  std::string refused(const std::vector<std::string>& options,
+                      const std::string& output = "new/grid.png") const {
+    const std::string message = usage_error_of(arguments(options, output));
+    EXPECT_FALSE(fs::exists(t.folder / "new"));
+    return message;
+  }
+  /// The message about an option that cannot be read.
+  std::string unread(const std::vector<std::string>& options) const {
+    try {
+      sample(options, "new/grid.png");
+    } catch (const CLI::ParseError& e) {
+      return e.what();
+    }
+    ADD_FAILURE() << "it was read";
+    return "";
+  }
+
+  Training t;
+  fs::path model = t.folder / "model.h5";
+};
+
+TEST_F(SampleCommand, NumbersHaveTheRangesOfTheConfiguration) {
+  for (const char* value : {"nan", "-0.1", "1e30", "100.5", "inf", "strong", "1x"})
+    EXPECT_EQ(unread({"--guidance", value}),
+              fmt::format("--guidance: must be a number from 0 to 100; got {}", value));
+  for (const char* value : {"nan", "2", "-1"})
+    EXPECT_EQ(unread({"--eta", value}),
+              fmt::format("--eta: must be a number from 0 to 1; got {}", value));
+  EXPECT_EQ(unread({"--batch", "0"}), "--batch: must be at least 1; got 0");
+  EXPECT_EQ(unread({"--seed", "-1"}), "--seed: must be at least 0; got -1");
+  EXPECT_CONTAINS(unread({"--first", "1.5"}), "a whole number");
+  const std::string line = sample({"--guidance", "2.5", "--eta", "0.5"}, "grid.png");
+  EXPECT_CONTAINS(line, "guidance 2.5");
+}
+
+TEST_F(SampleCommand, GuidanceNeedsATrainedEmptyLabel) {
+  TrainConfig c = small_config(t.folder / "set.h5");
+  c.data.label_dropout = 0;
+  make_checkpoint(model, c);
+  EXPECT_CONTAINS(noisette(t.folder, arguments({"--guidance", "3"}, "a.png")).err,
+                  "warning: guidance 3 uses the empty label");
+  EXPECT_EQ(noisette(t.folder, arguments({"--guidance", "1"}, "b.png")).err, "");
+  c.data.label_dropout = 0.1;
+  make_checkpoint(model, c);
+  EXPECT_EQ(noisette(t.folder, arguments({"--guidance", "3"}, "c.png")).err, "");
+  c.data.label_dropout = 0;
+  c.model.num_class_embeds = 0;
+  make_checkpoint(model, c);
+  EXPECT_CONTAINS(refused({"--guidance", "3"}), "guidance 3 needs a model with classes");
+  EXPECT_CONTAINS(refused({"--set", "sampler.guidance=0"}), "take --guidance 1");
+  EXPECT_CONTAINS(sample({"--guidance", "1"}, "d.png"), "guidance 1");
+}
+
+TEST_F(SampleCommand, KeysOfTheTrainedModelCannotBeSet) {
+  EXPECT_EQ(refused({"--set", "model.norm_num_groups=2"}),
+            "[sample] of a trained model, --set changes schedule.*, sampler.*, objective.target; "
+            "got --set model.norm_num_groups=2");
+  for (const char* text : {"optimizer.ema_decay=0", "run.precision=bf16", "objective.weighting=snr",
+                           "objective.target.x=1", "samplers.eta=1", "data.path=x"})
+    EXPECT_CONTAINS(refused({"--set", text}), std::string("got --set ") + text);
+  EXPECT_CONTAINS(refused({"--set", "sampler.etta=1"}), "etta");
+  EXPECT_CONTAINS(refused({"--set", "sampler.eta"}), "key=value");
+  sample({"--set", "sampler.eta = 0.5", "--set", "objective.target=v"}, "grid.png");
+}
+
+TEST_F(SampleCommand, DamagedNewerCheckpointsAreWarnedOf) {
+  const fs::path run = make_run(t.folder / "run", t.folder / "set.h5");
+  put(checkpoint_path(run / "checkpoints", 20), get(model).substr(0, 5000));
+  const std::string output_file = (t.folder / "grid.png").string();
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"info", run.string()},
+        {"sample", run.string(), "--n", "1", "--steps", "1", "-o", output_file}}) {
+    const Outcome o = noisette(t.folder, command);
+    EXPECT_EQ(o.code, 0) << o.err;
+    EXPECT_CONTAINS(o.err, "warning: passed over a damaged checkpoint: ");
+    EXPECT_CONTAINS(o.err, "update-00000020.h5");
+    EXPECT_CONTAINS(o.out, "update-00000010.h5");
+  }
+}
+
+TEST_F(SampleCommand, AFolderIsNewOrEmpty) {
+  for (const char* folder : {"a", "b/c/", "v1.5/"}) {
+    sample({}, folder);
+    EXPECT_EQ(files_below(t.folder.path() / folder),
+              (std::vector<std::string>{"00000_class-0.png", "00001_class-0.png",
+                                        "00002_class-1.png", "00003_class-2.png"}))
+        << folder;
+    EXPECT_CONTAINS(refused({}, folder), "is not empty");
+  }
+  fs::create_directory(t.folder / "empty.d");
+  sample({"--first", "7"}, "empty.d");
+  EXPECT_TRUE(fs::exists(t.folder / "empty.d/00007_class-0.png"));
+  put(t.folder / "file", "");
+  EXPECT_CONTAINS(refused({}, "file"), "is a file");
+}
+
+TEST_F(SampleCommand, OtherKindsOfFilesAreRefused) {
+  for (const char* name : {"e1.jpg", "new/grid.PNG", "new/set.hdf5"})
+    EXPECT_CONTAINS(refused({}, name), "a grid.png, a set.h5 or a folder");
+  fs::create_directory(t.folder / "grid.png");
+  put(t.folder / "grid.png/file", "");
+  EXPECT_CONTAINS(refused({}, "grid.png"), "is not empty");
+}
+
+}  // namespace
+}  // namespace noisette
