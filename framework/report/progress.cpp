@@ -89,6 +89,14 @@ std::string progress_line(const ProgressState& s) {
   return line;
 }
 
+bool ProgressClock::due(bool terminal, double now) {
+  if (now < (terminal ? next_bar_ : next_line_)) return false;
+  next_bar_ = now + 0.1;
+  interval_ = std::min(60.0, interval_ * 1.5);
+  next_line_ = now + interval_;
+  return true;
+}
+
 Progress::Progress(Console& console, int64_t first, int64_t total)
     : console_(console), first_(first), total_(total), last_update_(first) {}
 
@@ -111,17 +119,34 @@ double Progress::seconds_left(int64_t update, double now) {
 void Progress::update(const Metrics& m, double now) {
   const ProgressState s{m.update, total_, seconds_left(m.update, now), m};
   const bool last = m.update >= total_;
-  if (console_.is_terminal()) {
-    if (!last && now < next_bar_) return;
+  if (!clock_.due(console_.is_terminal(), now) && !last) return;
+  if (console_.is_terminal())
     console_.bar(progress_bar(s, console_.columns()));
-    next_bar_ = now + 0.1;
-  } else if (last || now >= next_line_) {
+  else
     console_.line(progress_line(s));
-    line_interval_ = std::min(60.0, line_interval_ * 1.5);
-    next_line_ = now + line_interval_;
-  }
 }
 
 void Progress::finish() { console_.end_bar(); }
+
+CountProgress::CountProgress(Console& console, std::string what)
+    : console_(console), what_(std::move(what)), start_(std::chrono::steady_clock::now()) {}
+
+CountProgress::~CountProgress() { console_.end_bar(); }
+
+void CountProgress::update(double done, double total) {
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
+  update(done, total, passed.count());
+}
+
+void CountProgress::update(double done, double total, double now) {
+  if (!clock_.due(console_.is_terminal(), now)) return;
+  std::string text = fmt::format("{} {:.0f} of {:.0f} ({:.0f}%)", what_, std::floor(done), total,
+                                 std::floor(100 * done / total));
+  if (done > 0) text += "  left " + format_duration(now / done * (total - done));
+  if (console_.is_terminal())
+    console_.bar(text.substr(0, std::size_t(console_.columns())));
+  else
+    console_.line(text);
+}
 
 }  // namespace noisette

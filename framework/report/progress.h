@@ -1,5 +1,6 @@
 // How a run shows that it goes on: a bar on a terminal, plain lines in a log file.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -23,10 +24,20 @@ std::string progress_bar(const ProgressState& s, int columns);
 /// "update 1200/5000 (24%)  loss 0.0453  lr 2e-04  grad 0.61  412 images/s  left 3:12"
 std::string progress_line(const ProgressState& s);
 
+/// When progress is shown: on a terminal ten times a second; elsewhere after 5 s and then at growing intervals, up to
+/// one a minute.
+class ProgressClock {
+ public:
+  /// Whether something is to be shown at `now`, in seconds from the start; if so, the wait for the next one begins.
+  bool due(bool terminal, double now);
+
+ private:
+  double next_bar_ = 0, next_line_ = 5, interval_ = 5;
+};
+
 /// Shows the progress of one run on a console.
 ///
-/// On a terminal the bar is redrawn at most ten times a second. Elsewhere a line is written after 5
-/// s and then at growing intervals, up to one a minute; the last update always has one.
+/// The last update is always shown.
 ///
 /// first   updates done before this run began (resume), so that the remaining time counts this
 /// run's pace alone
@@ -50,7 +61,27 @@ class Progress {
   int64_t first_, total_;
   int64_t last_update_;
   double last_time_ = 0, pace_ = 0;  // smoothed seconds per update
-  double next_bar_ = 0, next_line_ = 5, line_interval_ = 5;
+  ProgressClock clock_;
+};
+
+/// The progress of other work, which is only counted: "sampling, step 120 of 400 (30%)  left 1:20". Work that is done
+/// within 5 s writes nothing but a bar.
+class CountProgress {
+ public:
+  /// what   "sampling, step"
+  CountProgress(Console& console, std::string what);
+  ~CountProgress();
+  CountProgress(const CountProgress&) = delete;
+  CountProgress& operator=(const CountProgress&) = delete;
+
+  void update(double done, double total);
+  void update(double done, double total, double now);  // seconds from the start
+
+ private:
+  Console& console_;
+  std::string what_;
+  std::chrono::steady_clock::time_point start_;
+  ProgressClock clock_;
 };
 
 }  // namespace noisette

@@ -123,5 +123,18 @@ TEST(Progress, LinesGoAboveTheBar) {
   EXPECT_EQ(out.str().back(), '\n');
 }
 
+TEST(CountProgress, WritesPlainLinesAfterFiveSecondsAndABarAtOnce) {
+  std::ostringstream lines, bar;
+  Console file(lines, /*terminal=*/false), terminal(bar, /*terminal=*/true, 60);
+  CountProgress plain(file, "sampling, step"), drawn(terminal, "sampling, step");
+  for (int step = 1; step <= 4; ++step) plain.update(step, 400, step);
+  EXPECT_EQ(lines.str(), "");
+  for (int step = 5; step <= 400; ++step) plain.update(step, 400, step);
+  EXPECT_TRUE(lines.str().starts_with("sampling, step 5 of 400 (1%)  left 6:35\n")) << lines.str();
+  EXPECT_LE(count_lines(lines.str()), 12);
+  drawn.update(0, 400, 0);
+  EXPECT_EQ(bar.str(), "\r\x1b[2Ksampling, step 0 of 400 (0%)");
+}
+
 }  // namespace
 }  // namespace noisette

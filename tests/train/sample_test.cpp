@@ -53,6 +53,8 @@ TEST_F(SampleCommand, NumbersHaveTheRangesOfTheConfiguration) {
   EXPECT_EQ(unread({"--batch", "0"}), "--batch: must be at least 1; got 0");
   EXPECT_EQ(unread({"--seed", "-1"}), "--seed: must be at least 0; got -1");
   EXPECT_CONTAINS(unread({"--first", "1.5"}), "a whole number");
+  EXPECT_CONTAINS(unread({"--threads", "0"}), "from 1 to");
+  sample({"--threads", "1"}, "one.png");
   const std::string line = sample({"--guidance", "2.5", "--eta", "0.5"}, "grid.png");
   EXPECT_CONTAINS(line, "guidance 2.5");
 }

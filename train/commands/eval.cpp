@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "framework/report/console.h"
+#include "framework/report/progress.h"
 #include "framework/report/table.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
@@ -105,13 +106,9 @@ EvalResult measure(const LoadedModel& model, const DataSplit& data, const Option
                       .timesteps = o.timesteps,
                       .batch = o.batch,
                       .seed = o.seed};
-  options.progress = [](double done, int64_t total) {
-    if (console().is_terminal())
-      console().bar(fmt::format("evaluating image {:.0f} of {}", done, total));
-  };
-  const EvalResult r = evaluate(eval_model(model), data, options);
-  console().end_bar();
-  return r;
+  CountProgress progress(console(), "evaluating image");
+  options.progress = [&](double done, int64_t total) { progress.update(done, double(total)); };
+  return evaluate(eval_model(model), data, options);
 }
 
 /// What a figure was measured on, so that eval.json explains itself.

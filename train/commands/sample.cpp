@@ -1,4 +1,5 @@
 // noisette sample: images from a trained model, as a grid, as single files or as a data set.
+#include <omp.h>
 #include <spdlog/spdlog.h>
 
 #include <charconv>
@@ -8,6 +9,7 @@
 #include "framework/data/dataset.h"
 #include "framework/io/image.h"
 #include "framework/report/console.h"
+#include "framework/report/progress.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
 #include "train/model_source.h"
@@ -144,6 +146,13 @@ void write_set(const fs::path& path, const std::vector<uint8_t>& pixels, const S
   writer.finish(source, names, {{"train", r.count}});
 }
 
+std::vector<uint8_t> draw(const LoadedModel& m, const diffusion::SamplerConfig& s,
+                          SampleRequest r) {
+  CountProgress progress(console(), "sampling, step");
+  r.progress = [&](int64_t done, int64_t total) { progress.update(double(done), double(total)); };
+  return sample_pixels(*m.unet, m.config.schedule, m.config.objective.target, s, r);
+}
+
 void run(const Options& o) {
   use_threads(o.threads);
   check_overrides("sample", o.set, kSettable);
@@ -172,12 +181,7 @@ void run(const Options& o) {
     throw UsageError(
         fmt::format("[sample] --class {} was given, but {} has no classes", o.classes, m.origin));
   }
-  r.progress = [](int64_t done, int64_t total) {
-    if (console().is_terminal()) console().bar(fmt::format("sampling, step {} of {}", done, total));
-  };
-  const std::vector<uint8_t> pixels =
-      sample_pixels(*m.unet, m.config.schedule, m.config.objective.target, s, r);
-  console().end_bar();
+  const std::vector<uint8_t> pixels = draw(m, s, r);
   const auto text = provenance(m, o, s);
   if (output == Output::grid)
     write_png(o.output, grid_of(pixels, c.sample_size, c.sample_size, c.out_channels, columns),
@@ -226,6 +230,8 @@ void add_sample(CLI::App& app) {
   cmd->add_option("--batch", o->batch, "images computed at once")
       ->check(at_least(1))
       ->capture_default_str();
+  cmd->add_option("--threads", o->threads, "OpenMP threads; default: all cores")
+      ->check(between(1, kMostThreads));
   cmd->add_option("--dtype", o->dtype, "f32 or bf16; default: as trained")
       ->check(CLI::IsMember({"f32", "bf16"}));
   cmd->add_option(
