@@ -104,6 +104,28 @@ TEST_F(SampleCommand, DamagedNewerCheckpointsAreWarnedOf) {
   }
 }
 
+TEST_F(SampleCommand, ClassesHaveNamesWhileTheTrainingSetIsThere) {
+  sample({"--class", "bottom,0", "--seed", "5", "--eta", "0.5"}, "named/");
+  const auto path = t.folder / "named/00000_class-2.png";
+  EXPECT_EQ(files_below(t.folder / "named")[3], "00003_class-0.png");
+  const auto text = read_png_text(read_file(path), path.string());
+  EXPECT_EQ(text.at("class"), "2");
+  EXPECT_EQ(text.at("eta"), "0.5");
+  EXPECT_CONTAINS(refused({"--class", "left"}), "or names: top, middle, bottom; got 'left'");
+  EXPECT_CONTAINS(refused({"--class", "3"}), "got '3'");
+
+  sample({"--class", "2,0", "--seed", "5", "--guidance", "2"}, "set.2.h5");
+  const auto set = Dataset::open(t.folder / "set.2.h5");
+  EXPECT_EQ(set->label(0), 2);
+  for (const char* part : {"model.h5 (", "eta 0", "guidance 2", "sampler ddim", "seed 5", "steps 2",
+                           "update 10", "weights averaged"})
+    EXPECT_CONTAINS(set->info().source, part);
+  make_data(t.folder / "set.h5", 7);  // another set under the same name
+  EXPECT_CONTAINS(refused({"--class", "top"}), "as in 0,3; got 'top'");
+  fs::remove(t.folder / "set.h5");
+  EXPECT_CONTAINS(refused({"--class", "top"}), "as in 0,3; got 'top'");
+}
+
 TEST_F(SampleCommand, AFolderIsNewOrEmpty) {
   for (const char* folder : {"a", "b/c/", "v1.5/"}) {
     sample({}, folder);

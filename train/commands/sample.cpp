@@ -31,22 +31,43 @@ struct Options {
 };
 
 /// "all" or a list of class numbers or names.
-std::vector<int64_t> parse_classes(const std::string& text, int64_t classes) {
+std::vector<int64_t> parse_classes(const std::string& text, int64_t classes,
+                                   const std::vector<std::string>& names) {
   std::vector<int64_t> chosen;
   if (text == "all") {
     for (int64_t c = 0; c < classes; ++c) chosen.push_back(c);
     return chosen;
   }
   for (const std::string& part : CLI::detail::split(text, ',')) {
-    int64_t c = -1;
+    int64_t c = std::find(names.begin(), names.end(), part) - names.begin();
+    if (c < classes && c < int64_t(names.size())) {
+      chosen.push_back(c);
+      continue;
+    }
+    c = -1;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), c);
     if (error != std::errc() || end != part.data() + part.size() || c < 0 || c >= classes)
-      throw UsageError(
-          fmt::format("[sample] --class takes `all` or numbers from 0 to {}, as in 0,3; got '{}'",
-                      classes - 1, part));
+      throw UsageError(fmt::format(
+          "[sample] --class takes `all` or numbers from 0 to {}, as in 0,3{}; got '{}'",
+          classes - 1, names.empty() ? "" : fmt::format(", or names: {}", fmt::join(names, ", ")),
+          part));
     chosen.push_back(c);
   }
   return chosen;
+}
+
+/// The names of the classes, while the training set is where it was and as it was; else none.
+std::vector<std::string> class_names(const LoadedModel& m) {
+  constexpr int64_t kNotInMemory = 0;
+  const std::string& spec = m.config.data.path;
+  const std::string file = fs::exists(spec) ? spec : spec.substr(0, spec.rfind('#'));
+  if (!fs::exists(file)) return {};
+  try {
+    const DatasetInfo info = Dataset::open(file, kNotInMemory)->info();
+    if (info.fingerprint == m.data_fingerprint) return info.class_names;
+  } catch (const Error&) {  // the names are a convenience
+  }
+  return {};
 }
 
 diffusion::SamplerConfig sampler_of(const TrainConfig& c, const Options& o) {
@@ -85,9 +106,19 @@ std::map<std::string, std::string> provenance(const LoadedModel& m, const Option
           {"weights", m.arena->in_use() == ParameterArena::Weights::ema ? "averaged" : "raw"},
           {"sampler", std::string(config::name_of(s.sampler))},
           {"steps", std::to_string(s.steps)},
+          {"eta", fmt::format("{}", s.eta)},
           {"guidance", fmt::format("{}", s.guidance)},
           {"seed", std::to_string(o.seed)},
           {"first", std::to_string(o.first)}};
+}
+
+/// "samples of runs/a/checkpoints/update-00001000.h5 (eta 0, first 0, guidance 2, ...)", the source of a set.
+std::string source_of(const std::map<std::string, std::string>& text) {
+  std::string facts;
+  for (const auto& [key, value] : text)
+    if (key != "Software" && key != "model")
+      facts += fmt::format("{}{} {}", facts.empty() ? "" : ", ", key, value);
+  return fmt::format("samples of {} ({})", text.at("model"), facts);
 }
 
 enum class Output { grid, set, folder };
@@ -123,13 +154,16 @@ Image picture(const std::vector<uint8_t>& pixels, int64_t i, const UNetConfig& c
 
 void write_folder(const fs::path& folder, const std::vector<uint8_t>& pixels,
                   const SampleRequest& r, const UNetConfig& c,
-                  const std::map<std::string, std::string>& text) {
+                  std::map<std::string, std::string> text) {
   std::error_code error;
   fs::create_directories(folder, error);
   check_user(!error, "[sample] the folder {} cannot be made: {}", folder.string(), error.message());
   for (int64_t i = 0; i < r.count; ++i) {
     std::string name = fmt::format("{:05d}", r.first + i);
-    if (!r.labels.empty()) name += fmt::format("_class-{}", r.labels[std::size_t(i)]);
+    if (!r.labels.empty()) {
+      text["class"] = std::to_string(r.labels[std::size_t(i)]);
+      name += "_class-" + text["class"];
+    }
     write_png(folder / (name + ".png"), picture(pixels, i, c), text);
   }
 }
@@ -173,7 +207,9 @@ void run(const Options& o) {
                   .dtype = m.config.run.precision == Precision::bf16 ? DType::bf16 : DType::f32};
   int64_t columns = std::max<int64_t>(int64_t(std::ceil(std::sqrt(double(o.n)))), 1);
   if (c.num_class_embeds > 0) {
-    const auto classes = parse_classes(o.classes, c.num_class_embeds - 1);
+    const auto classes =
+        parse_classes(o.classes, c.num_class_embeds - 1,
+                      o.classes == "all" ? std::vector<std::string>() : class_names(m));
     r.labels = spread_labels(o.n, classes, true);
     if (o.n % int64_t(classes.size()) == 0)
       columns = o.n / int64_t(classes.size());  // one class a row
@@ -187,7 +223,7 @@ void run(const Options& o) {
     write_png(o.output, grid_of(pixels, c.sample_size, c.sample_size, c.out_channels, columns),
               text);
   else if (output == Output::set)
-    write_set(o.output, pixels, r, c, "samples of " + m.origin);
+    write_set(o.output, pixels, r, c, source_of(text));
   else
     write_folder(o.output, pixels, r, c, text);
   print(fmt::format("{} images, {} {} steps, guidance {}, seed {}, {} weights of {} -> {}", o.n,
@@ -210,8 +246,10 @@ void add_sample(CLI::App& app) {
   cmd->add_option("--n", o->n, "number of images")
       ->check(between(1, 10'000'000))
       ->capture_default_str();
-  cmd->add_option("--class", o->classes,
-                  "all, or class numbers as in 0,3; equal shares, one class after the other")
+  cmd->add_option(
+         "--class", o->classes,
+         "all, or class numbers as in 0,3, or names while the training set is there; equal "
+         "shares, one class after the other")
       ->capture_default_str();
   cmd->add_option("--guidance", o->guidance,
                   "classifier-free guidance: 1 none, 0 no class; default: the model's")
