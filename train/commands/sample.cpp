@@ -1,5 +1,4 @@
 // noisette sample: images from a trained model, as a grid, as single files or as a data set.
-#include <omp.h>
 #include <spdlog/spdlog.h>
 
 #include <charconv>
@@ -268,8 +267,6 @@ void add_sample(CLI::App& app) {
   cmd->add_option("--batch", o->batch, "images computed at once")
       ->check(at_least(1))
       ->capture_default_str();
-  cmd->add_option("--threads", o->threads, "OpenMP threads; default: all cores")
-      ->check(between(1, kMostThreads));
   cmd->add_option("--dtype", o->dtype, "f32 or bf16; default: as trained")
       ->check(CLI::IsMember({"f32", "bf16"}));
   cmd->add_option(
