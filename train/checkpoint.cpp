@@ -172,11 +172,6 @@ CheckpointInfo load_checkpoint(const fs::path& path, ParameterArena& arena) {
   std::vector<std::vector<float>> buffers(std::size(targets));
   for (std::size_t b = 0; b < std::size(targets); ++b) {
     if (!targets[b]->defined()) continue;
-    check_user(
-        b < 2 || file.exists(kBuffers[b]),
-        "[checkpoint] {} holds weights alone, no state of the optimiser: it can be sampled and "
-        "converted, not trained further",
-        path.string());
     check_user(file.exists(kBuffers[b]), "[checkpoint] {} has no {}, which this run needs",
                path.string(), kBuffers[b]);
     buffers[b] = read_buffer(file, kBuffers[b]);

@@ -5,24 +5,44 @@
 #include <algorithm>
 #include <ranges>
 
+#include "models/diffusion/scheduler_file.h"
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
-#include "train/scheduler_file.h"
 
 namespace noisette {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
+constexpr const char* kScheduler = "scheduler_config.json";
 
-fs::path weights_of(const fs::path& folder) {
-  const fs::path index = folder / (std::string(kWeights) + ".index.json");
-  return fs::exists(index) ? index : folder / kWeights;
+/// The scheduler's file: beside the network, or in the scheduler/ of a pipeline; empty without one.
+fs::path scheduler_of(const fs::path& source) {
+  const fs::path network = network_folder(source), whole = fs::canonical(network);
+  std::vector<fs::path> places = {network / kScheduler, source / "scheduler" / kScheduler,
+                                  source / kScheduler};
+  if (whole.filename() == "unet") places.push_back(whole.parent_path() / "scheduler" / kScheduler);
+  const auto found = std::find_if(places.begin(), places.end(),
+                                  [](const fs::path& place) { return fs::exists(place); });
+  return found == places.end() ? fs::path() : *found;
 }
 
-/// The folder that holds config.json itself: a pipeline keeps its network in unet/.
-fs::path network_folder(const fs::path& source) {
-  return fs::exists(source / "config.json") ? source : source / "unet";
+/// Takes schedule, target and sampler from the scheduler's file, or says what is assumed without one.
+void add_scheduler(const fs::path& source, const ModelOptions& options, TrainConfig& config) {
+  if (const fs::path file = scheduler_of(source); !file.empty()) {
+    const diffusion::SchedulerFile scheduler = diffusion::read_scheduler(file);
+    config.schedule = scheduler.schedule;
+    config.objective.target = scheduler.target;
+    config.sampler = scheduler.sampler;
+    return;
+  }
+  const bool told = std::any_of(options.overrides.begin(), options.overrides.end(), [](auto& o) {
+    return o.starts_with("schedule.") || o.starts_with("objective.");
+  });
+  if (!told)
+    spdlog::warn(
+        "{} has no {}: taken for a network that predicts eps on the linear schedule of {} steps; "
+        "if it is another, say so with --set objective.target=..., --set schedule.betas=...",
+        source.string(), kScheduler, config.schedule.steps);
 }
 
 LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
@@ -40,6 +60,39 @@ LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
 
 bool is_model_folder(const fs::path& source) {
   return fs::exists(source / "config.json") || fs::exists(source / "unet" / "config.json");
+}
+
+fs::path network_folder(const fs::path& source) {
+  const bool pipeline =
+      fs::exists(source / "model_index.json") && fs::exists(source / "unet" / "config.json");
+  return !pipeline && fs::exists(source / "config.json") ? source : source / "unet";
+}
+
+fs::path weights_of(const fs::path& folder) {
+  const std::string name = "diffusion_pytorch_model";
+  for (const char* ending : {".safetensors.index.json", ".safetensors", ".fp16.safetensors"})
+    if (fs::exists(folder / (name + ending))) return folder / (name + ending);
+  const bool pickle = fs::exists(folder / (name + ".bin"));
+  throw Error(fmt::format(
+      "[model] {} has no {}.safetensors{}", folder.string(), name,
+      pickle ? ", only a .bin file, which is pickled code and never read; save the model again "
+               "with diffusers: UNet2DModel.from_pretrained(folder).save_pretrained(new_folder)"
+             : ""));
+}
+
+fs::path resolve_model(const fs::path& source) {
+  check_user(fs::exists(source),
+             "[model] {} does not exist; wanted a run folder, a checkpoint or a model folder",
+             source.string());
+  if (!fs::is_directory(source) || is_model_folder(source)) return source;
+  const fs::path folder = fs::exists(source / "checkpoints") ? source / "checkpoints" : source;
+  std::vector<std::string> skipped;
+  const auto newest = newest_valid_checkpoint(folder, skipped);
+  check_user(newest.has_value(), "[model] {} holds no checkpoint that can be read{}{}",
+             source.string(), skipped.empty() ? "" : ": ", fmt::join(skipped, "; "));
+  for (const std::string& reason : skipped)
+    spdlog::warn("passed over a damaged checkpoint: {}", reason);
+  return *newest;
 }
 
 void check_overrides(const std::string& command, std::span<const std::string> overrides,
@@ -60,40 +113,20 @@ void check_overrides(const std::string& command, std::span<const std::string> ov
   }
 }
 
-fs::path resolve_model(const fs::path& source) {
-  check_user(fs::exists(source),
-             "[model] {} does not exist; wanted a run folder, a checkpoint or a model folder",
-             source.string());
-  if (!fs::is_directory(source) || is_model_folder(source)) return source;
-  const fs::path folder = fs::exists(source / "checkpoints") ? source / "checkpoints" : source;
-  std::vector<std::string> skipped;
-  const auto newest = newest_valid_checkpoint(folder, skipped);
-  check_user(newest.has_value(), "[model] {} holds no checkpoint that can be read{}{}",
-             source.string(), skipped.empty() ? "" : ": ", fmt::join(skipped, "; "));
-  for (const std::string& reason : skipped)
-    spdlog::warn("passed over a damaged checkpoint: {}", reason);
-  return *newest;
-}
-
 LoadedModel open_model(const fs::path& source, const ModelOptions& options) {
   const fs::path path = resolve_model(source);
   if (fs::is_directory(path)) {
-    const fs::path folder = network_folder(path);
-    std::vector<std::string> overrides(options.overrides.begin(), options.overrides.end());
-    std::string text = "[data]\npath = \"none\"\n";
-    if (const auto scheduler = find_scheduler_file(folder))
-      text += read_scheduler(*scheduler);
-    else if (options.draws)
-      spdlog::warn(
-          "{} has no scheduler_config.json: the target eps and the linear schedule of 1000 steps "
-          "are "
-          "assumed; --set objective.target=..., schedule.betas=... say otherwise",
-          path.string());
-    TrainConfig config = parse_train_config(text, path.string(), overrides);
+    const fs::path folder = network_folder(path), weights = weights_of(folder);
+    TrainConfig config;
+    config.data.path = "none";
     config.model = read_unet_config(folder / "config.json");
-    LoadedModel model = build(std::move(config), options, false);
-    read_weights(SafetensorsModel::open(weights_of(folder)), *model.arena);
-    model.origin = weights_of(folder).string();
+    if (config.model.num_class_embeds == 1) config.data.label_dropout = 0;  // is not trained here
+    if (options.scheduler) add_scheduler(path, options, config);
+    LoadedModel model =
+        build(parse_train_config(config::to_toml(config), path.string(), options.overrides),
+              options, false);
+    read_weights(SafetensorsModel::open(weights), *model.arena);
+    model.origin = weights.string();
     return model;
   }
   const CheckpointInfo info = read_checkpoint_info(path);

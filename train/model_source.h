@@ -25,10 +25,12 @@ struct ModelOptions {
   bool ema = true;                         // the running average where there is one
   std::optional<Precision> precision;      // default: the run's; f32 for a model folder
   std::span<const std::string> overrides;  // --set assignments, on top of what the model says
-  bool draws = true;  // whether schedule and prediction matter: warns when a folder has none
+  bool scheduler = true;  // read a model folder's scheduler; a single forward pass needs none
 };
 
-/// Opens `source` for inference. A run folder stands for its newest checkpoint that verifies.
+/// Opens `source` for inference. A run folder stands for its newest checkpoint that verifies. A model folder is diffusers'
+/// folder of a network or of a whole pipeline; schedule, target and sampler come from its scheduler_config.json
+/// (models/diffusion/scheduler_file.h), with a warning where there is none.
 LoadedModel open_model(const std::filesystem::path& source, const ModelOptions& options = {});
 
 /// Throws UsageError, naming `command`, for a --set of a key that a trained model is bound to or that has no effect on
@@ -39,5 +41,10 @@ void check_overrides(const std::string& command, std::span<const std::string> ov
 /// What open_model() would read: the checkpoint file, or the model folder. Warns of damaged newer checkpoints.
 std::filesystem::path resolve_model(const std::filesystem::path& source);
 bool is_model_folder(const std::filesystem::path& source);
+
+/// The folder of a model folder that holds the network itself: a pipeline keeps it in unet/.
+std::filesystem::path network_folder(const std::filesystem::path& source);
+/// The safetensors file, or the index of its shards, of a network's folder; of half precision where there is no other.
+std::filesystem::path weights_of(const std::filesystem::path& network_folder);
 
 }  // namespace noisette

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -155,6 +156,10 @@ Run::Run(TrainConfig config, const TrainOptions& options)
 }
 
 CheckpointInfo Run::load(const fs::path& path) {
+  const std::vector<std::string> buffers = list_checkpoint(path).buffers;
+  check_user(std::find(buffers.begin(), buffers.end(), "m") != buffers.end(),
+             "[resume] {} holds weights alone: no optimiser state; it cannot be resumed",
+             path.string());
   check_same_run(config_, read_checkpoint_info(path), path);
   CheckpointInfo info = load_checkpoint(path, *arena_);
   check_user(

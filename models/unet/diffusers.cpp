@@ -3,22 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "framework/io/atomic_file.h"
+#include "framework/io/diffusers_json.h"
 
 namespace noisette {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using namespace diffusers;
 namespace fs = std::filesystem;
 
-/// A key of config.json that this network has no choice about, and the values that mean what it does.
-struct Fixed {
-  const char* key;
-  std::vector<Json> allowed;
-};
+/// Keys of config.json that this network has no choice about.
 const std::vector<Fixed>& fixed_keys() {
   static const std::vector<Fixed> keys = {{"act_fn", {"silu", "swish"}},
                                           {"attn_norm_num_groups", {nullptr}},
@@ -34,30 +29,6 @@ const std::vector<Fixed>& fixed_keys() {
 }
 /// Keys that change no number of a forward pass.
 const std::set<std::string> kIgnored = {"num_train_timesteps", "_name_or_path"};
-
-/// Whether a value is a T as written: JSON libraries turn 2.5 into 2 and true into 1 without a word.
-template <class T>
-bool holds(const Json& value) {
-  if constexpr (std::is_same_v<T, bool>)
-    return value.is_boolean();
-  else if constexpr (std::is_integral_v<T>)
-    return value.is_number_integer();
-  else if constexpr (std::is_floating_point_v<T>)
-    return value.is_number();
-  else if constexpr (std::is_same_v<T, std::string>)
-    return value.is_string();
-  else
-    return value.is_array() &&
-           std::all_of(value.begin(), value.end(), holds<typename T::value_type>);
-}
-
-template <class T>
-T get(const Json& json, const char* key, T missing, const std::string& file) {
-  if (!json.contains(key) || json[key].is_null()) return missing;
-  check_user(holds<T>(json[key]), "[unet] {}: '{}' is {}, which is not of the right type", file,
-             key, json[key].dump());
-  return json[key].get<T>();
-}
 
 std::vector<std::string> block_types(const UNetConfig& c, bool down) {
   std::vector<std::string> types;
@@ -77,16 +48,13 @@ void check_known(const Json& json, const std::string& file) {
       "downsample_padding", "flip_sin_to_cos",  "freq_shift",        "mid_block_scale_factor",
       "num_class_embeds",   "_class_name",      "_diffusers_version"};
   for (const auto& [key, value] : json.items()) {
-    const auto fixed = std::find_if(fixed_keys().begin(), fixed_keys().end(),
-                                    [&](const Fixed& f) { return key == f.key; });
-    if (fixed != fixed_keys().end()) {
-      const bool fits =
-          std::find(fixed->allowed.begin(), fixed->allowed.end(), value) != fixed->allowed.end();
-      check_user(fits, "[unet] {}: {} = {} is a network that noisette does not have; only {}", file,
-                 key, value.dump(), fixed->allowed.front().dump());
+    if (const Fixed* fixed = find_fixed(fixed_keys(), key)) {
+      check_user(fixed->fits(value),
+                 "{}: {} = {} is a network that noisette does not have; only {}", file, key,
+                 value.dump(), fixed->allowed.front().dump());
     } else {
       check_user(read.contains(key) || kIgnored.contains(key),
-                 "[unet] {}: unknown key '{}' = {}, which may change the network", file, key,
+                 "{}: unknown key '{}' = {}, which may change the network", file, key,
                  value.dump());
     }
   }
@@ -96,7 +64,7 @@ int64_t read_sample_size(const Json& json, const std::string& file) {
   if (!json.contains("sample_size") || json["sample_size"].is_null()) return 1;
   if (json["sample_size"].is_array()) {
     const auto size = get<std::vector<int64_t>>(json, "sample_size", {}, file);
-    check_user(size.size() == 2, "[unet] {}: sample_size must be one number or two; got {}", file,
+    check_user(size.size() == 2, "{}: sample_size must be one number or two; got {}", file,
                json["sample_size"].dump());
     return std::max(size[0], size[1]);  // a hint only: the network takes any size
   }
@@ -132,12 +100,10 @@ Shape file_shape(const Shape& ours) {
 }  // namespace
 
 UNetConfig read_unet_config(const fs::path& path) {
-  const std::string file = path.string();
-  const Json json = Json::parse(read_text(path), nullptr, false);
-  check_user(json.is_object(), "[unet] {} is not a JSON object", file);
+  const std::string file = "[unet] " + path.string();
+  const Json json = read_object(path, file);
   const auto name = get<std::string>(json, "_class_name", "UNet2DModel", file);
-  check_user(name == "UNet2DModel", "[unet] {} describes a {}; only UNet2DModel can be read", file,
-             name);
+  check_user(name == "UNet2DModel", "{} describes a {}; only UNet2DModel can be read", file, name);
   check_known(json, file);
   UNetConfig c;
   c.sample_size = read_sample_size(json, file);
@@ -168,17 +134,17 @@ UNetConfig read_unet_config(const fs::path& path) {
   for (std::size_t i = 0; i < down.size(); ++i)
     if (down[i] == "AttnDownBlock2D") c.attention_levels.push_back(int64_t(i));
   check_user(down == block_types(c, true) && up == block_types(c, false),
-             "[unet] {}: blocks {} and {} must be DownBlock2D or AttnDownBlock2D, one for each of "
+             "{}: blocks {} and {} must be DownBlock2D or AttnDownBlock2D, one for each of "
              "{} levels, "
              "mirrored on the way up: {}",
              file, fmt::join(down, " "), fmt::join(up, " "), c.block_out_channels.size(),
              fmt::join(block_types(c, false), " "));
-  check_user(c.problem().empty(), "[unet] {}: {}", file, c.problem());
+  check_user(c.problem().empty(), "{}: {}", file, c.problem());
   return c;
 }
 
 std::string unet_config_json(const UNetConfig& c) {
-  Json json = {{"_class_name", "UNet2DModel"}, {"_diffusers_version", "0.42.1"}};
+  Json json = {{"_class_name", "UNet2DModel"}, {"_diffusers_version", kVersion}};
   json["sample_size"] = c.sample_size;
   json["in_channels"] = c.in_channels;
   json["out_channels"] = c.out_channels;
@@ -258,7 +224,7 @@ void read_weights(const SafetensorsModel& model, ParameterArena& arena) {
 
 void write_unet_folder(const fs::path& folder, const UNetConfig& config,
                        const ParameterArena& arena, ParameterArena::Weights which,
-                       const std::map<std::string, std::string>& beside) {
+                       const std::string& scheduler) {
   check_user(!fs::exists(folder) || (fs::is_directory(folder) && fs::is_empty(folder)),
              "[convert] {} exists and is not an empty folder; choose another or remove it",
              folder.string());
@@ -280,12 +246,12 @@ void write_unet_folder(const fs::path& folder, const UNetConfig& config,
     fs::create_directories(folder, error);
     check_user(!error, "[convert] cannot make the folder {}: {}", folder.string(), error.message());
     write_file(folder / "config.json", unet_config_json(config));
-    for (const auto& [name, text] : beside) write_file(folder / name, text);
+    if (!scheduler.empty()) write_file(folder / "scheduler_config.json", scheduler);
     write_safetensors(folder / "diffusion_pytorch_model.safetensors", std::move(entries),
                       {{"format", "pt"}});
   } catch (...) {
-    fs::remove(folder / "config.json", error);
-    for (const auto& [name, text] : beside) fs::remove(folder / name, error);
+    for (const char* file : {"config.json", "scheduler_config.json"})
+      fs::remove(folder / file, error);
     for (const fs::path& p : made) fs::remove(p, error);
     throw;
   }

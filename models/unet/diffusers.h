@@ -21,11 +21,12 @@ std::string unet_config_json(const UNetConfig& config);
 /// f64 files are read. Names and shapes must match one to one, or an Error lists the first differences.
 void read_weights(const SafetensorsModel& model, ParameterArena& arena);
 
-/// Writes a folder that diffusers opens: f32 weights, the average where `which` says so, and the text files `beside` by
-/// name. `folder` must not exist, or be empty; nothing is left behind on failure.
+/// Writes a folder that diffusers opens: f32 weights, the average where `which` says so. `scheduler`, when given, is the
+/// text of scheduler_config.json beside config.json (diffusion::scheduler_json). `folder` must not exist, or be empty;
+/// nothing is left behind on failure.
 void write_unet_folder(const std::filesystem::path& folder, const UNetConfig& config,
                        const ParameterArena& arena, ParameterArena::Weights which,
-                       const std::map<std::string, std::string>& beside = {});
+                       const std::string& scheduler = "");
 
 /// One tensor of a file as f32 values, in the file's own order.
 std::vector<float> as_f32(const SafetensorsEntry& entry);

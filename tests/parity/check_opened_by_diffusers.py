@@ -4,8 +4,9 @@
 
 --expected holds the inputs `sample`, `timestep`[, `class_labels`] and, unless --output does, the
 result to compare with: `output`. --output   is what `noisette forward` wrote for these inputs: its
-`sample`. Without --expected the pass runs on random inputs and must be finite. Exit code 0 when all
-holds, 1 with one sentence if not.
+`sample`. Without --expected the pass runs on random inputs and must be finite. A
+scheduler_config.json in the folder is opened too, with the class that it names, strictly. Exit code
+0 when all holds, 1 with one sentence if not.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import sys
 from pathlib import Path
 
+import diffusers
 import torch
 from diffusers import UNet2DModel
 from safetensors.torch import load_file
@@ -41,6 +43,22 @@ def open_strictly(folder: Path) -> UNet2DModel:
     if unknown or written.get("_class_name") != "UNet2DModel":
         fail(f"{folder}/config.json: class {written.get('_class_name')}, unknown fields {unknown}")
     return model.eval()
+
+
+def open_scheduler(folder: Path):
+    """The scheduler of the folder; diffusers knows each field and takes it as it is written."""
+    written = json.loads((folder / "scheduler_config.json").read_text())
+    scheduler = getattr(diffusers, written["_class_name"]).from_pretrained(
+        folder, local_files_only=True
+    )
+    for key, value in written.items():
+        if key.startswith("_"):
+            continue
+        if key not in inspect.signature(type(scheduler).__init__).parameters:
+            fail(f"{folder}/scheduler_config.json: {written['_class_name']} has no field {key}")
+        if scheduler.config[key] != value:
+            fail(f"{folder}/scheduler_config.json: {key} is {value}, read as {scheduler.config[key]}")
+    return scheduler
 
 
 def random_inputs(model: UNet2DModel) -> dict:
@@ -87,6 +105,9 @@ def main() -> None:
         if not error <= args.tolerance:
             fail(f"{args.folder}: relative error {error:.3g}, allowed {args.tolerance:.3g}")
         line += f", output within {error:.3g} of the expected"
+    if (args.folder / "scheduler_config.json").exists():
+        c = open_scheduler(args.folder)
+        line += f"; {type(c).__name__}, {c.config.beta_schedule}, {c.config.prediction_type}"
     print(line)
 
 

@@ -8,6 +8,7 @@ fixtures/schedulers/schedulers.json:
                 `x` holds the start and the sample after each step, `noise` what was added (before
                 scaling), `timesteps` the visited steps
   variance      the two variances of DDPM at a few t
+  files         alphas_cumprod at a few t of the schedulers saved in fixtures/schedulers/NAME/
 
 diffusers builds its tables in f32; here each scheduler is given the same table in f64.
 """
@@ -163,6 +164,37 @@ def variances() -> list:
     return out
 
 
+def files() -> list:
+    """scheduler_config.json as diffusers writes it."""
+    schedulers = {
+        "ddpm_default": DDPMScheduler(),
+        "ddpm_large": DDPMScheduler(variance_type="fixed_large", clip_sample=False),
+        "ddim_cosine_v_zero_snr": DDIMScheduler(
+            num_train_timesteps=400,
+            beta_schedule="squaredcos_cap_v2",
+            prediction_type="v_prediction",
+            timestep_spacing="trailing",
+            rescale_betas_zero_snr=True,
+            clip_sample_range=2.0,
+        ),
+        "ddim_scaled_linear": DDIMScheduler(
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        ),
+    }
+    out = []
+    for name, scheduler in schedulers.items():
+        scheduler.save_config(FIXTURES / "schedulers" / name)
+        abar, last = scheduler.alphas_cumprod, scheduler.config.num_train_timesteps - 1
+        at = [0, 1, 10, last // 2, last - 1, last]
+        out.append({"name": name, "t": at, "alphas_cumprod": abar[at].tolist()})
+    return out
+
+
 if __name__ == "__main__":
     content = {
         "versions": versions(),
@@ -170,6 +202,7 @@ if __name__ == "__main__":
         "schedules": schedules(),
         "trajectories": trajectories(),
         "variance": variances(),
+        "files": files(),
     }
     save_json(FIXTURES / "schedulers" / "schedulers.json", content)
     print({k: len(v) for k, v in content.items()})

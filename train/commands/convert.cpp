@@ -1,10 +1,12 @@
 // noisette convert: to and from diffusers' folder of a pixel UNet.
+#include <algorithm>
+
 #include "framework/core/check.h"
+#include "models/diffusion/scheduler_file.h"
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
 #include "train/commands/commands.h"
 #include "train/model_source.h"
-#include "train/scheduler_file.h"
 
 namespace noisette::commands {
 namespace {
@@ -13,33 +15,45 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string in, out, to = "diffusers";
+  std::vector<std::string> set;
   bool raw = false;
 };
 
-/// Of the run a checkpoint belongs to; the weights are read in full precision whatever it is.
-std::optional<Precision> precision_of(const std::string& source) {
-  const fs::path path = resolve_model(source);
-  if (fs::is_directory(path)) return {};
-  return parse_train_config(read_checkpoint_info(path).config, path.string(), {}).run.precision;
+/// A name that says it is something else than what --to makes of it.
+void check_name(const Options& o) {
+  const std::string ending = fs::path(o.out).extension();
+  const auto is = [&](std::initializer_list<const char*> endings) {
+    return std::find(endings.begin(), endings.end(), ending) != endings.end();
+  };
+  if (o.to == "diffusers" &&
+      is({".safetensors", ".h5", ".hdf5", ".bin", ".pt", ".pth", ".ckpt", ".json"}))
+    throw UsageError(fmt::format(
+        "[convert] --to diffusers makes a folder; got the name of a file, {}; for one HDF5 file "
+        "use --to checkpoint",
+        o.out));
+  if (o.to == "checkpoint" && is({".safetensors", ".bin", ".pt", ".pth", ".json"}))
+    throw UsageError(
+        fmt::format("[convert] --to checkpoint writes an HDF5 file; got {}, where a name in .h5 "
+                    "would be right; for a folder with safetensors use --to diffusers",
+                    o.out));
 }
 
 void run(const Options& o) {
-  const LoadedModel model =
-      open_model(o.in, {.ema = !o.raw, .precision = Precision::f32, .overrides = {}});
+  check_name(o);
+  LoadedModel model = open_model(o.in, {.ema = !o.raw, .precision = {}, .overrides = o.set});
   const ParameterArena& arena = *model.arena;
   const auto which = arena.in_use();
   if (o.to == "diffusers") {
-    write_unet_folder(o.out, model.config.model, arena, which,
-                      {{"scheduler_config.json", scheduler_json(model.config)}});
+    const TrainConfig& c = model.config;
+    write_unet_folder(o.out, c.model, arena, which,
+                      diffusion::scheduler_json({c.schedule, c.objective.target, c.sampler}));
   } else {
     check_user(!fs::exists(o.out), "[convert] {} exists already; choose another name", o.out);
-    TrainConfig config = model.config;
-    if (const auto own = precision_of(o.in)) config.run.precision = *own;
-    if (!arena.ema().defined()) config.optimizer.ema_decay = 0;  // the file holds no average
+    if (!arena.ema().defined()) model.config.optimizer.ema_decay = 0;  // as the file will be
     save_checkpoint(o.out, arena,
-                    {.task = config.run.task,
+                    {.task = model.config.run.task,
                      .update = model.update,
-                     .config = config::to_toml(config),
+                     .config = config::to_toml(model.config),
                      .data_fingerprint = "",
                      .numbers = {}});
   }
@@ -54,13 +68,22 @@ void add_convert(CLI::App& app) {
   CLI::App* cmd =
       app.add_subcommand("convert", "convert a model to or from diffusers' folder layout");
   auto o = std::make_shared<Options>();
-  cmd->add_option("IN", o->in, "run folder, checkpoint, or folder with config.json and safetensors")
+  cmd->add_option("IN", o->in,
+                  "run folder, checkpoint, or diffusers' folder of a UNet2DModel or its pipeline")
       ->required();
-  cmd->add_option("OUT", o->out, "folder (diffusers) or file (checkpoint) to write; must not exist")
+  cmd->add_option("OUT", o->out,
+                  "folder (diffusers) or .h5 file (checkpoint) to write; must not exist")
       ->required();
-  cmd->add_option("--to", o->to, "diffusers: config.json + safetensors; checkpoint: one HDF5 file")
+  cmd->add_option("--to", o->to,
+                  "diffusers: config.json, scheduler_config.json and safetensors; checkpoint: one "
+                  "HDF5 file, of weights alone: "
+                  "it cannot be resumed")
       ->check(CLI::IsMember({"diffusers", "checkpoint"}))
       ->capture_default_str();
+  cmd->add_option("--set", o->set,
+                  "key=value of the model's configuration, as in objective.target=v, for a folder "
+                  "without scheduler_config.json")
+      ->allow_extra_args(false);
   cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
   cmd->callback([o] { run(*o); });
 }

@@ -1,12 +1,12 @@
 // noisette forward: one forward pass on given tensors, for people who check a port.
 #include <cmath>
-#include <cstring>
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/check.h"
 #include "framework/ops/elementwise.h"
 #include "models/unet/diffusers.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/model_source.h"
 
 namespace noisette::commands {
@@ -14,53 +14,73 @@ namespace {
 
 struct Options {
   std::string model, input, output, dtype = "f32";
+  int64_t threads = 0;
   bool raw = false;
 };
 
-/// A 0- or 1-axis tensor of timesteps or labels as n numbers; one value serves all images.
-std::vector<double> numbers_of(const SafetensorsEntry& entry, int64_t n) {
-  const auto type = entry.element_type();
-  std::vector<double> values;
-  const auto copy = [&]<class T>(T) {
-    std::vector<T> all(std::size_t(entry.shape.numel()));
-    std::memcpy(all.data(), entry.bytes.data(), entry.bytes.size());
-    values.assign(all.begin(), all.end());
-  };
-  if (type == DType::i64) {
-    copy(int64_t());
-  } else if (type == DType::i32) {
-    copy(int32_t());
+/// The values of an I64 or I32 tensor.
+std::vector<int64_t> integers(const SafetensorsEntry& entry) {
+  const auto count = std::size_t(entry.shape.numel());
+  std::vector<int64_t> values(count);
+  if (entry.element_type() == DType::i64) {
+    std::memcpy(values.data(), entry.bytes.data(), entry.bytes.size());
   } else {
-    const std::vector<float> floats = as_f32(entry);
-    values.assign(floats.begin(), floats.end());
+    std::vector<int32_t> narrow(count);
+    std::memcpy(narrow.data(), entry.bytes.data(), entry.bytes.size());
+    std::copy(narrow.begin(), narrow.end(), values.begin());
   }
-  if (values.size() == 1) values.assign(std::size_t(n), values[0]);
-  check_user(int64_t(values.size()) == n, "[forward] '{}' has {} values for {} images", entry.name,
-             values.size(), n);
   return values;
 }
 
-/// [n] f64: a timestep need not be whole.
-Tensor timesteps_of(const SafetensorsEntry& entry, int64_t n) {
-  return from_vector<double>(numbers_of(entry, n), {n});
+/// Whether a tensor of timesteps or labels holds numbers with a fraction part.
+bool is_fractional(const SafetensorsEntry& entry) {
+  const auto type = entry.element_type();
+  const bool floating = type && is_floating(*type);
+  check_user(floating || type == DType::i64 || type == DType::i32,
+             "[forward] '{}' is {}; wanted I64, I32, F64, F32, F16 or BF16", entry.name,
+             entry.dtype);
+  return floating;
 }
 
-/// [n] i64: numbers of rows of the class embedding.
+/// A 0- or 1-axis tensor as [n]; one value serves all images.
+template <class T>
+Tensor per_image(const SafetensorsEntry& entry, std::vector<T> values, int64_t n) {
+  if (values.size() == 1) values.assign(std::size_t(n), values[0]);
+  check_user(int64_t(values.size()) == n, "[forward] '{}' has {} values for {} images", entry.name,
+             values.size(), n);
+  return from_vector<T>(values, {n});
+}
+
+/// Timesteps, i64 or f32 as they are written: the embedding of time takes any number.
+Tensor timesteps(const SafetensorsEntry& entry, int64_t n) {
+  if (!is_fractional(entry)) return per_image(entry, integers(entry), n);
+  return per_image(entry, as_f32(entry), n);
+}
+
+/// Class labels from 0 to classes - 1.
 Tensor labels_of(const SafetensorsEntry& entry, int64_t n, int64_t classes) {
-  std::vector<int64_t> labels;
-  for (const double value : numbers_of(entry, n)) {
-    check_user(value == std::floor(value) && value >= 0 && value < double(classes),
-               "[forward] '{}' must hold whole numbers from 0 to {}; got {}", entry.name,
+  const auto refuse_unless = [&](bool ok, auto value) {
+    check_user(ok, "[forward] '{}' must be whole numbers from 0 to {}; got {}", entry.name,
                classes - 1, value);
-    labels.push_back(int64_t(value));
+  };
+  std::vector<int64_t> values;
+  if (is_fractional(entry)) {
+    for (const float v : as_f32(entry)) {
+      refuse_unless(v >= 0 && v < float(classes) && v == std::floor(v), v);
+      values.push_back(int64_t(v));
+    }
+  } else {
+    values = integers(entry);
+    for (const int64_t v : values) refuse_unless(v >= 0 && v < classes, v);
   }
-  return from_vector<int64_t>(labels, {n});
+  return per_image(entry, std::move(values), n);
 }
 
 void run(const Options& o) {
+  use_threads(o.threads);
   const Precision precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
-  const LoadedModel model =
-      open_model(o.model, {.ema = !o.raw, .precision = precision, .overrides = {}, .draws = false});
+  const LoadedModel model = open_model(
+      o.model, {.ema = !o.raw, .precision = precision, .overrides = {}, .scheduler = false});
   const SafetensorsFile input = SafetensorsFile::open(o.input);
   const SafetensorsEntry& sample = input.at("sample");
   const UNetConfig& c = model.config.model;
@@ -71,7 +91,7 @@ void run(const Options& o) {
   const NoGrad no_grad;
   const Tensor x =
       from_vector<float>(to_nhwc(as_f32(sample), sample.shape), {n, h, w, c.in_channels});
-  const Tensor t = timesteps_of(input.at("timestep"), n);
+  const Tensor t = timesteps(input.at("timestep"), n);
   const Tensor labels = c.num_class_embeds > 0
                             ? labels_of(input.at("class_labels"), n, c.num_class_embeds)
                             : Tensor();
@@ -93,15 +113,16 @@ void add_forward(CLI::App& app) {
   cmd->add_option("MODEL", o->model,
                   "run folder, checkpoint, or folder with config.json and safetensors")
       ->required();
-  cmd->add_option("--input", o->input,
-                  "safetensors with `sample` [N, C, H, W], `timestep` [N] or one value, and "
-                  "`class_labels` [N] for a "
-                  "class-conditional model")
+  cmd->add_option(
+         "--input", o->input,
+         "safetensors with `sample` [N, C, H, W], `timestep` [N] or one value, whole or not, "
+         "and for a class-conditional model `class_labels` [N] or one value")
       ->required();
   cmd->add_option("--output", o->output, "safetensors to write: `sample` [N, C, H, W]")->required();
   cmd->add_option("--dtype", o->dtype, "precision of activations")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
+  add_threads(cmd, o->threads);
   cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
   cmd->callback([o] { run(*o); });
 }

@@ -262,14 +262,11 @@ void describe_safetensors(const Options& o, Facts& f) {
 }
 
 void describe_model_folder(const Options& o, Facts& f) {
-  const fs::path path = o.path;
-  const fs::path folder = fs::exists(path / "config.json") ? path : path / "unet";
-  const fs::path weights = folder / "diffusion_pytorch_model.safetensors";
-  const fs::path index = weights.string() + ".index.json";
+  const fs::path folder = network_folder(o.path);
   f.add("kind", "model folder");
   f.add("folder", folder.string());
   f.add("network", widths(read_unet_config(folder / "config.json")));
-  const SafetensorsModel model = SafetensorsModel::open(fs::exists(index) ? index : weights);
+  const SafetensorsModel model = SafetensorsModel::open(weights_of(folder));
   add_weights(o, model, f);
 }
 
