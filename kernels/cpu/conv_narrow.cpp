@@ -1,9 +1,8 @@
 #include "kernels/cpu/conv_narrow.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/vector_math.h"
@@ -11,30 +10,15 @@
 namespace noisette::cpu {
 namespace {
 
-// Sixteen floats. The compiler makes one AVX-512, two AVX2 or four SSE registers of it.
-constexpr int64_t kLanes = 16;
-using Vec = float __attribute__((vector_size(kLanes * sizeof(float))));
+using lanes::kLanes;
+using lanes::Vec;
 
-inline Vec load(const float* p) {
-  Vec v;
-  std::memcpy(&v, p, sizeof(v));
-  return v;
-}
-inline Vec load(const bfloat16* p) {
-  using Half = uint16_t __attribute__((vector_size(kLanes * sizeof(uint16_t))));
-  using Word = uint32_t __attribute__((vector_size(kLanes * sizeof(uint32_t))));
-  Half h;
-  std::memcpy(&h, p, sizeof(h));
-  return std::bit_cast<Vec>(__builtin_convertvector(h, Word) << 16);
-}
-inline void save(float* p, const Vec& v) { std::memcpy(p, &v, sizeof(v)); }
-
-inline float sum_lanes(const Vec& v) {
+inline float sum_lanes(Vec v) {
   float lane[kLanes];
-  save(lane, v);
-  float sum[4];
-  for (int i = 0; i < 4; ++i) sum[i] = (lane[i] + lane[i + 4]) + (lane[i + 8] + lane[i + 12]);
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  lanes::write(lane, v);
+  for (int half = kLanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+  return lane[0];
 }
 
 /// J neighbouring outputs of a row that lie under the same kernel columns [first_b, last_b). For
@@ -51,9 +35,9 @@ void forward_pixels(const T* x, const float* weight, const float* bias, const T*
     const float* pw = weight + a * weight_row + first_b * d.in_c;
     for (int64_t k = 0; k < (last_b - first_b) * d.in_c; k += kLanes) {
       Vec w[O];
-      for (int o = 0; o < O; ++o) w[o] = load(pw + o * weight_filter + k);
+      for (int o = 0; o < O; ++o) w[o] = lanes::read(pw + o * weight_filter + k);
       for (int p = 0; p < J; ++p) {
-        const Vec v = load(px + p * d.in_c + k);
+        const Vec v = lanes::read(px + p * d.in_c + k);
         for (int o = 0; o < O; ++o) sum[p][o] += v * w[o];
       }
     }
@@ -114,21 +98,21 @@ void forward_f32_weights(const T* x, const float* weight, const float* bias, con
   }
 }
 
-/// sums[t][c] += x[pixel, c] * dy[pixel + offset[t]] for B taps t and the sixteen channels at x,
+/// sums[t][c] += x[pixel, c] * dy[pixel + offset[t]] for B taps t and one vector of channels at x,
 /// over an image whose cotangent is padded so that every tap of every pixel exists. A tap is a
 /// kernel position and an output channel.
 template <int B, class T>
 void add_taps(const T* x, const float* padded, int64_t padded_row, const int64_t* offset,
               float* sums, const ConvDims& d) {
   Vec sum[B];
-  for (int t = 0; t < B; ++t) sum[t] = load(sums + t * d.in_c);
+  for (int t = 0; t < B; ++t) sum[t] = lanes::read(sums + t * d.in_c);
   for (int64_t h = 0; h < d.in_h; ++h)
     for (int64_t w = 0; w < d.in_w; ++w) {
-      const Vec v = load(x + (h * d.in_w + w) * d.in_c);
+      const Vec v = lanes::read(x + (h * d.in_w + w) * d.in_c);
       const float* p = padded + h * padded_row + w * d.out_c;
       for (int t = 0; t < B; ++t) sum[t] += v * p[offset[t]];
     }
-  for (int t = 0; t < B; ++t) save(sums + t * d.in_c, sum[t]);
+  for (int t = 0; t < B; ++t) lanes::write(sums + t * d.in_c, sum[t]);
 }
 
 /// The gradient of one image's weights, added to sums [taps, in_c]; taps ordered a, b, o.
