@@ -1,0 +1,40 @@
+// 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications of the definition.
+// Lavin & Gray 2016, "Fast algorithms for convolutional neural networks", arXiv:1509.09308.
+//
+// An output tile of 4x4 pixels needs a 6x6 patch of the image. Patches, filters and outputs are transformed along both
+// axes (winograd_transform.h); in between, each of the 36 points is one matrix product:
+//
+//   M[p] [tiles, O] = V[p] [tiles, C] * U[p] [C, O]
+//
+// Arithmetic is f32 also where x, weights and y are bf16. Tiles at the edge of the image reach outside, where x is
+// zero. The work is cut into chunks of tiles whose V and M stay in the caches. Results do not depend on the number of
+// threads. For the error see docs/winograd.md.
+#pragma once
+#include "kernels/conv.h"
+
+namespace noisette::cpu {
+
+/// Whether the functions below take these shapes: a 3x3 kernel, stride 1 and padding of at most 2.
+inline bool winograd_takes(const ConvDims& d) {
+  const auto fits = [](int64_t pad) { return pad >= 0 && pad <= 2; };
+  return d.kernel_h == 3 && d.kernel_w == 3 && d.stride == 1 && fits(d.pad_top) &&
+         fits(d.pad_left) && fits(d.pad_bottom) && fits(d.pad_right);
+}
+
+enum class ConvPass { forward, backward_data, backward_weight };
+
+/// Whether that pass is expected to be faster than the definition in f32. A rule of the shape alone, so that a run
+/// that is resumed, here or elsewhere, takes the same way; how it was fitted stands beside it.
+bool winograd_pays(ConvPass pass, const ConvDims& d);
+
+/// T is float or bfloat16; no extent is zero; see conv2d_forward and its gradients in kernels/conv.h.
+template <class T>
+void winograd_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
+                      const ConvDims& d);
+template <class T>
+void winograd_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d);
+template <class T>
+void winograd_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
+                              const ConvDims& d);
+
+}  // namespace noisette::cpu

@@ -1,0 +1,143 @@
+// Patches and tiles of an image batch, and how they become and leave the 36 points of winograd.h.
+#pragma once
+#include <algorithm>
+
+#include "kernels/conv.h"
+#include "kernels/cpu/gemm_tile.h"
+#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/winograd_transform.h"
+
+namespace noisette::cpu::winograd {
+
+/// Tiles of side `kTile` over [N, H, W, C], numbered along rows, then columns, then images. Tile (i, j) covers
+/// pixels from (kTile * i - top, kTile * j - left) on.
+struct Grid {
+  int64_t height, width, channels;  // of the image that is read or written
+  int64_t rows, cols;               // tiles
+  int64_t top, left;
+
+  int64_t per_image() const { return rows * cols; }
+
+  /// The patches of x under the output tiles of d, and the output tiles themselves.
+  static Grid patches(const ConvDims& d) {
+    return {d.in_h,    d.in_w,    d.in_c, ceil_div(d.out_h(), kTile), ceil_div(d.out_w(), kTile),
+            d.pad_top, d.pad_left};
+  }
+  static Grid outputs(const ConvDims& d) {
+    return {d.out_h(), d.out_w(), d.out_c, ceil_div(d.out_h(), kTile), ceil_div(d.out_w(), kTile),
+            0,         0};
+  }
+
+  struct Place {
+    int64_t image, h, w;  // of the first pixel; may lie outside
+  };
+  Place place(int64_t tile) const {
+    const int64_t in_image = tile % per_image();
+    return {tile / per_image(), in_image / cols * kTile - top, in_image % cols * kTile - left};
+  }
+};
+
+/// Values of `channels` channels, filled up with zeros to whole vectors of a product.
+inline int64_t padded(int64_t channels) { return ceil_div(channels, kTileCols) * kTileCols; }
+
+/// The points of some tiles: channel c of point p of tile t at data[p * point + t * row + c].
+struct Points {
+  float* data = nullptr;
+  int64_t row, point;
+
+  /// Lengths that are multiples of a large power of two would put all rows, or all points, into the same few sets of
+  /// a cache; a line more spreads them.
+  Points(int64_t tiles, int64_t channels) {
+    constexpr int64_t kLine = 16;
+    row = ceil_div(padded(channels), kLine) * kLine;
+    if (row % (8 * kLine) == 0) row += kLine;
+    point = tiles * row;
+    if (point / kLine % 2 == 0) point += kLine;
+  }
+  int64_t numel() const { return kPoints * point; }
+  float* at(int64_t p, int64_t tile) const { return data + p * point + tile * row; }
+};
+
+/// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to 6) and stores point p of
+/// channel c at v[p * point_stride + c]. Pixels outside the image are zero.
+template <int Side, class T, class Line>
+void gather(const T* x, const Grid& g, int64_t tile, float* v, int64_t point_stride,
+            const Line& line) {
+  using lanes::kLanes;
+  using lanes::Vec;
+  const auto [image, h0, w0] = g.place(tile);
+  const int64_t first_row = std::max<int64_t>(0, -h0), first_col = std::max<int64_t>(0, -w0);
+  const int64_t end_row = std::min<int64_t>(Side, g.height - h0);
+  const int64_t end_col = std::min<int64_t>(Side, g.width - w0);
+  const bool inside = first_row == 0 && first_col == 0 && end_row == Side && end_col == Side;
+  const T* origin = x + ((image * g.height + h0) * g.width + w0) * g.channels;
+  const int64_t row_stride = g.width * g.channels;
+
+  for (int64_t c = 0; c < g.channels; c += kLanes) {
+    const int64_t n = std::min<int64_t>(kLanes, g.channels - c);
+    Vec half[Side][kPatch];  // rows done, columns not
+    for (int64_t i = 0; i < Side; ++i) {
+      const T* p = origin + i * row_stride + c;
+      Vec d[Side];
+      if (inside && n == kLanes) {
+#pragma GCC unroll 6
+        for (int j = 0; j < Side; ++j) d[j] = lanes::read(p + j * g.channels);
+      } else {
+        for (int j = 0; j < Side; ++j) {
+          const bool there = i >= first_row && i < end_row && j >= first_col && j < end_col;
+          d[j] = there ? lanes::read(p + j * g.channels, n) : Vec{};
+        }
+      }
+      line(d, half[i]);
+    }
+    for (int j = 0; j < kPatch; ++j) {
+      Vec d[Side], out[kPatch];
+#pragma GCC unroll 6
+      for (int i = 0; i < Side; ++i) d[i] = half[i][j];
+      line(d, out);
+#pragma GCC unroll 6
+      for (int i = 0; i < kPatch; ++i)
+        lanes::write(v + (i * kPatch + j) * point_stride + c, out[i]);
+    }
+  }
+}
+
+/// y = bias + add + A^T M A for one tile, the points of channel c at m[p * point_stride + c]; pixels outside the image
+/// are left out. bias and add may be null; add may be y.
+template <class T>
+void scatter(const float* m, int64_t point_stride, const float* bias, const T* add, T* y,
+             const Grid& g, int64_t tile) {
+  using lanes::kLanes;
+  using lanes::Vec;
+  const auto [image, h0, w0] = g.place(tile);
+  const int64_t rows = std::min<int64_t>(kTile, g.height - h0);
+  const int64_t cols = std::min<int64_t>(kTile, g.width - w0);
+  const int64_t origin = ((image * g.height + h0) * g.width + w0) * g.channels;
+
+  for (int64_t c = 0; c < g.channels; c += kLanes) {
+    const int64_t n = std::min<int64_t>(kLanes, g.channels - c);
+    const Vec b = bias != nullptr ? lanes::read(bias + c, n) : Vec{};
+    Vec half[kTile][kPatch];  // columns done, rows not
+    for (int j = 0; j < kPatch; ++j) {
+      Vec d[kPatch], out[kTile];
+#pragma GCC unroll 6
+      for (int i = 0; i < kPatch; ++i) d[i] = lanes::read(m + (i * kPatch + j) * point_stride + c);
+      output_transform(d, out);
+#pragma GCC unroll 6
+      for (int i = 0; i < kTile; ++i) half[i][j] = out[i];
+    }
+    for (int64_t i = 0; i < rows; ++i) {
+      Vec out[kTile];
+      output_transform(half[i], out);
+      const int64_t at = origin + i * g.width * g.channels + c;
+      for (int64_t j = 0; j < cols; ++j) {
+        Vec value = out[j] + b;
+        if (add != nullptr) value += lanes::read(add + at + j * g.channels, n);
+        lanes::write(y + at + j * g.channels, value, n);
+      }
+    }
+  }
+}
+
+}  // namespace noisette::cpu::winograd
