@@ -11,5 +11,6 @@ build=${1:-$root/build}
 status=0
 "$root/scripts/check_format.sh" || status=1
 "$root/scripts/check_includes.sh" || status=1
+"$root/scripts/check_arch.sh" || status=1
 "$root/scripts/run_tests.sh" "$build" || status=1
 exit $status

@@ -5,15 +5,12 @@
 #include "framework/ops/loss.h"
 #include "framework/ops/random.h"
 #include "models/unet/unet.h"
+#include "train/precision.h"
 #include "train/sampling.h"
 #include "train/task.h"
 
 namespace noisette {
 namespace {
-
-DType dtype_of_run(const TrainConfig& c) {
-  return c.run.precision == Precision::bf16 ? DType::bf16 : DType::f32;
-}
 
 class DdpmTask final : public Task {
  public:
@@ -34,7 +31,7 @@ class DdpmTask final : public Task {
         random_integers(config_.schedule.steps, {seed, Purpose::kTimestep}, index);  // [n]
     const Tensor x0 = image_to_signed(batch.images, DType::f32);                     // [n, H, W, C]
     const Tensor eps = normal(x0.shape(), DType::f32, {seed, Purpose::kNoise}, index);
-    const NoisyBatch noisy = add_noise(x0, eps, t, schedule_, dtype_of_run(config_));
+    const NoisyBatch noisy = add_noise(x0, eps, t, schedule_, element_type(config_.run.precision));
     const ForwardContext context{.training = training,
                                  .seed = seed,
                                  .sample_index = index,
@@ -52,7 +49,7 @@ class DdpmTask final : public Task {
                           .first = 0,
                           .batch = 64,
                           .seed = config_.run.seed(),
-                          .dtype = dtype_of_run(config_)};
+                          .dtype = element_type(config_.run.precision)};
     int64_t columns = 8;
     if (m.num_class_embeds > 0) {
       std::vector<int64_t> classes;

@@ -9,6 +9,7 @@
 #include "framework/report/table.h"
 #include "kernels/philox.h"
 #include "models/unet/unet.h"
+#include "train/precision.h"
 #include "train/sampling.h"
 #include "train/task.h"
 
@@ -16,10 +17,6 @@ namespace noisette {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-DType dtype_of_run(const TrainConfig& c) {
-  return c.run.precision == Precision::bf16 ? DType::bf16 : DType::f32;
-}
 
 int64_t micro_batch_of(const TrainConfig& c) {
   return c.run.micro_batch > 0 ? std::min(c.run.micro_batch, c.run.batch) : c.run.batch;
@@ -99,7 +96,7 @@ StepPlan plan_step(const TrainConfig& config) {
   Allocator& meta = Allocator::of(kMeta);
   const int64_t before = meta.stats().live_bytes;
   ParameterArena arena(task->module(), {.device = kMeta,
-                                        .dtype = dtype_of_run(config),
+                                        .dtype = element_type(config.run.precision),
                                         .trainable = true,
                                         .ema = config.optimizer.ema_decay > 0});
   AdamW optimizer(arena, config.optimizer, config.run.updates);
@@ -137,9 +134,9 @@ void check_memory(const TrainConfig& config) {
 
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup) {
   const auto task = make_task(config);
-  ParameterArena arena(
-      task->module(),
-      {.dtype = dtype_of_run(config), .trainable = true, .ema = config.optimizer.ema_decay > 0});
+  ParameterArena arena(task->module(), {.dtype = element_type(config.run.precision),
+                                        .trainable = true,
+                                        .ema = config.optimizer.ema_decay > 0});
   arena.initialize(config.run.seed());
   AdamW optimizer(arena, config.optimizer, config.run.updates);
   const Batch batch = synthetic_batch(config, micro_batch_of(config), kCpu);
@@ -150,7 +147,7 @@ StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t w
 StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64_t steps,
                                  int64_t warmup) {
   UNet unet(config.model);
-  ParameterArena arena(unet, {.dtype = dtype_of_run(config), .trainable = false});
+  ParameterArena arena(unet, {.dtype = element_type(config.run.precision), .trainable = false});
   arena.initialize(config.run.seed());
   diffusion::SamplerConfig sampler;
   sampler.steps = steps;
@@ -159,7 +156,7 @@ StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64
                         .first = 0,
                         .batch = batch,
                         .seed = config.run.seed(),
-                        .dtype = dtype_of_run(config)};
+                        .dtype = element_type(config.run.precision)};
   if (config.model.num_class_embeds > 0) request.labels.assign(std::size_t(batch), 0);
   return measure(3, warmup, [&] {
     sample_pixels(unet, config.schedule, config.objective.target, sampler, request);

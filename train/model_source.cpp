@@ -8,6 +8,7 @@
 #include "models/diffusion/scheduler_file.h"
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
+#include "train/precision.h"
 
 namespace noisette {
 namespace {
@@ -48,11 +49,15 @@ void add_scheduler(const fs::path& source, const ModelOptions& options, TrainCon
 LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
   LoadedModel model;
   model.config = std::move(config);
-  if (options.precision) model.config.run.precision = *options.precision;
-  const DType dtype = model.config.run.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  if (options.precision)
+    model.config.run.precision = *options.precision;
+  else if (!options.keep_precision)
+    use_supported_precision(model.config);
   model.unet = std::make_unique<UNet>(model.config.model);
   model.arena = std::make_unique<ParameterArena>(
-      *model.unet, ArenaOptions{.dtype = dtype, .trainable = false, .ema = ema});
+      *model.unet,
+      ArenaOptions{
+          .dtype = element_type(model.config.run.precision), .trainable = false, .ema = ema});
   return model;
 }
 

@@ -15,6 +15,7 @@
 #include "train/checkpoint.h"
 #include "train/feed.h"
 #include "train/measure.h"
+#include "train/precision.h"
 #include "train/run_folder.h"
 #include "train/run_tables.h"
 #include "train/step_log.h"
@@ -28,12 +29,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-bool has_bf16(const SystemInfo& system) {
-  for (const std::string& flag : system.cpu_flags)
-    if (flag == "avx512_bf16" || flag == "amx_bf16") return true;
-  return false;
 }
 
 /// Keys that may differ between a checkpoint and the run that goes on from it: they do not change the result of an
@@ -124,16 +119,13 @@ DataSplit open_training_data(const TrainConfig& config) {
 
 Run::Run(TrainConfig config, const TrainOptions& options)
     : config_(std::move(config)), data_(open_training_data(config_)) {
-  if (config_.run.precision == Precision::bf16 && !has_bf16(system_info())) {
-    spdlog::warn("this CPU has no bf16 arithmetic (AVX512-BF16 or AMX): the run uses f32 instead");
-    config_.run.precision = Precision::f32;
-  }
+  use_supported_precision(config_);
   check_memory(config_);
   task_ = make_task(config_);
-  const DType dtype = config_.run.precision == Precision::bf16 ? DType::bf16 : DType::f32;
   arena_ = std::make_unique<ParameterArena>(
-      task_->module(),
-      ArenaOptions{.dtype = dtype, .trainable = true, .ema = config_.optimizer.ema_decay > 0});
+      task_->module(), ArenaOptions{.dtype = element_type(config_.run.precision),
+                                    .trainable = true,
+                                    .ema = config_.optimizer.ema_decay > 0});
   optimizer_ = std::make_unique<AdamW>(*arena_, config_.optimizer, config_.run.updates);
   CheckpointInfo before;
   if (options.resume)

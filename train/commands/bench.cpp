@@ -11,6 +11,7 @@
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
 #include "train/measure.h"
+#include "train/precision.h"
 
 namespace noisette::commands {
 namespace {
@@ -26,7 +27,10 @@ struct Options {
 
 TrainConfig read(const Options& o) {
   TrainConfig c = load_train_config(o.file, o.set);
-  if (!o.dtype.empty()) c.run.precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+  if (!o.dtype.empty())
+    c.run.precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+  else
+    use_supported_precision(c);
   if (o.batch > 0) c.run.batch = o.batch;
   check_run(c);
   use_threads(o.threads);

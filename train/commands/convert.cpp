@@ -40,7 +40,8 @@ void check_name(const Options& o) {
 
 void run(const Options& o) {
   check_name(o);
-  LoadedModel model = open_model(o.in, {.ema = !o.raw, .precision = {}, .overrides = o.set});
+  LoadedModel model = open_model(
+      o.in, {.ema = !o.raw, .precision = {}, .keep_precision = true, .overrides = o.set});
   const ParameterArena& arena = *model.arena;
   const auto which = arena.in_use();
   if (o.to == "diffusers") {

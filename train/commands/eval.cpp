@@ -12,6 +12,7 @@
 #include "train/feed.h"
 #include "train/file_kind.h"
 #include "train/model_source.h"
+#include "train/precision.h"
 #include "train/sample_metrics.h"
 
 namespace noisette::commands {
@@ -93,7 +94,7 @@ EvalModel eval_model(const LoadedModel& m) {
           .variance = m.config.sampler.variance,
           .clip = m.config.sampler.clip,
           .num_class_embeds = m.config.model.num_class_embeds,
-          .dtype = m.config.run.precision == Precision::bf16 ? DType::bf16 : DType::f32};
+          .dtype = element_type(m.config.run.precision)};
 }
 
 EvalResult measure(const LoadedModel& model, const DataSplit& data, const Options& o) {

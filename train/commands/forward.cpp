@@ -8,6 +8,7 @@
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
 #include "train/model_source.h"
+#include "train/precision.h"
 
 namespace noisette::commands {
 namespace {
@@ -95,7 +96,7 @@ void run(const Options& o) {
   const Tensor labels = c.num_class_embeds > 0
                             ? labels_of(input.at("class_labels"), n, c.num_class_embeds)
                             : Tensor();
-  const DType dtype = precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  const DType dtype = element_type(precision);
   const Tensor y = cast((*model.unet)(cast(x, dtype), t, labels), DType::f32);
   const std::vector<float> out = to_nchw(to_vector<float>(y), y.shape());
   write_safetensors(o.output,

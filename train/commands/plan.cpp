@@ -7,6 +7,7 @@
 #include "framework/report/table.h"
 #include "train/commands/commands.h"
 #include "train/measure.h"
+#include "train/precision.h"
 
 namespace noisette::commands {
 namespace {
@@ -85,8 +86,9 @@ void add_plan(CLI::App& app) {
       "--no-measure", [o] { o->measure = false; },
       "leave out the time, which needs two training steps of a few images");
   cmd->callback([o] {
-    const TrainConfig c = load_train_config(o->file, o->set);
+    TrainConfig c = load_train_config(o->file, o->set);
     check_run(c);
+    use_supported_precision(c);
     const StepPlan p = plan_step(c);
     const double seconds = o->measure ? short_measurement(c) : 0;
     print(o->json ? json_of(c, p, seconds).dump(2) : text_of(c, p, seconds));

@@ -12,6 +12,7 @@
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
 #include "train/model_source.h"
+#include "train/precision.h"
 #include "train/sampling.h"
 
 namespace noisette::commands {
@@ -203,7 +204,7 @@ void run(const Options& o) {
                   .first = o.first,
                   .batch = o.batch,
                   .seed = uint64_t(o.seed),
-                  .dtype = m.config.run.precision == Precision::bf16 ? DType::bf16 : DType::f32};
+                  .dtype = element_type(m.config.run.precision)};
   int64_t columns = std::max<int64_t>(int64_t(std::ceil(std::sqrt(double(o.n)))), 1);
   if (c.num_class_embeds > 0) {
     const auto classes =

@@ -1,0 +1,30 @@
+#include "train/precision.h"
+
+#include <spdlog/spdlog.h>
+
+#include "framework/report/sysinfo.h"
+
+namespace noisette {
+
+DType element_type(Precision p) { return p == Precision::bf16 ? DType::bf16 : DType::f32; }
+
+bool cpu_has_bf16() {
+  static const bool has = [] {
+    for (const std::string& flag : system_info().cpu_flags)
+      if (flag == "avx512_bf16" || flag == "amx_bf16") return true;
+    return false;
+  }();
+  return has;
+}
+
+void use_supported_precision(TrainConfig& config) {
+  if (config.run.precision != Precision::bf16 || cpu_has_bf16()) return;
+  config.run.precision = Precision::f32;
+  static const bool warned = [] {
+    spdlog::warn("this CPU has no bf16 arithmetic (AVX512-BF16 or AMX): f32 is used instead");
+    return true;
+  }();
+  (void)warned;
+}
+
+}  // namespace noisette

@@ -1,0 +1,17 @@
+// The arithmetic of a run and what this machine has of it.
+#pragma once
+#include "framework/core/dtype.h"
+#include "train/config.h"
+
+namespace noisette {
+
+/// Element type of activations and of the weights that compute.
+DType element_type(Precision p);
+
+/// Whether the CPU multiplies bf16 (AVX512-BF16 or AMX). Elsewhere bf16 is computed in f32, and conversions come on top.
+bool cpu_has_bf16();
+
+/// Makes f32 of bf16 on a CPU that has none, and warns once that it did.
+void use_supported_precision(TrainConfig& config);
+
+}  // namespace noisette
