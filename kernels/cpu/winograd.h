@@ -1,24 +1,25 @@
-// 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications of the definition.
+// Convolutions of stride 1 by Winograd's method: 3x3 by F(4x4, 3x3) with a quarter of the multiplications of the
+// definition, 2x2 (what upsampling is made of, kernels/upsample_conv.h) by F(3x3, 2x2) with four ninths.
 // Lavin & Gray 2016, "Fast algorithms for convolutional neural networks", arXiv:1509.09308.
 //
-// An output tile of 4x4 pixels needs a 6x6 patch of the image. Patches, filters and outputs are transformed along both
-// axes (winograd_transform.h); in between, each of the 36 points is one matrix product:
+// An output tile of 4x4 (3x3) pixels needs a patch of 6x6 (4x4) of the image. Patches, filters and outputs are
+// transformed along both axes (winograd_transform.h); in between, each of the 36 (16) points is one matrix product:
 //
 //   M[p] [tiles, O] = V[p] [tiles, C] * U[p] [C, O]
 //
 // Arithmetic is f32 also where x, weights and y are bf16. Tiles at the edge of the image reach outside, where x is
 // zero. The work is cut into chunks of tiles whose V and M stay in the caches. Results do not depend on the number of
-// threads. For the error see docs/winograd.md.
+// threads. For the error and the speed see docs/winograd.md.
 #pragma once
 #include "kernels/conv.h"
 
 namespace noisette::cpu {
 
-/// Whether the functions below take these shapes: a 3x3 kernel, stride 1 and padding of at most 2.
+/// Whether the functions below take these shapes: a 3x3 or 2x2 kernel, stride 1 and less padding than the kernel.
 inline bool winograd_takes(const ConvDims& d) {
-  const auto fits = [](int64_t pad) { return pad >= 0 && pad <= 2; };
-  return d.kernel_h == 3 && d.kernel_w == 3 && d.stride == 1 && fits(d.pad_top) &&
-         fits(d.pad_left) && fits(d.pad_bottom) && fits(d.pad_right);
+  const auto fits = [&](int64_t pad) { return pad >= 0 && pad < d.kernel_h; };
+  return (d.kernel_h == 3 || d.kernel_h == 2) && d.kernel_w == d.kernel_h && d.stride == 1 &&
+         fits(d.pad_top) && fits(d.pad_left) && fits(d.pad_bottom) && fits(d.pad_right);
 }
 
 enum class ConvPass { forward, backward_data, backward_weight };

@@ -1,4 +1,4 @@
-// Patches and tiles of an image batch, and how they become and leave the 36 points of winograd.h.
+// Patches and tiles of an image batch, and how they become and leave the points of winograd.h.
 #pragma once
 #include <algorithm>
 
@@ -10,23 +10,34 @@
 
 namespace noisette::cpu::winograd {
 
-/// Tiles of side `kTile` over [N, H, W, C], numbered along rows, then columns, then images. Tile (i, j) covers
-/// pixels from (kTile * i - top, kTile * j - left) on.
+/// Tiles over [N, H, W, C], numbered along rows, then columns, then images. Tile (i, j) covers pixels from
+/// (side * i - top, side * j - left) on. S is a scheme of winograd_transform.h.
 struct Grid {
   int64_t height, width, channels;  // of the image that is read or written
-  int64_t rows, cols;               // tiles
+  int64_t rows, cols, side;         // tiles, and the pixels from one to the next
   int64_t top, left;
 
   int64_t per_image() const { return rows * cols; }
 
-  /// The patches of x under the output tiles of d, and the output tiles themselves.
-  static Grid patches(const ConvDims& d) {
-    return {d.in_h,    d.in_w,    d.in_c, ceil_div(d.out_h(), kTile), ceil_div(d.out_w(), kTile),
-            d.pad_top, d.pad_left};
-  }
+  /// The tiles of the result of d.
+  template <class S>
   static Grid outputs(const ConvDims& d) {
-    return {d.out_h(), d.out_w(), d.out_c, ceil_div(d.out_h(), kTile), ceil_div(d.out_w(), kTile),
-            0,         0};
+    return {.height = d.out_h(),
+            .width = d.out_w(),
+            .channels = d.out_c,
+            .rows = ceil_div(d.out_h(), S::kTile),
+            .cols = ceil_div(d.out_w(), S::kTile),
+            .side = S::kTile,
+            .top = 0,
+            .left = 0};
+  }
+  /// The patches of x under them.
+  template <class S>
+  static Grid patches(const ConvDims& d) {
+    Grid g = outputs<S>(d);
+    g.height = d.in_h, g.width = d.in_w, g.channels = d.in_c;
+    g.top = d.pad_top, g.left = d.pad_left;
+    return g;
   }
 
   struct Place {
@@ -34,7 +45,7 @@ struct Grid {
   };
   Place place(int64_t tile) const {
     const int64_t in_image = tile % per_image();
-    return {tile / per_image(), in_image / cols * kTile - top, in_image % cols * kTile - left};
+    return {tile / per_image(), in_image / cols * side - top, in_image % cols * side - left};
   }
 };
 
@@ -55,13 +66,12 @@ struct Points {
     point = tiles * row;
     if (point / kLine % 2 == 0) point += kLine;
   }
-  int64_t numel() const { return kPoints * point; }
   float* at(int64_t p, int64_t tile) const { return data + p * point + tile * row; }
 };
 
-/// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to 6) and stores point p of
-/// channel c at v[p * point_stride + c]. Pixels outside the image are zero.
-template <int Side, class T, class Line>
+/// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to Patch) and stores point p
+/// of channel c at v[p * point_stride + c]. Pixels outside the image are zero.
+template <int Side, int Patch, class T, class Line>
 void gather(const T* x, const Grid& g, int64_t tile, float* v, int64_t point_stride,
             const Line& line) {
   using lanes::kLanes;
@@ -76,7 +86,7 @@ void gather(const T* x, const Grid& g, int64_t tile, float* v, int64_t point_str
 
   for (int64_t c = 0; c < g.channels; c += kLanes) {
     const int64_t n = std::min<int64_t>(kLanes, g.channels - c);
-    Vec half[Side][kPatch];  // rows done, columns not
+    Vec half[Side][Patch];  // rows done, columns not
     for (int64_t i = 0; i < Side; ++i) {
       const T* p = origin + i * row_stride + c;
       Vec d[Side];
@@ -91,45 +101,45 @@ void gather(const T* x, const Grid& g, int64_t tile, float* v, int64_t point_str
       }
       line(d, half[i]);
     }
-    for (int j = 0; j < kPatch; ++j) {
-      Vec d[Side], out[kPatch];
+    for (int j = 0; j < Patch; ++j) {
+      Vec d[Side], out[Patch];
 #pragma GCC unroll 6
       for (int i = 0; i < Side; ++i) d[i] = half[i][j];
       line(d, out);
 #pragma GCC unroll 6
-      for (int i = 0; i < kPatch; ++i)
-        lanes::write(v + (i * kPatch + j) * point_stride + c, out[i]);
+      for (int i = 0; i < Patch; ++i) lanes::write(v + (i * Patch + j) * point_stride + c, out[i]);
     }
   }
 }
 
 /// y = bias + add + A^T M A for one tile, the points of channel c at m[p * point_stride + c]; pixels outside the image
 /// are left out. bias and add may be null; add may be y.
-template <class T>
+template <class S, class T>
 void scatter(const float* m, int64_t point_stride, const float* bias, const T* add, T* y,
              const Grid& g, int64_t tile) {
   using lanes::kLanes;
   using lanes::Vec;
   const auto [image, h0, w0] = g.place(tile);
-  const int64_t rows = std::min<int64_t>(kTile, g.height - h0);
-  const int64_t cols = std::min<int64_t>(kTile, g.width - w0);
+  const int64_t rows = std::min<int64_t>(S::kTile, g.height - h0);
+  const int64_t cols = std::min<int64_t>(S::kTile, g.width - w0);
   const int64_t origin = ((image * g.height + h0) * g.width + w0) * g.channels;
 
   for (int64_t c = 0; c < g.channels; c += kLanes) {
     const int64_t n = std::min<int64_t>(kLanes, g.channels - c);
     const Vec b = bias != nullptr ? lanes::read(bias + c, n) : Vec{};
-    Vec half[kTile][kPatch];  // columns done, rows not
-    for (int j = 0; j < kPatch; ++j) {
-      Vec d[kPatch], out[kTile];
+    Vec half[S::kTile][S::kPatch];  // columns done, rows not
+    for (int j = 0; j < S::kPatch; ++j) {
+      Vec d[S::kPatch], out[S::kTile];
 #pragma GCC unroll 6
-      for (int i = 0; i < kPatch; ++i) d[i] = lanes::read(m + (i * kPatch + j) * point_stride + c);
-      output_transform(d, out);
+      for (int i = 0; i < S::kPatch; ++i)
+        d[i] = lanes::read(m + (i * S::kPatch + j) * point_stride + c);
+      S::output(d, out);
 #pragma GCC unroll 6
-      for (int i = 0; i < kTile; ++i) half[i][j] = out[i];
+      for (int i = 0; i < S::kTile; ++i) half[i][j] = out[i];
     }
     for (int64_t i = 0; i < rows; ++i) {
-      Vec out[kTile];
-      output_transform(half[i], out);
+      Vec out[S::kTile];
+      S::output(half[i], out);
       const int64_t at = origin + i * g.width * g.channels + c;
       for (int64_t j = 0; j < cols; ++j) {
         Vec value = out[j] + b;

@@ -3,7 +3,7 @@
 //   dU[p] [C, O] = V[p]^T [C, tiles] * dM[p] [tiles, O]        dM = A dy A^T
 //
 // summed over all tiles, and dg = G^T dU G. Tiles are taken a chunk after the other, in order; the threads share out
-// the 36 points and rows of dU, so that every sum runs in the same order whatever their number.
+// the points and rows of dU, so that every sum runs in the same order whatever their number.
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/winograd.h"
@@ -20,54 +20,54 @@ using lanes::Vec;
 constexpr int64_t kChunkBytes = 3 << 20;
 
 /// dg = G^T dU G of one input channel and `n` output channels, one vector of dU.
+template <class S>
 void add_gradient(const float* du, int64_t point_stride, float* dweight, int64_t filter_stride,
                   int64_t tap_stride, int64_t n, bool accumulate) {
-  Vec half[3][kPatch];
-  for (int j = 0; j < kPatch; ++j) {
-    Vec column[kPatch], out[3];
-    for (int i = 0; i < kPatch; ++i) column[i] = lanes::read(du + (i * kPatch + j) * point_stride);
-    filter_transposed(column, out);
-    for (int a = 0; a < 3; ++a) half[a][j] = out[a];
+  Vec half[S::kTaps][S::kPatch];
+  for (int j = 0; j < S::kPatch; ++j) {
+    Vec column[S::kPatch], out[S::kTaps];
+    for (int i = 0; i < S::kPatch; ++i)
+      column[i] = lanes::read(du + (i * S::kPatch + j) * point_stride);
+    S::filter_transposed(column, out);
+    for (int a = 0; a < S::kTaps; ++a) half[a][j] = out[a];
   }
-  for (int a = 0; a < 3; ++a) {
-    Vec out[3];
-    filter_transposed(half[a], out);
-    for (int b = 0; b < 3; ++b)
+  for (int a = 0; a < S::kTaps; ++a) {
+    Vec out[S::kTaps];
+    S::filter_transposed(half[a], out);
+    for (int b = 0; b < S::kTaps; ++b)
       for (int64_t l = 0; l < n; ++l) {
-        float& to = dweight[l * filter_stride + (a * 3 + b) * tap_stride];
+        float& to = dweight[l * filter_stride + (a * S::kTaps + b) * tap_stride];
         to = accumulate ? to + out[b][l] : out[b][l];
       }
   }
 }
 
-}  // namespace
-
-template <class T>
-void winograd_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
-                              const ConvDims& d) {
-  const Grid in = Grid::patches(d), out = Grid::outputs(d);
+template <class S, class T>
+void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d) {
+  constexpr int64_t kPoints = S::kPoints, kAll = S::kTaps * S::kTaps;
+  const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
   const int64_t C = d.in_c, O = d.out_c, tiles = d.batch * in.per_image();
-  const int64_t tile_floats = Points(1, C).numel() + Points(1, O).numel();
+  const int64_t tile_floats = kPoints * (Points(1, C).row + Points(1, O).row);
   const int64_t fitting = kChunkBytes / int64_t(sizeof(float)) / tile_floats;
   const int64_t chunk = std::min(tiles, std::max<int64_t>(32, fitting));
 
   Scratch scratch;
   Points v(chunk, C), m(chunk, O), du(C, O);
-  v.data = scratch.take<float>(v.numel());
-  m.data = scratch.take<float>(m.numel());
-  du.data = scratch.take<float>(du.numel());
-  std::fill_n(m.data, m.numel(), 0.0f);  // the columns beyond O
+  v.data = scratch.take<float>(kPoints * v.point);
+  m.data = scratch.take<float>(kPoints * m.point);
+  du.data = scratch.take<float>(kPoints * du.point);
+  std::fill_n(m.data, kPoints * m.point, 0.0f);  // the columns beyond O
   const int64_t group = 4 * kTileRows, groups = ceil_div(C, group);
 
   for (int64_t first = 0; first < tiles; first += chunk) {
     const int64_t count = std::min(chunk, tiles - first);
-    parallel_items(count, v.numel() + m.numel(), [&](int64_t t) {
-      gather<kPatch>(x, in, first + t, v.at(0, t), v.point,
-                     [](const auto& d, auto& out) { input_transform(d, out); });
-      gather<kTile>(dy, out, first + t, m.at(0, t), m.point,
-                    [](const auto& d, auto& out) { output_transposed(d, out); });
+    parallel_items(count, kPoints * (v.point + m.point), [&](int64_t t) {
+      gather<S::kPatch, S::kPatch>(x, in, first + t, v.at(0, t), v.point,
+                                   [](const auto& d, auto& out) { S::input(d, out); });
+      gather<S::kTile, S::kPatch>(dy, out, first + t, m.at(0, t), m.point,
+                                  [](const auto& d, auto& out) { S::output_transposed(d, out); });
     });
-    parallel_items(kPoints * groups, du.numel(), [&](int64_t item) {
+    parallel_items(kPoints * groups, kPoints * du.point, [&](int64_t item) {
       const int64_t p = item / groups, begin = item % groups * group;
       for (int64_t o = 0; o < O; o += kTileCols)
         for (int64_t c = begin; c < std::min(C, begin + group); c += kTileRows)
@@ -76,11 +76,22 @@ void winograd_backward_weight(const T* x, const T* dy, float* dweight, bool accu
     });
   }
 
-  parallel_items(C, du.numel(), [&](int64_t c) {
+  parallel_items(C, kPoints * du.point, [&](int64_t c) {
     for (int64_t o = 0; o < O; o += kLanes)
-      add_gradient(du.at(0, c) + o, du.point, dweight + o * 9 * C + c, 9 * C, C,
-                   std::min<int64_t>(kLanes, O - o), accumulate);
+      add_gradient<S>(du.at(0, c) + o, du.point, dweight + o * kAll * C + c, kAll * C, C,
+                      std::min<int64_t>(kLanes, O - o), accumulate);
   });
+}
+
+}  // namespace
+
+template <class T>
+void winograd_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
+                              const ConvDims& d) {
+  if (d.kernel_h == 3)
+    backward_weight<ThreeTaps>(x, dy, dweight, accumulate, d);
+  else
+    backward_weight<TwoTaps>(x, dy, dweight, accumulate, d);
 }
 
 #define NOISETTE_INSTANTIATE(T) \

@@ -168,6 +168,11 @@ ConvDims same3(int64_t batch, int64_t h, int64_t w, int64_t in, int64_t out) {
   return {batch, h, w, in, out, 3, 3, 1, 1, 1, 1, 1};
 }
 
+/// What the upsampling convolution is made of.
+ConvDims same2(int64_t batch, int64_t h, int64_t w, int64_t in, int64_t out) {
+  return {batch, h, w, in, out, 2, 2, 1, 1, 1, 1, 1};
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Winograd,
     testing::Values(WinogradCase{"OnePixel", same3(1, 1, 1, 1, 1)},
@@ -182,6 +187,12 @@ INSTANTIATE_TEST_SUITE_P(
                     WinogradCase{"LargeFiltersAreShared", same3(2, 5, 6, 320, 256)},
                     WinogradCase{"SeveralChunks", same3(9, 14, 15, 32, 48)},
                     WinogradCase{"UNetLayer", same3(4, 16, 16, 128, 64)},
+                    WinogradCase{"Upsampling", same2(2, 7, 7, 64, 48)},
+                    WinogradCase{"UpsamplingOnePixel", same2(1, 1, 1, 3, 8)},
+                    WinogradCase{"UpsamplingOdd", same2(3, 5, 8, 17, 20)},
+                    WinogradCase{"UpsamplingLayer", same2(2, 14, 14, 64, 256)},
+                    WinogradCase{"TwoTapsNoPadding", {1, 6, 4, 24, 16, 2, 2, 1, 0, 0, 0, 0}},
+                    WinogradCase{"TwoTapsRightBottom", {1, 6, 5, 16, 24, 2, 2, 1, 0, 0, 1, 1}},
                     WinogradCase{"NoPadding", {2, 9, 6, 16, 16, 3, 3, 1, 0, 0, 0, 0}},
                     WinogradCase{"NoPaddingOneOutput", {1, 3, 3, 8, 40, 3, 3, 1, 0, 0, 0, 0}},
                     WinogradCase{"RightAndBottom", {1, 8, 7, 20, 16, 3, 3, 1, 0, 0, 1, 1}},
@@ -203,6 +214,7 @@ TEST(WinogradPays, ByShape) {
   EXPECT_FALSE(forward(d));
   d.stride = 1, d.kernel_w = 5;
   EXPECT_FALSE(forward(d));
+  EXPECT_TRUE(forward(same2(32, 14, 14, 64, 256)));
 }
 
 }  // namespace
