@@ -1,7 +1,23 @@
 #!/usr/bin/env bash
 # From nothing to pictures: installs packages, builds, imports Fashion-MNIST, trains, samples and writes a report.
-# Run again, it re-uses what is there and goes on where it stopped. Options are passed on to `noisette train`.
+# Run again, it re-uses what is there and goes on where it stopped. Options are passed on to `noisette train`,
+# as in `scripts/demo.sh --set run.updates=3000`; the run stays runs/fashion-mnist.
 set -euo pipefail
+
+for option in "$@"; do
+  case $option in
+    -h | --help)
+      sed -n '2,/^set /{s/^# //p}' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    run.name* | run.folder* | --set=run.name* | --set=run.folder*)
+      echo "demo: the run is runs/fashion-mnist, which is sampled afterwards; got '$option';" \
+        "for another place use \`noisette train\` and \`noisette sample\`" >&2
+      exit 2
+      ;;
+  esac
+done
+
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 cd -- "$root"
 run=runs/fashion-mnist
@@ -9,6 +25,14 @@ started=$SECONDS
 
 step() { printf '\n== %s\n' "$*"; }
 noisette() { "$root/build/bin/noisette" "$@"; }
+# there FILE SOURCE...: says that FILE was made after all of its sources; else it is to be made.
+there() {
+  local file=$1 source
+  for source in "${@:2}"; do
+    [[ $file -nt $source ]] || return 1
+  done
+  echo "$file is there"
+}
 
 step "Packages"
 scripts/setup.sh
@@ -34,12 +58,16 @@ if [[ -n $interrupted ]]; then
 fi
 
 step "Samples: one class a row"
-noisette sample "$run" --class all --n 100 -o "$run/grid.png"
+newest=$(printf '%s\n' "$run"/checkpoints/update-*.h5 | tail -n 1)  # the names sort by update
+there "$run/grid.png" "$newest" || noisette sample "$run" --class all --n 100 -o "$run/grid.png"
 step "How good they are: 500 samples, judged by real images"
-noisette sample "$run" --class all --n 500 -o "$run/samples.h5"
-noisette eval "$run/samples.h5" --data data/fashion-mnist.h5 --metrics knn,variety
+there "$run/samples.h5" "$newest" ||
+  noisette sample "$run" --class all --n 500 -o "$run/samples.h5"
+there "$run/eval.json" "$run/samples.h5" ||
+  noisette eval "$run/samples.h5" --data data/fashion-mnist.h5 --metrics knn,variety
 step "Report"
-noisette report "$run" -o "$run/report.html"
+there "$run/report.html" "$run/eval.json" "$run/grid.png" ||
+  noisette report "$run" -o "$run/report.html"
 
 cat <<END
 
