@@ -31,10 +31,10 @@ int64_t byte_size(const std::vector<int64_t>& shape, const TypeInfo& type, const
   int64_t bits = type.bits;
   bool fits = true;
   for (int64_t extent : shape) fits = fits && !__builtin_mul_overflow(bits, extent, &bits);
-  check(fits, "[safetensors] {}: tensor {} has an impossible size; got shape {}", origin,
-        printable(name), Shape(shape));
-  check(bits % 8 == 0, "[safetensors] {}: tensor {} must fill whole bytes; got {} bits of {}",
-        origin, printable(name), bits, type.name);
+  check_user(fits, "[safetensors] {}: tensor {} has an impossible size; got shape {}", origin,
+             printable(name), Shape(shape));
+  check_user(bits % 8 == 0, "[safetensors] {}: tensor {} must fill whole bytes; got {} bits of {}",
+             origin, printable(name), bits, type.name);
   return bits / 8;
 }
 
@@ -46,40 +46,43 @@ void check_tiling(std::vector<HeaderEntry>& entries, int64_t buffer, const std::
   });
   int64_t cursor = 0;
   for (const HeaderEntry& e : entries) {
-    check(e.begin <= e.end, "[safetensors] {}: tensor {} ends before it begins; got [{}, {})",
-          origin, printable(e.name), e.begin, e.end);
-    check(e.end <= buffer,
-          "[safetensors] {}: tensor {} lies outside the file; got [{}, {}) with {} bytes of data",
-          origin, printable(e.name), e.begin, e.end, buffer);
-    check(e.begin == cursor, "[safetensors] {}: tensor {} {}; got it at byte {}, expected {}",
-          origin, printable(e.name),
-          e.begin < cursor ? "overlaps another" : "leaves a hole before it", e.begin, cursor);
+    check_user(e.begin <= e.end, "[safetensors] {}: tensor {} ends before it begins; got [{}, {})",
+               origin, printable(e.name), e.begin, e.end);
+    check_user(
+        e.end <= buffer,
+        "[safetensors] {}: tensor {} lies outside the file; got [{}, {}) with {} bytes of data",
+        origin, printable(e.name), e.begin, e.end, buffer);
+    check_user(e.begin == cursor, "[safetensors] {}: tensor {} {}; got it at byte {}, expected {}",
+               origin, printable(e.name),
+               e.begin < cursor ? "overlaps another" : "leaves a hole before it", e.begin, cursor);
     cursor = e.end;
   }
-  check(cursor == buffer, "[safetensors] {}: {} bytes follow the last tensor", origin,
-        buffer - cursor);
+  check_user(cursor == buffer, "[safetensors] {}: {} bytes follow the last tensor", origin,
+             buffer - cursor);
 }
 
 std::string_view header_text(std::span<const std::byte> file, const std::string& origin) {
-  check(file.size() >= 8,
-        "[safetensors] {}: the file is shorter than its 8-byte length field; got {} bytes", origin,
-        file.size());
+  check_user(file.size() >= 8,
+             "[safetensors] {}: the file is shorter than its 8-byte length field; got {} bytes",
+             origin, file.size());
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  check(!text.starts_with("PK\x03\x04") && !text.starts_with("\x80\x02"),
-        "[safetensors] {}: this is a PyTorch pickle, which can run code and is not read; save the "
-        "model as safetensors",
-        origin);
+  check_user(
+      !text.starts_with("PK\x03\x04") && !text.starts_with("\x80\x02"),
+      "[safetensors] {}: this is a PyTorch pickle, which can run code and is not read; save the "
+      "model as safetensors",
+      origin);
   uint64_t length = 0;
   std::memcpy(&length, file.data(), sizeof length);
-  check(length <= kMaxHeader, "[safetensors] {}: the header is too long; got {} bytes, at most {}",
-        origin, length, kMaxHeader);
-  check(
+  check_user(length <= kMaxHeader,
+             "[safetensors] {}: the header is too long; got {} bytes, at most {}", origin, length,
+             kMaxHeader);
+  check_user(
       length <= file.size() - 8,
       "[safetensors] {}: the header reaches past the end of the file; got {} bytes of header in a "
       "file of {}",
       origin, length, file.size());
   const std::string_view header = text.substr(8, length);
-  check(header.starts_with('{'), "[safetensors] {}: the header must begin with '{{'", origin);
+  check_user(header.starts_with('{'), "[safetensors] {}: the header must begin with '{{'", origin);
   return header;
 }
 
@@ -119,12 +122,12 @@ SafetensorsFile SafetensorsFile::parse(std::span<const std::byte> file, const st
   result.metadata_ = std::move(header.metadata);
   for (HeaderEntry& e : header.entries) {
     const TypeInfo* type = find_type(e.dtype);
-    check(type != nullptr, "[safetensors] {}: tensor {} has the unknown dtype {}", origin,
-          printable(e.name), printable(e.dtype));
+    check_user(type != nullptr, "[safetensors] {}: tensor {} has the unknown dtype {}", origin,
+               printable(e.name), printable(e.dtype));
     const int64_t bytes = byte_size(e.shape, *type, e.name, origin);
-    check(bytes == e.end - e.begin,
-          "[safetensors] {}: tensor {} of shape {} and dtype {} takes {} bytes; got {}", origin,
-          printable(e.name), Shape(e.shape), e.dtype, bytes, e.end - e.begin);
+    check_user(bytes == e.end - e.begin,
+               "[safetensors] {}: tensor {} of shape {} and dtype {} takes {} bytes; got {}",
+               origin, printable(e.name), Shape(e.shape), e.dtype, bytes, e.end - e.begin);
     result.entries_.push_back({std::move(e.name), std::move(e.dtype), Shape(std::move(e.shape)),
                                data.subspan(std::size_t(e.begin), std::size_t(bytes))});
   }
@@ -136,15 +139,16 @@ SafetensorsFile SafetensorsFile::parse(std::span<const std::byte> file, const st
 SafetensorsFile SafetensorsFile::open(const fs::path& path) {
   const std::string origin = path.string();
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  check(fd >= 0, "[safetensors] cannot read {}: {}", origin, std::strerror(errno));
+  check_user(fd >= 0, "[safetensors] cannot read {}: {}", origin, std::strerror(errno));
   struct stat info {};
   const bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   const std::size_t size = regular ? std::size_t(info.st_size) : 0;
   void* address = size ? mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0) : nullptr;
   const int error = errno;
   close(fd);
-  check(regular, "[safetensors] cannot read {}: it is no regular file", origin);
-  check(address != MAP_FAILED, "[safetensors] cannot map {}: {}", origin, std::strerror(error));
+  check_user(regular, "[safetensors] cannot read {}: it is no regular file", origin);
+  check_user(address != MAP_FAILED, "[safetensors] cannot map {}: {}", origin,
+             std::strerror(error));
 
   std::shared_ptr<const void> mapping(address, [size](const void* p) {
     if (p) munmap(const_cast<void*>(p), size);
@@ -166,8 +170,9 @@ const SafetensorsEntry& SafetensorsFile::at(std::string_view name) const {
   std::string known;
   for (std::size_t i = 0; i < std::min<std::size_t>(entries_.size(), 8); ++i)
     known += (i ? ", " : "") + printable(entries_[i].name);
-  fail("[safetensors] {}: no tensor {}; it holds {} tensors: {}{}", origin_, printable(name),
-       entries_.size(), known, entries_.size() > 8 ? ", ..." : "");
+  throw Error(fmt::format("[safetensors] {}: no tensor {}; it holds {} tensors: {}{}", origin_,
+                          printable(name), entries_.size(), known,
+                          entries_.size() > 8 ? ", ..." : ""));
 }
 
 SafetensorsModel SafetensorsModel::open(const fs::path& path) {
@@ -183,8 +188,9 @@ SafetensorsModel SafetensorsModel::open(const fs::path& path) {
   for (const auto& [tensor, shard] : index) {
     const bool plain = !shard.empty() && shard != "." && shard != ".." &&
                        shard.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
-    check(plain, "[safetensors] {}: {} is said to be in {}, which is no file name in this folder",
-          origin, printable(tensor), printable(shard));
+    check_user(plain,
+               "[safetensors] {}: {} is said to be in {}, which is no file name in this folder",
+               origin, printable(tensor), printable(shard));
     shards.insert(shard);
   }
   std::map<std::string_view, std::string> seen;
@@ -192,17 +198,19 @@ SafetensorsModel SafetensorsModel::open(const fs::path& path) {
     model.files_.push_back(SafetensorsFile::open(path.parent_path() / shard));
     for (const SafetensorsEntry& e : model.files_.back().entries()) {
       const auto [other, fresh] = seen.emplace(e.name, shard);
-      check(fresh, "[safetensors] {}: tensor {} is in two shards, {} and {}", origin,
-            printable(e.name), other->second, shard);
+      check_user(fresh, "[safetensors] {}: tensor {} is in two shards, {} and {}", origin,
+                 printable(e.name), other->second, shard);
       const auto listed = index.find(e.name);
-      check(listed != index.end() && listed->second == shard,
-            "[safetensors] {}: tensor {} is in {}, but the index {}", origin, printable(e.name),
-            shard, listed == index.end() ? "does not list it" : "says it is in " + listed->second);
+      check_user(listed != index.end() && listed->second == shard,
+                 "[safetensors] {}: tensor {} is in {}, but the index {}", origin,
+                 printable(e.name), shard,
+                 listed == index.end() ? "does not list it" : "says it is in " + listed->second);
     }
   }
   for (const auto& [tensor, shard] : index)
-    check(seen.contains(tensor), "[safetensors] {}: tensor {} is listed, but {} does not hold it",
-          origin, printable(tensor), shard);
+    check_user(seen.contains(tensor),
+               "[safetensors] {}: tensor {} is listed, but {} does not hold it", origin,
+               printable(tensor), shard);
   return model;
 }
 

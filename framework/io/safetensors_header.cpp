@@ -23,7 +23,20 @@ constexpr std::array<TypeInfo, 22> kTypes{{
     {"U64", 64, {}},
 }};
 
+template <class... A>
+[[noreturn]] void refuse(fmt::format_string<A...> text, A&&... a) {
+  throw Error(fmt::format(text, std::forward<A>(a)...));
+}
+
 constexpr uint64_t kMaxInteger = uint64_t(1) << 53;  // beyond it JSON readers disagree
+
+/// ASCII as it is, every other byte as \xNN: what is cut, damaged or meant for a terminal does no harm.
+std::string escaped(std::string_view bytes, std::size_t most) {
+  std::string text;
+  for (unsigned char c : bytes.substr(0, most))
+    text += c < 0x20 || c >= 0x7f ? fmt::format("\\x{:02x}", c) : std::string(1, char(c));
+  return text + (bytes.size() > most ? "..." : "");
+}
 
 /// What both JSON readers share: the file's name in errors, syntax errors, no name twice in an
 /// object.
@@ -35,7 +48,8 @@ class Reader : public json::json_sax_t {
     std::string what =
         e.what();  // "[json.exception.parse_error.101] parse error at line 1, ...: text"
     if (const auto colon = what.find(": "); colon != std::string::npos) what.erase(0, colon + 2);
-    fail("[safetensors] {}: the header is not valid JSON at byte {}: {}", origin_, at, what);
+    refuse("[safetensors] {}: the header is not valid JSON at byte {}: {}", origin_, at,
+           escaped(what, 200));
   }
   bool null() override { unexpected("null"); }
   bool boolean(bool) override { unexpected("a boolean"); }
@@ -57,7 +71,7 @@ class Reader : public json::json_sax_t {
  protected:
   virtual std::string place() const = 0;
   [[noreturn]] void unexpected(const std::string& what) const {
-    fail("[safetensors] {}: {} cannot be {}", origin_, place(), what);
+    refuse("[safetensors] {}: {} cannot be {}", origin_, place(), what);
   }
   const std::string& origin_;
 };
@@ -87,13 +101,13 @@ class HeaderReader final : public Reader {
   bool key(string_t& text) override {
     if (where_ == Where::root) {
       name_ = text;
-      check(names_.insert(text).second, "[safetensors] {}: the header names {} twice", origin_,
-            printable(text));
+      check_user(names_.insert(text).second, "[safetensors] {}: the header names {} twice", origin_,
+                 printable(text));
       where_ = Where::name;
     } else if (where_ == Where::metadata) {
       key_ = text;
-      check(!header.metadata.contains(text), "[safetensors] {}: the metadata name {} twice",
-            origin_, printable(text));
+      check_user(!header.metadata.contains(text), "[safetensors] {}: the metadata name {} twice",
+                 origin_, printable(text));
       where_ = Where::value;
     } else {
       begin_field(text);
@@ -128,8 +142,8 @@ class HeaderReader final : public Reader {
   bool number_unsigned(number_unsigned_t v) override {
     if (where_ != Where::extents && where_ != Where::positions)
       unexpected("the number " + std::to_string(v));
-    check(v <= kMaxInteger, "[safetensors] {}: {} must not exceed 2^53; got {}", origin_, place(),
-          v);
+    check_user(v <= kMaxInteger, "[safetensors] {}: {} must not exceed 2^53; got {}", origin_,
+               place(), v);
     HeaderEntry& entry = header.entries.back();
     if (where_ == Where::extents)
       entry.shape.push_back(int64_t(v));
@@ -139,18 +153,18 @@ class HeaderReader final : public Reader {
   }
 
   bool end_array() override {
-    check(where_ == Where::extents || positions_ == 2,
-          "[safetensors] {}: {} must hold 2 numbers; got {}", origin_, place(), positions_);
+    check_user(where_ == Where::extents || positions_ == 2,
+               "[safetensors] {}: {} must hold 2 numbers; got {}", origin_, place(), positions_);
     where_ = Where::entry;
     return true;
   }
 
   bool end_object() override {
     if (where_ == Where::entry)
-      check(fields_ == 7, "[safetensors] {}: tensor {} lacks {}", origin_, printable(name_),
-            !(fields_ & 1)   ? "dtype"
-            : !(fields_ & 2) ? "shape"
-                             : "data_offsets");
+      check_user(fields_ == 7, "[safetensors] {}: tensor {} lacks {}", origin_, printable(name_),
+                 !(fields_ & 1)   ? "dtype"
+                 : !(fields_ & 2) ? "shape"
+                                  : "data_offsets");
     where_ = Where::root;
     return true;
   }
@@ -203,10 +217,10 @@ class HeaderReader final : public Reader {
       where_ = Where::offsets;
       bit = 4;
     }
-    check(bit != 0, "[safetensors] {}: tensor {} has the unknown field {}", origin_,
-          printable(name_), printable(text));
-    check(!(fields_ & bit), "[safetensors] {}: tensor {} has {} twice", origin_, printable(name_),
-          printable(text));
+    check_user(bit != 0, "[safetensors] {}: tensor {} has the unknown field {}", origin_,
+               printable(name_), printable(text));
+    check_user(!(fields_ & bit), "[safetensors] {}: tensor {} has {} twice", origin_,
+               printable(name_), printable(text));
     fields_ |= bit;
   }
 
@@ -251,11 +265,11 @@ class IndexReader final : public Reader {
     key_ = text;
     if (depth_ == 1) {
       in_map_ = text == "weight_map";
-      check(!in_map_ || !complete, "[safetensors] {}: weight_map appears twice", origin_);
+      check_user(!in_map_ || !complete, "[safetensors] {}: weight_map appears twice", origin_);
       complete |= in_map_;
     } else if (in_map_) {
-      check(!files.contains(text), "[safetensors] {}: weight_map names {} twice", origin_,
-            printable(text));
+      check_user(!files.contains(text), "[safetensors] {}: weight_map names {} twice", origin_,
+                 printable(text));
     }
     return true;
   }
@@ -273,7 +287,7 @@ class IndexReader final : public Reader {
  private:
   bool skipped(const char* what) const {
     if (depth_ == 0 || in_map_) unexpected(what);
-    check(depth_ < 64, "[safetensors] {}: the index is nested deeper than 64 levels", origin_);
+    check_user(depth_ < 64, "[safetensors] {}: the index is nested deeper than 64 levels", origin_);
     return true;
   }
   std::string key_;
@@ -284,8 +298,8 @@ class IndexReader final : public Reader {
 /// The JSON library takes a NUL for the end of the text and would ignore what follows.
 void check_no_nul(std::string_view text, const std::string& origin) {
   const auto at = text.find('\0');
-  check(at == text.npos, "[safetensors] {}: the header is not valid JSON at byte {}: a NUL", origin,
-        at);
+  check_user(at == text.npos, "[safetensors] {}: the header is not valid JSON at byte {}: a NUL",
+             origin, at);
 }
 
 }  // namespace
@@ -301,7 +315,7 @@ std::map<std::string, std::string> parse_index(std::string_view text, const std:
   check_no_nul(text, origin);
   IndexReader reader(origin);
   json::sax_parse(text.begin(), text.end(), &reader);
-  check(reader.complete, "[safetensors] {}: the index has no weight_map", origin);
+  check_user(reader.complete, "[safetensors] {}: the index has no weight_map", origin);
   return std::move(reader.files);
 }
 
@@ -311,12 +325,7 @@ const TypeInfo* find_type(std::string_view name) {
   return row == kTypes.end() ? nullptr : &*row;
 }
 
-std::string printable(std::string_view name) {
-  std::string text = "'";
-  for (unsigned char c : name.substr(0, 120))
-    text += c < 0x20 || c == 0x7f ? fmt::format("\\x{:02x}", c) : std::string(1, char(c));
-  return text + (name.size() > 120 ? "...'" : "'");
-}
+std::string printable(std::string_view name) { return "'" + escaped(name, 120) + "'"; }
 
 }  // namespace noisette::safetensors
 

@@ -36,6 +36,8 @@ TEST_P(SafetensorsRejects, WithFileAndReason) {
   const std::string message = error_of([&] { SafetensorsFile::open(path); });
   EXPECT_CONTAINS(message, GetParam().reason);
   EXPECT_CONTAINS(message, path.string());
+  EXPECT_EQ(message.find(".cpp:"), message.npos) << "a line of our source: " << message;
+  for (unsigned char c : message) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << message;
 }
 
 const std::string d4(4, 'x'), d8(8, 'x');
@@ -50,7 +52,8 @@ const std::vector<Reject> kRejects = {
     {"HeaderLeadingSpace", container(" {}", ""), "begin with '{'"},
     {"HeaderCut", container("{\"t\":", ""), "not valid JSON"},
     {"HeaderTrailing", container("{}{}", ""), "not valid JSON"},
-    {"HeaderNotUtf8", container("{\"\xff\":{" + kFour + "}}", d4), "not valid JSON"},
+    {"HeaderNotUtf8", container("{\"\xff\":{" + kFour + "}}", d4),
+     "ill-formed UTF-8 byte; last read: '\"\\xff'"},
     {"HeaderNul", container(std::string("{}\0", 3), ""), "not valid JSON"},
     {"Pickle", "PK\x03\x04 and more bytes", "pickle"},
     {"NameTwice", container("{\"t\":{" + kFour + "},\"t\":{" + kFour + "}}", d4), "'t' twice"},
