@@ -33,7 +33,7 @@ std::vector<std::string> details(const ProgressState& s) {
   parts.push_back("loss " + format_value(loss));
   if (std::isfinite(s.seconds_left)) parts.push_back("left " + format_duration(s.seconds_left));
   if (std::isfinite(m.images_per_second))
-    parts.push_back(format_value(m.images_per_second) + " images/s");
+    parts.push_back(format_value(m.images_per_second) + " img/s");
   if (std::isfinite(m.lr)) parts.push_back("lr " + format_value(m.lr));
   if (std::isfinite(m.grad_norm)) parts.push_back("grad " + format_value(m.grad_norm));
   return parts;
@@ -67,19 +67,22 @@ std::string format_value(double v) {
 }
 
 std::string progress_bar(const ProgressState& s, int columns) {
-  constexpr int kCells = 24;
+  constexpr int kFewest = 8, kMost = 24;  // cells of the bar
   const double share = share_done(s);
-  const std::string count = fmt::format("{}/{} ", s.update, s.total);
-  const std::string percent = fmt::format(" {:3.0f}%", std::floor(share * 100));
-  const int fixed = int(count.size() + percent.size());
-  std::string line = count;
-  if (columns >= fixed + 8)
-    line += draw_bar(share, std::min(kCells, columns - fixed - 1)) + percent;
+  std::string line = fmt::format("{}/{} ", s.update, s.total);
+  int room = columns - 1 - int(line.size()) - kFewest;
+  if (room < 0) return line;
+  std::string figures;
   for (const std::string& part : details(s)) {
-    if (display_width(line) + 2 + int(part.size()) >= columns) break;
-    line += "  " + part;
+    if (room < 2 + int(part.size())) break;
+    room -= 2 + int(part.size());
+    figures += "  " + part;
   }
-  return line;
+  // What the figures leave is shared out: the percentage, which count and bar tell too, then cells.
+  std::string percent = fmt::format(" {:3.0f}%", std::floor(share * 100));
+  if (room < int(percent.size())) percent.clear();
+  const int cells = std::min(kMost, kFewest + room - int(percent.size()));
+  return line + draw_bar(share, cells) + percent + figures;
 }
 
 std::string progress_line(const ProgressState& s) {

@@ -19,9 +19,10 @@ struct ProgressState {
   double seconds_left = Metrics::kUnset;
   Metrics metrics;
 };
-/// The bar, at most `columns` wide: details drop out from the right when it gets narrow.
+/// The bar, less than `columns` wide: where it gets narrow it gives up cells (down to 8), then the percentage, then
+/// figures from the right.
 std::string progress_bar(const ProgressState& s, int columns);
-/// "update 1200/5000 (24%)  loss 0.0453  lr 2e-04  grad 0.61  412 images/s  left 3:12"
+/// "update 1200/5000 (24%)  loss 0.0453  left 3:12  412 img/s  lr 2e-04  grad 0.612"
 std::string progress_line(const ProgressState& s);
 
 /// When progress is shown: on a terminal ten times a second; elsewhere after 5 s and then at growing intervals, up to

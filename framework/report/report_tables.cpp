@@ -16,18 +16,19 @@ namespace {
 
 using Runs = std::span<const RunReport>;
 
-/// The mean weighted by the updates that each record stands for; NaN when the run has no such figure.
-double mean_of(const RunReport& run, double Metrics::*field) {
-  double sum = 0, weight = 0;
+/// The mean over time of a rate or a share; NaN when the run has no such figure. A record of `updates` at a rate took
+/// updates / rate, in units of one batch: with that weight the rates give all images over all seconds.
+double mean_over_time(const RunReport& run, double Metrics::*field) {
+  double sum = 0, time = 0;
   int64_t before = 0;
   for (const Metrics& m : run.metrics) {
-    const auto updates = double(m.update - before);
+    const double taken = double(m.update - before) / m.images_per_second;
     before = m.update;
-    if (!std::isfinite(m.*field)) continue;
-    sum += updates * (m.*field);
-    weight += updates;
+    if (!std::isfinite(m.*field) || !std::isfinite(taken)) continue;
+    sum += taken * (m.*field);
+    time += taken;
   }
-  return weight > 0 ? sum / weight : Metrics::kUnset;
+  return time > 0 ? sum / time : Metrics::kUnset;
 }
 
 double last_of(const RunReport& run, double Metrics::*field) {
@@ -43,11 +44,12 @@ std::string percent(double share) {
 Rows figures_of(const RunReport& run) {
   double loss = last_of(run, &Metrics::loss_ema);
   if (!std::isfinite(loss)) loss = last_of(run, &Metrics::loss);
-  Rows rows = {{"updates", run.metrics.empty() ? "0" : format_count(run.metrics.back().update)},
-               {"final loss, smoothed", format_value(loss)},
-               {"images per second", format_value(mean_of(run, &Metrics::images_per_second))},
-               {"training time", format_duration(last_of(run, &Metrics::time))},
-               {"waiting for data", percent(mean_of(run, &Metrics::data_wait))}};
+  Rows rows = {
+      {"updates", run.metrics.empty() ? "0" : format_count(run.metrics.back().update)},
+      {"final loss, smoothed", format_value(loss)},
+      {"images per second", format_value(mean_over_time(run, &Metrics::images_per_second))},
+      {"training time", format_duration(last_of(run, &Metrics::time))},
+      {"waiting for data", percent(mean_over_time(run, &Metrics::data_wait))}};
   std::erase_if(rows, [](const auto& row) { return row.second == "-"; });
   rows.insert(rows.end(), run.summary.begin(), run.summary.end());
   return rows;
@@ -130,19 +132,22 @@ const Setting* find_setting(const RunReport& run, const std::string& key) {
   return s == run.config.end() ? nullptr : &*s;
 }
 
+std::string with_unit(const std::string& value, const Setting& s) {
+  return s.unit.empty() || value.empty() ? value : value + " " + s.unit;
+}
+
 std::string setting_row(Runs runs, const Setting& s, const std::string& name) {
   std::vector<std::string> values;
   std::string cells;
   for (const RunReport& run : runs) {
     const Setting* own = find_setting(run, s.key);
-    values.push_back(own ? own->value : "–");
+    values.push_back(own ? with_unit(own->value, s) : "–");
     const bool changed = own && own->value != own->standard;
     cells += (changed ? "<td class=\"changed\">" : "<td>") + html_escape(values.back()) + "</td>";
   }
-  const std::string unit = s.unit.empty() || s.standard.empty() ? "" : " " + s.unit;
   return (all_equal(values) ? "<tr>" : "<tr class=\"differs\">") +
          ("<td title=\"" + html_escape(s.doc)) + "\">" + html_escape(name) + "</td>" + cells +
-         "<td>" + html_escape(s.standard + unit) + "</td></tr>\n";
+         "<td>" + html_escape(with_unit(s.standard, s)) + "</td></tr>\n";
 }
 
 }  // namespace

@@ -162,6 +162,21 @@ TEST(HtmlReport, MarksWhatDiffersFromTheDefault) {
   EXPECT_TRUE(contains(html, "learning_rate</td><td>0.0002</td><td>0.0002</td>"));
 }
 
+TEST(HtmlReport, SpeedIsAllImagesOverAllSeconds) {
+  RunReport run = sample_run("a");
+  for (Metrics& m : run.metrics)  // half of the updates take three quarters of the time
+    m.images_per_second = m.update <= 500 ? 300 : 100, m.data_wait = m.update <= 500 ? 0 : 0.4;
+  const std::string html = html_report({&run, 1});
+  EXPECT_TRUE(contains(html, "<b>150</b><span>images per second</span>"));
+  EXPECT_TRUE(contains(html, "<b>30.0 %</b><span>waiting for data</span>"));
+}
+
+TEST(HtmlReport, BothValuesOfASettingHaveItsUnit) {
+  RunReport run = sample_run("a");
+  run.config = {{"run.updates", "1900", "800000", "updates", ""}};
+  EXPECT_TRUE(contains(html_report({&run, 1}), ">1900 updates</td><td>800000 updates</td>"));
+}
+
 TEST(HtmlReport, PutsRunsSideBySide) {
   RunReport runs[] = {sample_run("first"), sample_run("second")};
   runs[1].config[0].value = "0";

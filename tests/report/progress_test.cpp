@@ -71,8 +71,16 @@ TEST(Table, AlignsNumbersRightAndTextLeft) {
 TEST(ProgressBar, ShowsEverythingWhenThereIsRoom) {
   const ProgressState s{1200, 5000, 192, sample_metrics(1200)};
   const std::string bar = progress_bar(s, 120);
-  for (const char* part : {"1200/5000", " 24%", "loss 0.0453", "left 3:12", "412 images/s",
-                           "lr 2e-04", "grad 0.612", "█"})
+  for (const char* part : {"1200/5000", " 24%", "loss 0.0453", "left 3:12", "412 img/s", "lr 2e-04",
+                           "grad 0.612", "█"})
+    EXPECT_NE(bar.find(part), std::string::npos) << part << " in " << bar;
+}
+
+TEST(ProgressBar, GivesUpCellsBeforeFigures) {
+  Metrics m = sample_metrics(1200);
+  m.lr = 1.05e-4;
+  const std::string bar = progress_bar({1200, 5000, 192, m}, 80);
+  for (const char* part : {"1200/5000 █", "loss 0.0453", "left 3:12", "lr 1.05e-04", "grad 0.612"})
     EXPECT_NE(bar.find(part), std::string::npos) << part << " in " << bar;
 }
 
