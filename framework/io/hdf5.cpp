@@ -108,8 +108,8 @@ Handle& Handle::operator=(Handle&& other) noexcept {
 void Handle::reset() {
   if (id_ < 0) return;
   const Locked lock;
-  const bool abandoned = broken_ && *broken_;
-  if (!abandoned && close_(id_) < 0 && broken_) *broken_ = true;
+  const bool abandoned = broken_ && !broken_->empty();
+  if (!abandoned && close_(id_) < 0 && broken_) *broken_ = library_reason();
   id_ = -1;
 }
 
@@ -227,7 +227,7 @@ File File::create(const fs::path& path) {
   File file;
   file.origin_ = path.string();
   file.output_ = std::make_unique<AtomicFile>(path);
-  file.broken_ = std::make_shared<bool>(false);
+  file.broken_ = std::make_shared<std::string>();
   const Handle access = access_list();
   const Handle creation(must(H5Pcreate(H5P_FILE_CREATE), "make a property list"), H5Pclose);
   keep_compact(creation);
@@ -259,10 +259,13 @@ File::~File() = default;
 void File::finish() {
   check(output_ != nullptr, "[hdf5] {} was opened for reading or is finished", origin_);
   const Locked lock;
-  check_user(!*broken_, "[hdf5] cannot write {}: an earlier write failed", origin_);
+  const auto check_written = [&] {
+    check_user(broken_->empty(), "[hdf5] cannot write {}: {}", origin_, *broken_);
+  };
+  check_written();  // closing a data set has no other way to tell
   must_write(H5Fflush(handle_.id(), H5F_SCOPE_GLOBAL), broken_, "write " + origin_);
   handle_.reset();
-  check_user(!*broken_, "[hdf5] cannot write {}: {}", origin_, library_reason());
+  check_written();
   output_->commit();
   output_.reset();
 }

@@ -18,12 +18,13 @@ namespace noisette::hdf5 {
 /// An HDF5 identifier that closes itself. The HDF5 library runs under one lock; these classes take it.
 ///
 /// When writing a file fails (a full disk), the library cannot close what belongs to it: it frees half and stumbles over
-/// the rest later. Handles of such a file share `broken`; once it is set they are abandoned instead of closed.
+/// the rest later. Handles of such a file share `broken`, the reason of its first failure ("": none); once it is set they
+/// are abandoned instead of closed.
 class Handle {
  public:
   using Close = int (*)(int64_t);
   Handle() = default;
-  Handle(int64_t id, Close close, std::shared_ptr<bool> broken = nullptr)
+  Handle(int64_t id, Close close, std::shared_ptr<std::string> broken = nullptr)
       : id_(id), close_(close), broken_(std::move(broken)) {}
   ~Handle() { reset(); }
   Handle(Handle&& other) noexcept { *this = std::move(other); }
@@ -34,7 +35,7 @@ class Handle {
  private:
   int64_t id_ = -1;
   Close close_ = nullptr;
-  std::shared_ptr<bool> broken_;
+  std::shared_ptr<std::string> broken_;
 };
 
 struct DatasetOptions {
@@ -69,7 +70,7 @@ class Dataset {
   friend class File;
   void check_type(DType expected) const;
   void check_range(int64_t first, int64_t count, std::size_t bytes) const;
-  std::shared_ptr<bool> broken_;  // only of a file that is being written
+  std::shared_ptr<std::string> broken_;  // only of a file that is being written
   Handle handle_;
   Shape shape_;
   DType dtype_ = DType::u8;
@@ -124,8 +125,8 @@ class File {
                        int64_t space, const void* data);
   std::string describe(const std::string& object, const std::string& name) const;
   std::string origin_;
-  std::unique_ptr<AtomicFile> output_;  // only when created
-  std::shared_ptr<bool> broken_;        // likewise
+  std::unique_ptr<AtomicFile> output_;   // only when created
+  std::shared_ptr<std::string> broken_;  // likewise
   Handle handle_;
 };
 

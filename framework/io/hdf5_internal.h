@@ -34,8 +34,8 @@ R must(R result, const std::string& what) {
 
 /// The same for writing: a failure also abandons the file.
 template <class R>
-R must_write(R result, const std::shared_ptr<bool>& broken, const std::string& what) {
-  if (result < 0 && broken) *broken = true;
+R must_write(R result, const std::shared_ptr<std::string>& broken, const std::string& what) {
+  if (result < 0 && broken && broken->empty()) *broken = library_reason();
   return must(result, what);
 }
 

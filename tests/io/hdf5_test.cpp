@@ -190,6 +190,7 @@ TEST(Hdf5, FullDiskLeavesNothing) {
       file.finish();
     });
     EXPECT_CONTAINS(message, "f.h5");
+    EXPECT_CONTAINS(message, ": File too large");
     EXPECT_EQ(folder.entries(), 0) << limit;
   }
   write_sample(folder / "g.h5");  // the library still works
