@@ -158,9 +158,14 @@ StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64
                         .seed = config.run.seed(),
                         .dtype = element_type(config.run.precision)};
   if (config.model.num_class_embeds > 0) request.labels.assign(std::size_t(batch), 0);
-  return measure(3, warmup, [&] {
+  StepMeasurement m = measure(3, warmup, [&] {
     sample_pixels(unet, config.schedule, config.objective.target, sampler, request);
   });
+  m.sampling_steps = steps;
+  m.seconds /= double(steps);
+  m.flops_step /= double(steps);
+  for (double& seconds : m.all_seconds) seconds /= double(steps);
+  return m;
 }
 
 std::string kernel_family(const std::string& kernel) {

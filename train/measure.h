@@ -1,5 +1,6 @@
 // What a training step costs: counted on the meta device, or measured on synthetic data.
 #pragma once
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -28,16 +29,23 @@ void check_memory(const TrainConfig& config);
 
 /// Measured on this machine, on random images.
 struct StepMeasurement {
-  double seconds = 0;  // median of the counted steps
+  double seconds = 0;  // of one step: median
   std::vector<double> all_seconds;
   int64_t peak_bytes = 0;                      // of tensors, as the allocator counts them
   double flops_step = 0;                       // of the whole batch
   std::map<std::string, KernelCount> kernels;  // of one more step that was profiled
   double profiled_seconds = 0;                 // how long that one took
+  int64_t sampling_steps =
+      0;  // of a drawn batch, which was timed and profiled whole; 0: of training
+
+  /// From images that go in to images that come out.
+  double seconds_per_batch() const {
+    return seconds * double(std::max<int64_t>(sampling_steps, 1));
+  }
 };
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup);
 
-/// Drawing one batch of images by DDIM in `steps` steps, without guidance.
+/// Drawing one batch of images by DDIM in `steps` steps, without guidance. A step is one evaluation of the network.
 StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64_t steps,
                                  int64_t warmup);
 

@@ -92,13 +92,6 @@ class Case:
             *["--threads", str(self.args.threads), "--json"],
         ]
 
-    def run_noisette(self) -> dict:
-        """`bench sample` times a whole batch through its sampler: divided by the DDIM steps."""
-        result = run(self.noisette())
-        if self.args.what == "sample":
-            result["seconds_per_step"] /= self.args.steps
-        return result
-
     def torch(self, variant: list[str], steps: int | None = None) -> list[str]:
         script, unit = {
             "train": ("torch_train.py", "--steps"),
@@ -147,7 +140,7 @@ class Case:
         self.best = min(self.tried)[1]
         live = ["--live"] if self.args.what == "train" else []
         for k in range(self.args.rounds):
-            self.ours.append(self.run_noisette())
+            self.ours.append(run(self.noisette()))
             self.theirs.append(run(self.torch(self.best + (live if k == 0 else []))))
             ours, theirs = (runs[-1]["seconds_per_step"] for runs in (self.ours, self.theirs))
             self.say(f"round {k + 1}: {ours:.4f} s, PyTorch {theirs:.4f} s")

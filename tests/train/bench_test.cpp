@@ -42,6 +42,31 @@ TEST(BenchOps, RefusesAFilterThatMatchesNothing) {
   expect_one_sentence(noisette(folder, {"bench", "ops", "--filter", "conv 5x5"}), 1, "conv 5x5");
 }
 
+TEST(Bench, AStepOfSamplingIsOneEvaluationOfTheNetwork) {
+  const Folder folder;
+  put(folder / "run.toml", config::to_toml(small_config(folder / "set.h5")));
+  const auto bench = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"bench", "sample", (folder / "run.toml").string(), "--batch",
+                                     "2", "--threads", "1", "--dtype", "f32"});
+    const Outcome o = noisette(folder, options);
+    EXPECT_EQ(o.code, 0) << o.err;
+    return o.out;
+  };
+  const auto two = nlohmann::json::parse(bench({"--sampling-steps", "2", "--json"})),
+             ten = nlohmann::json::parse(bench({"--sampling-steps", "10", "--json"}));
+  EXPECT_EQ(two["sampling_steps"], 2);
+  EXPECT_NEAR(two["flops_per_step"].get<double>() / ten["flops_per_step"].get<double>(), 1, 0.01);
+  const double step = ten["seconds_per_step"], image = ten["seconds_per_image"],
+               rate = ten["images_per_second"];
+  EXPECT_NEAR(image / (step * 10 / 2), 1, 1e-6);
+  EXPECT_NEAR(image * rate, 1, 1e-6);
+
+  const std::string text = bench({"--sampling-steps", "2"});
+  EXPECT_TRUE(text.starts_with("sampling step, median")) << text;
+  for (const char* part : {"all 2 steps", "batch", "dtype", "f32", "threads", "processor"})
+    EXPECT_CONTAINS(text, part);
+}
+
 TEST(Bench, RefusesCountsThatMeasureNothing) {
   const Folder folder;
   const std::vector<std::tuple<const char*, const char*, const char*, const char*>> cases = {

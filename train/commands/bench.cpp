@@ -60,7 +60,11 @@ Json json_of(const TrainConfig& c, const StepMeasurement& m, const char* what) {
   Json j;
   j["work"] = what;
   j["seconds_per_step"] = m.seconds;
-  j["images_per_second"] = double(c.run.batch) / m.seconds;
+  if (m.sampling_steps > 0) {
+    j["seconds_per_image"] = m.seconds_per_batch() / double(c.run.batch);
+    j["sampling_steps"] = m.sampling_steps;
+  }
+  j["images_per_second"] = double(c.run.batch) / m.seconds_per_batch();
   j["peak_bytes"] = m.peak_bytes;
   j["flops_per_step"] = m.flops_step;
   j["gflops_per_second"] = m.flops_step / m.seconds / 1e9;
@@ -79,18 +83,34 @@ Json json_of(const TrainConfig& c, const StepMeasurement& m, const char* what) {
   return j;
 }
 
-std::string text_of(const TrainConfig& c, const StepMeasurement& m, bool kernels) {
-  Table t({"", ""});
-  t.row({"step, median", fmt::format("{:.4f} s", m.seconds)});
-  t.row({"images per second", fmt::format("{:.1f}", double(c.run.batch) / m.seconds)});
+/// What was measured on what, and the figures.
+std::string figures_of(const TrainConfig& c, const StepMeasurement& m) {
+  const double batch = double(c.run.batch);
+  const bool sampling = m.sampling_steps > 0;
+  Table t;
+  t.row({sampling ? "sampling step, median" : "training step, median",
+         fmt::format("{:.4f} s{}", m.seconds, sampling ? ", one evaluation of the batch" : "")});
+  if (sampling)
+    t.row({"image",
+           fmt::format("{:.4f} s, all {} steps", m.seconds_per_batch() / batch, m.sampling_steps)});
+  t.row({"images per second", fmt::format("{:.4g}", batch / m.seconds_per_batch())});
   t.row({"arithmetic", fmt::format("{:.1f} GFLOP/s", m.flops_step / m.seconds / 1e9)});
   t.row({"over convolutions, products, attention", fmt::format("{:.2f}", over_products(m))});
   t.row({"peak memory of tensors", format_bytes(double(m.peak_bytes))});
-  Table share({"family", "share", "seconds"});
+  t.row({"batch", format_count(c.run.batch)});
+  t.row({"dtype", std::string(config::name_of(c.run.precision))});
+  for (const auto& [name, value] : machine_rows(system_info())) t.row({name, value});
+  return t.str();
+}
+
+std::string text_of(const TrainConfig& c, const StepMeasurement& m, bool kernels) {
+  Table share({"family", "share",
+               m.sampling_steps > 0 ? fmt::format("seconds of {} steps", m.sampling_steps)
+                                    : "seconds of a step"});
   for (const auto& [family, seconds] : by_family(m))
     share.row({family, fmt::format("{:.1f} %", 100 * seconds / m.profiled_seconds),
                fmt::format("{:.4f}", seconds)});
-  std::string text = t.str() + "\n\n" + share.str();
+  std::string text = figures_of(c, m) + "\n\n" + share.str();
   if (!kernels) return text;
   Table each({"kernel", "calls", "seconds", "GFLOP/s"});
   for (const auto& [name, count] : m.kernels)
