@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "framework/io/hash.h"
 #include "framework/io/hdf5.h"
@@ -16,6 +17,7 @@ constexpr int64_t kMaxAxes = 4;
 constexpr int64_t kChunk = 1 << 18;  // elements: 1 MiB of f32
 constexpr std::string_view kFormat = "noisette checkpoint";
 constexpr const char* kBuffers[] = {"/master", "/ema", "/m", "/v"};
+constexpr const char* kBufferNames[] = {"value", "average", "first moment", "second moment"};
 
 /// The table of parameters as a file holds it.
 struct Table {
@@ -194,19 +196,35 @@ CheckpointInfo load_checkpoint(const fs::path& path, ParameterArena& arena) {
 }
 
 std::string first_not_finite(const ParameterArena& arena) {
-  const std::pair<const char*, const Tensor*> buffers[] = {{"value", &arena.master()},
-                                                           {"average", &arena.ema()},
-                                                           {"first moment", &arena.m()},
-                                                           {"second moment", &arena.v()}};
-  for (const auto& [what, flat] : buffers) {
-    if (!flat->defined() || cpu::all_finite(flat->data<float>(), flat->numel())) continue;
+  const Tensor* buffers[] = {&arena.master(), &arena.ema(), &arena.m(), &arena.v()};
+  for (std::size_t b = 0; b < std::size(buffers); ++b) {
+    const Tensor& flat = *buffers[b];
+    if (!flat.defined() || cpu::all_finite(flat.data<float>(), flat.numel())) continue;
     for (const ParameterArena::Entry& e : arena.entries()) {
-      const Tensor x = ParameterArena::view(*flat, e);
+      const Tensor x = ParameterArena::view(flat, e);
       if (!cpu::all_finite(x.data<float>(), x.numel()))
-        return fmt::format("{} of {}", what, e.name);
+        return fmt::format("{} of {}", kBufferNames[b], e.name);
     }
   }
   return "";
+}
+
+NotFinite count_not_finite(const fs::path& path) {
+  const hdf5::File file = open_checked(path);
+  const Table table = read_table(file);
+  NotFinite found;
+  for (std::size_t b = 0; b < std::size(kBuffers); ++b) {
+    if (!file.exists(kBuffers[b])) continue;
+    const std::vector<float> values = read_buffer(file, kBuffers[b]);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (std::isfinite(values[i]) || found.count++ > 0) continue;
+      for (std::size_t p = 0; p < table.names.size(); ++p)
+        if (int64_t(i) >= table.offsets[p] &&
+            int64_t(i) < table.offsets[p] + table.shape(p).numel())
+          found.first = fmt::format("{} of {}", kBufferNames[b], table.names[p]);
+    }
+  }
+  return found;
 }
 
 void verify_checkpoint(const fs::path& path) {

@@ -45,6 +45,13 @@ CheckpointInfo load_checkpoint(const std::filesystem::path& path, ParameterArena
 /// The first parameter of which a buffer holds a value that is not finite: "average of conv_in.weight"; "" without one.
 std::string first_not_finite(const ParameterArena& arena);
 
+/// How many values of a checkpoint's buffers are not finite, and the first: "average of conv_in.weight".
+struct NotFinite {
+  int64_t count = 0;
+  std::string first;
+};
+NotFinite count_not_finite(const std::filesystem::path& path);
+
 /// Reads every byte and checks it.
 void verify_checkpoint(const std::filesystem::path& path);
 

@@ -11,8 +11,6 @@ namespace noisette {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kKnown =
-    "a data set, a checkpoint, a safetensors file, a model folder, a run folder or a PNG";
 
 std::string first_bytes(const fs::path& path, const std::string& command) {
   std::ifstream in(path, std::ios::binary);
@@ -56,8 +54,8 @@ bool is_run_folder(const fs::path& path) {
          (fs::exists(path / "metrics.jsonl") || fs::exists(path / "checkpoints"));
 }
 
-FileKind kind_of(const fs::path& path, const std::string& command) {
-  check_user(fs::exists(path), "[{}] {} does not exist; wanted {}", command, path.string(), kKnown);
+FileKind kind_of(const fs::path& path, const std::string& command, const std::string& wanted) {
+  check_user(fs::exists(path), "[{}] {} does not exist; wanted {}", command, path.string(), wanted);
   if (fs::is_directory(path)) return kind_of_folder(path, command);
   const std::string bytes = first_bytes(path, command);
   check_user(!bytes.empty(), "[{}] {} is empty", command, path.string());
@@ -67,7 +65,7 @@ FileKind kind_of(const fs::path& path, const std::string& command) {
       path.string().ends_with(".safetensors.index.json"))
     return FileKind::safetensors;
   const bool pickle = bytes.starts_with("PK\x03\x04") || bytes.starts_with("\x80\x02");
-  throw Error(fmt::format("[{}] {} is none of {}{}", command, path.string(), kKnown,
+  throw Error(fmt::format("[{}] {} is none of {}{}", command, path.string(), wanted,
                           pickle ? "; if it is a PyTorch file: those hold pickled code, which is "
                                    "never read; save the weights as safetensors"
                                  : ""));

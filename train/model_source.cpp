@@ -8,6 +8,7 @@
 #include "models/diffusion/scheduler_file.h"
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
+#include "train/file_kind.h"
 #include "train/precision.h"
 
 namespace noisette {
@@ -15,6 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kScheduler = "scheduler_config.json";
+constexpr const char* kWanted = "a run folder, a checkpoint or a model folder";
 
 /// The scheduler's file: beside the network, or in the scheduler/ of a pipeline; empty without one.
 fs::path scheduler_of(const fs::path& source) {
@@ -61,6 +63,26 @@ LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
   return model;
 }
 
+/// A file that is no checkpoint is called what it is.
+void check_checkpoint(const fs::path& file) {
+  const FileKind kind = kind_of(file, "model", kWanted);
+  check_user(kind != FileKind::safetensors,
+             "[model] {} holds weights alone; the model is the folder with its config.json beside "
+             "them, as diffusers writes it",
+             file.string());
+  check_user(kind == FileKind::checkpoint, "[model] {} is a {}; wanted {}", file.string(),
+             kind == FileKind::data_set ? "data set" : "picture", kWanted);
+}
+
+/// A network of such weights draws noise, or black and white, without a word.
+void check_weights(const LoadedModel& model) {
+  const std::string bad = first_not_finite(*model.arena);
+  check_user(bad.empty(),
+             "[model] {} has values that are not finite, first in the {}: it is damaged, or its "
+             "training failed; `noisette info --verify` counts them",
+             model.origin, bad);
+}
+
 }  // namespace
 
 bool is_model_folder(const fs::path& source) {
@@ -86,9 +108,7 @@ fs::path weights_of(const fs::path& folder) {
 }
 
 fs::path resolve_model(const fs::path& source) {
-  check_user(fs::exists(source),
-             "[model] {} does not exist; wanted a run folder, a checkpoint or a model folder",
-             source.string());
+  check_user(fs::exists(source), "[model] {} does not exist; wanted {}", source.string(), kWanted);
   if (!fs::is_directory(source) || is_model_folder(source)) return source;
   const fs::path folder = fs::exists(source / "checkpoints") ? source / "checkpoints" : source;
   std::vector<std::string> skipped;
@@ -132,8 +152,10 @@ LoadedModel open_model(const fs::path& source, const ModelOptions& options) {
               options, false);
     read_weights(SafetensorsModel::open(weights), *model.arena);
     model.origin = weights.string();
+    check_weights(model);
     return model;
   }
+  check_checkpoint(path);
   const CheckpointInfo info = read_checkpoint_info(path);
   TrainConfig config = parse_train_config(info.config, path.string(), options.overrides);
   const bool ema = options.ema && config.optimizer.ema_decay > 0;
@@ -143,6 +165,7 @@ LoadedModel open_model(const fs::path& source, const ModelOptions& options) {
   model.origin = path.string();
   model.update = info.update;
   model.data_fingerprint = info.data_fingerprint;
+  check_weights(model);
   return model;
 }
 

@@ -31,7 +31,8 @@ struct ModelOptions {
 
 /// Opens `source` for inference. A run folder stands for its newest checkpoint that verifies. A model folder is diffusers'
 /// folder of a network or of a whole pipeline; schedule, target and sampler come from its scheduler_config.json
-/// (models/diffusion/scheduler_file.h), with a warning where there is none.
+/// (models/diffusion/scheduler_file.h), with a warning where there is none. An Error
+/// names the first tensor whose values are not finite.
 LoadedModel open_model(const std::filesystem::path& source, const ModelOptions& options = {});
 
 /// Throws UsageError, naming `command`, for a --set of a key that a trained model is bound to or that has no effect on

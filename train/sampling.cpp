@@ -6,6 +6,7 @@
 #include "framework/data/loader.h"
 #include "framework/io/resample.h"
 #include "framework/ops/random.h"
+#include "kernels/accumulate.h"
 #include "models/diffusion/sample.h"
 
 namespace noisette {
@@ -22,6 +23,16 @@ diffusion::Denoiser denoiser(const UNet& unet, const Tensor& labels, double guid
   return diffusion::guide(
       [&unet](const Tensor& x, const Tensor& t, const Tensor& l) { return unet(x, t, l); }, labels,
       unet.config().num_class_embeds - 1, guidance);
+}
+
+/// images [n, H, W, C], the first of number `first`.
+void check_finite(const Tensor& images, int64_t first) {
+  const int64_t item = images.numel() / images.dim(0);
+  for (int64_t i = 0; i < images.dim(0); ++i)
+    check_user(cpu::all_finite(images.data<float>() + i * item, item),
+               "[sample] image {} has values that are not finite: the network overflows with these "
+               "weights, this precision or this sampler",
+               first + i);
 }
 
 }  // namespace
@@ -56,6 +67,7 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
     };
     const Tensor images = diffusion::sample(denoiser(unet, labels, sampler.guidance), plan, start,
                                             r.dtype, noise, progress);
+    if (r.only_finite) check_finite(images, r.first + begin);
     pixels_from_float(images.span<float>(), pixels.data() + begin * item);
   }
   return pixels;

@@ -1,4 +1,5 @@
 // noisette convert: what it writes is as good a model as what it read.
+#include "framework/report/table.h"
 #include "tests/train/program.h"
 #include "train/model_source.h"
 
@@ -54,6 +55,18 @@ TEST_F(Convert, ACheckpointThatItWritesIsAModelLikeAnyOther) {
   EXPECT_EQ(config_of("raw.h5").run.precision, Precision::bf16);
   EXPECT_EQ(sample(at("both.h5")), sample(at("run.h5")));
   EXPECT_EQ(sample(at("raw.h5")), sample(at("run.h5"), {"--raw"}));
+}
+
+TEST_F(Convert, NothingIsSaidThatTheFileDoesNotKnow) {
+  const TrainConfig config = small_config(folder / "set.h5");
+  make_checkpoint(folder / "run.h5", config);
+  const Outcome o = noisette(output, {"convert", at("run.h5"), at("folder")});
+  EXPECT_CONTAINS(o.out, format_count(UNet(config.model).parameter_count()) + " parameters");
+  run({"convert", at("folder"), at("back.h5"), "--to", "checkpoint"});
+  const auto known = run_json({"info", at("run.h5")}), back = run_json({"info", at("back.h5")});
+  EXPECT_EQ(known["updates"], 10);
+  EXPECT_FALSE(back.contains("updates"));
+  EXPECT_TRUE(back["update"].is_null());
 }
 
 TEST_F(Convert, WeightsAloneCannotBeResumed) {

@@ -21,6 +21,7 @@ TEST(Info, DataSet) {
   EXPECT_EQ(j["class_counts"]["middle"]["train"], 4);
   EXPECT_EQ(j["verified"], true);
   EXPECT_EQ(j["fingerprint"].get<std::string>().size(), 32u);
+  EXPECT_EQ(run_json({"info", path, "--hash"})["hash"], j["fingerprint"]);
   EXPECT_CONTAINS(run_command({"info", path}), "made for a test");
 
   const Image first = Dataset::open(path)->image(0);
@@ -85,6 +86,10 @@ TEST(Info, SafetensorsAndModelFolder) {
   EXPECT_EQ(j["metadata"]["format"], "pt");
   EXPECT_EQ(j["tensors"]["b"]["hash"], hash_hex(bytes.first(4)));
   EXPECT_CONTAINS(run_command({"info", path}), "up.0");
+
+  write_safetensors(folder / "none.safetensors", {});
+  const std::string none = run_command({"info", (folder / "none.safetensors").string()});
+  EXPECT_EQ(none.find("()"), none.npos) << none;
 
   const TrainConfig config = small_config(folder / "set.h5");
   UNet unet(config.model);

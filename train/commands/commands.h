@@ -32,6 +32,9 @@ class ParentFolders {
   std::vector<std::filesystem::path> made_;  // innermost first
 };
 
+/// Throws Error when a file of that name could not be written: asked before the long part, not after it.
+void check_writable(const std::filesystem::path& file);
+
 /// Writes to standard output; an Error when that fails (a full disk, a closed pipe).
 void print(const std::string& text);
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "framework/core/check.h"
+#include "framework/report/table.h"
 #include "models/diffusion/scheduler_file.h"
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
@@ -59,7 +60,7 @@ void run(const Options& o) {
                      .numbers = {}});
   }
   print(fmt::format("{}: {} tensors, {} parameters, {} weights -> {}", model.origin,
-                    arena.entries().size(), model.unet->parameter_count(),
+                    arena.entries().size(), format_count(model.unet->parameter_count()),
                     which == ParameterArena::Weights::ema ? "averaged" : "raw", o.out));
 }
 

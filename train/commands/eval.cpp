@@ -1,6 +1,7 @@
 // noisette eval: how well a model fits held-out images, or how good a set of its samples is.
 #include "train/eval.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "framework/report/console.h"
@@ -109,7 +110,13 @@ EvalResult measure(const LoadedModel& model, const DataSplit& data, const Option
                       .seed = o.seed};
   CountProgress progress(console(), "evaluating image");
   options.progress = [&](double done, int64_t total) { progress.update(done, double(total)); };
-  return evaluate(eval_model(model), data, options);
+  const EvalResult r = evaluate(eval_model(model), data, options);
+  const double figure = (r.bound ? r.bound->bits : 0) + (r.bands ? r.bands->loss : 0);
+  check_user(std::isfinite(figure),
+             "[eval] the figures of {} on {} are not finite: the network overflows with these "
+             "weights in {}",
+             model.origin, data.dataset().origin(), config::name_of(model.config.run.precision));
+  return r;
 }
 
 /// What a figure was measured on, so that eval.json explains itself.
@@ -356,6 +363,7 @@ void run(Options o) {
   refuse_foreign_options(o, kind == FileKind::data_set);
   const auto folder = run_of(file, kind);
   if (folder) read_eval_record(*folder);  // a damaged one is known before the work, not after
+  if (folder && o.set.empty()) check_writable(*folder / "eval.json");
   const Findings f = kind == FileKind::data_set ? evaluate_samples(o) : evaluate_model(o);
   print(o.json ? json_of(f, o) : f.text);  // before what can fail: the work is done
   if (folder) record(*folder, f, o);

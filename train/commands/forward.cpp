@@ -1,4 +1,5 @@
 // noisette forward: one forward pass on given tensors, for people who check a port.
+#include <algorithm>
 #include <cmath>
 
 #include "framework/autograd/autograd.h"
@@ -77,8 +78,18 @@ Tensor labels_of(const SafetensorsEntry& entry, int64_t n, int64_t classes) {
   return per_image(entry, std::move(values), n);
 }
 
+/// out [N, ...]: an image that is not finite is no answer.
+void check_finite(const std::vector<float>& out, int64_t n, const std::string& dtype) {
+  const auto bad = std::find_if(out.begin(), out.end(), [](float v) { return !std::isfinite(v); });
+  check_user(bad == out.end(),
+             "[forward] the output of image {} has values that are not finite: its inputs are not, "
+             "or the network overflows with these weights in {}",
+             (bad - out.begin()) * n / std::max(int64_t(out.size()), int64_t(1)), dtype);
+}
+
 void run(const Options& o) {
   use_threads(o.threads);
+  check_writable(o.output);
   const Precision precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
   const LoadedModel model = open_model(
       o.model, {.ema = !o.raw, .precision = precision, .overrides = {}, .scheduler = false});
@@ -99,6 +110,7 @@ void run(const Options& o) {
   const DType dtype = element_type(precision);
   const Tensor y = cast((*model.unet)(cast(x, dtype), t, labels), DType::f32);
   const std::vector<float> out = to_nchw(to_vector<float>(y), y.shape());
+  check_finite(out, n, o.dtype);
   write_safetensors(o.output,
                     {{"sample", "F32", {n, c.out_channels, h, w}, std::as_bytes(std::span(out))}});
   print(fmt::format("{} {} -> {} {}", o.input, sample.shape, o.output,

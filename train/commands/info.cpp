@@ -98,6 +98,7 @@ void describe_data(const Options& o, Facts& f) {
   f.add("deviation by channel", "std", list_of(info.std), info.std);
   f.add("source", info.source);
   f.add("fingerprint", info.fingerprint);
+  if (o.hash) f.add("hash", "hash", info.fingerprint + " (the fingerprint)", info.fingerprint);
   if (o.verify) {
     data->verify();
     f.add("verified", "verified", "content agrees with the fingerprint", true);
@@ -169,14 +170,32 @@ void add_hashes(const CheckpointHash& hash, Facts& f) {
   f.tables(t.str());
 }
 
+/// Weights alone that came from a model folder do not know how they were trained; their configuration has defaults there.
+void add_updates(const CheckpointInfo& info, const CheckpointContents& contents,
+                 const TrainConfig& config, Facts& f) {
+  const auto& buffers = contents.buffers;
+  const bool resumable = std::find(buffers.begin(), buffers.end(), "m") != buffers.end();
+  if (!resumable && info.update == 0)
+    return f.add("update", "update", "not recorded (weights alone)", nullptr);
+  f.count("update", info.update);
+  f.add("of updates", "updates", format_count(config.run.updates), config.run.updates);
+}
+
+void add_verified(const fs::path& checkpoint, Facts& f) {
+  verify_checkpoint(checkpoint);
+  f.add("verified", "verified", "every checksum agrees", true);
+  const NotFinite bad = count_not_finite(checkpoint);
+  f.add("not finite", "not_finite",
+        format_count(bad.count) + (bad.count > 0 ? ", first in the " + bad.first : ""), bad.count);
+}
+
 void describe_checkpoint(const Options& o, const fs::path& path, Facts& f) {
   const CheckpointInfo info = read_checkpoint_info(path);
   const CheckpointContents contents = list_checkpoint(path);
   const TrainConfig config = parse_train_config(info.config, path.string());
   add_file(f, "checkpoint", path);
   f.add("task", info.task);
-  f.count("update", info.update);
-  f.add("of updates", "updates", format_count(config.run.updates), config.run.updates);
+  add_updates(info, contents, config, f);
   f.add("network", widths(config.model));
   f.count("tensors", int64_t(contents.parameters.size()));
   f.add("parameters", "parameter_count", format_count(elements(contents.parameters)),
@@ -188,10 +207,7 @@ void describe_checkpoint(const Options& o, const fs::path& path, Facts& f) {
         info.data_fingerprint);
   for (const auto& [name, value] : info.numbers)
     f.add(name, name, fmt::format("{:.6g}", value), value);
-  if (o.verify) {
-    verify_checkpoint(path);
-    f.add("verified", "verified", "every checksum agrees", true);
-  }
+  if (o.verify) add_verified(path, f);
   if (o.hash) return add_hashes(hash_checkpoint(path), f);
   if (!o.tensors) return add_blocks(contents.parameters, f);
   Table t({"parameter", "shape"});
@@ -240,8 +256,8 @@ void add_weights(const Options& o, const SafetensorsModel& model, Facts& f) {
   std::string type_text;
   for (const auto& [type, n] : types)
     type_text += fmt::format("{}{} of {}", type_text.empty() ? "" : ", ", n, type);
-  f.add("tensors", "tensor_count", fmt::format("{} ({})", tensors.size(), type_text),
-        tensors.size());
+  f.add("tensors", "tensor_count",
+        tensors.empty() ? "0" : fmt::format("{} ({})", tensors.size(), type_text), tensors.size());
   f.add("values", "value_count", format_count(elements(tensors)), elements(tensors));
   for (const SafetensorsFile& file : model.files())
     for (const auto& [key, value] : file.metadata()) {
@@ -332,7 +348,8 @@ void add_info(CLI::App& app) {
                   "(its newest checkpoint) or of a model")
       ->required();
   cmd->add_flag("--tensors", o->tensors, "every tensor instead of sums by block");
-  cmd->add_flag("--hash", o->hash, "XXH3-128 of each parameter and of all");
+  cmd->add_flag("--hash", o->hash,
+                "XXH3-128 of each parameter and of all; of a data set its fingerprint");
   cmd->add_flag("--verify", o->verify,
                 "read every byte: checksums, the data set's fingerprint, values that are not "
                 "finite");

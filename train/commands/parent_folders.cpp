@@ -1,4 +1,5 @@
 #include "framework/core/check.h"
+#include "framework/io/atomic_file.h"
 #include "train/commands/commands.h"
 
 namespace noisette::commands {
@@ -19,5 +20,7 @@ ParentFolders::~ParentFolders() {
   std::error_code not_empty;
   for (const auto& folder : made_) std::filesystem::remove(folder, not_empty);
 }
+
+void check_writable(const std::filesystem::path& file) { const AtomicFile attempt(file); }
 
 }  // namespace noisette::commands
