@@ -150,5 +150,87 @@ TEST_F(SampleCommand, OtherKindsOfFilesAreRefused) {
   EXPECT_CONTAINS(refused({}, "grid.png"), "is not empty");
 }
 
+TEST_F(SampleCommand, OnlyOlderSamplesAreReplaced) {
+  sample({}, "samples.h5");
+  sample({"--first", "4"}, "samples.h5");
+  EXPECT_CONTAINS(Dataset::open(t.folder / "samples.h5")->info().source, "first 4");
+  sample({}, "grid.png");
+  sample({}, "grid.png");
+  put(t.folder / "text.h5", "no HDF5");
+  const std::pair<const char*, const char*> others[] = {
+      {"set.h5", "is a data set of 18 images from made for a test; -o replaces nothing but older"},
+      {"model.h5", "is a checkpoint; -o"},
+      {"text.h5", "is no set of samples that can be read; -o"}};
+  for (const auto& [name, what] : others) {
+    const std::string before = get(t.folder / name);
+    EXPECT_CONTAINS(refused({}, name), what);
+    EXPECT_EQ(get(t.folder / name), before);
+  }
+}
+
+TEST_F(SampleCommand, NoRowOfAGridMixesClasses) {
+  const auto grid = [&](const std::string& name) {
+    return decode_image(read_file(t.folder / name), name);
+  };
+  sample({}, "grid.png");  // classes 0, 0, 1, 2
+  const Image four = grid("grid.png");
+  EXPECT_EQ(four.width, 2 * 10 + 2);
+  EXPECT_EQ(four.height, 3 * 10 + 2);
+  for (int64_t row = 1; row < 3; ++row) {
+    const uint8_t* begin = four.row(2 + row * 10) + 12;
+    EXPECT_EQ(std::vector<uint8_t>(begin, begin + 8), std::vector<uint8_t>(8, 255)) << row;
+  }
+  const std::string line = run_command(
+      {"sample", model.string(), "--steps", "1", "-o", (t.folder / "default.png").string()});
+  EXPECT_TRUE(line.starts_with("66 images")) << line;
+  EXPECT_EQ(grid("default.png").width, 22 * 10 + 2);
+  sample({"--class", "1"}, "one.png");
+  EXPECT_EQ(grid("one.png").width, 2 * 10 + 2) << "one class alone makes a square";
+}
+
+TEST_F(SampleCommand, AFullDiskLeavesNoPictures) {
+  sample({}, "whole/");
+  std::vector<std::uintmax_t> sizes;
+  for (const std::string& file : files_below(t.folder / "whole"))
+    sizes.push_back(fs::file_size(t.folder / "whole" / file));
+  const auto larger =
+      std::find_if(sizes.begin(), sizes.end(), [&](auto s) { return s > sizes[0]; });
+  ASSERT_NE(larger, sizes.end()) << "the first picture must fit where another does not";
+  const Folder output;
+  fs::create_directory(t.folder / "empty");
+  for (const char* name : {"new", "empty"}) {
+    const Outcome o = noisette(output, arguments({"--threads", "1"}, name), sizes[0]);
+    EXPECT_EQ(o.code, 1) << o.err;
+    EXPECT_CONTAINS(o.err, "File too large");
+  }
+  EXPECT_FALSE(fs::exists(t.folder / "new"));
+  EXPECT_TRUE(fs::is_empty(t.folder / "empty"));
+}
+
+TEST_F(SampleCommand, WhereNothingCanBeWrittenIsKnownBeforeTheWork) {
+  for (const char* output : {"/proc/grid.png", "/proc/set.h5"})
+    EXPECT_CONTAINS(run_error_of({"sample", (t.folder / "none").string(), "-o", output}),
+                    std::string("cannot write ") + output);
+  EXPECT_CONTAINS(run_error_of({"sample", (t.folder / "none").string(), "-o", "/proc/folder"}),
+                  "the folder /proc/folder cannot be made");
+}
+
+TEST_F(SampleCommand, WhatIsNoModelIsCalledWhatItIs) {
+  put(t.folder / "old.pt", "PK\x03\x04 and more");
+  put(t.folder / "run.toml", "[run]\n");
+  write_png(t.folder / "a.png", Image(3, 2, 1, 7));
+  const auto said = [&](const char* name) {
+    return run_error_of(
+        {"sample", (t.folder / name).string(), "-o", (t.folder / "b.png").string()});
+  };
+  const std::string wanted = "a run folder, a checkpoint or a model folder";
+  EXPECT_CONTAINS(said("old.pt"), "old.pt is none of " + wanted + "; if it is a PyTorch file");
+  EXPECT_CONTAINS(said("run.toml"), "run.toml is none of " + wanted);
+  EXPECT_CONTAINS(said("set.h5"), "set.h5 is a data set; wanted " + wanted);
+  EXPECT_CONTAINS(said("a.png"), "a.png is a picture; wanted " + wanted);
+  put(t.folder / "w.safetensors", std::string("\x02\0\0\0\0\0\0\0{}", 10));
+  EXPECT_CONTAINS(said("w.safetensors"), "the model is the folder with its config.json");
+}
+
 }  // namespace
 }  // namespace noisette

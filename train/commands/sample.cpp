@@ -11,6 +11,7 @@
 #include "framework/report/progress.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
+#include "train/file_kind.h"
 #include "train/model_source.h"
 #include "train/precision.h"
 #include "train/sampling.h"
@@ -20,12 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kSamplesOf = "samples of ";  // begins the source of a set
 constexpr std::string_view kSettable[] = {"schedule.", "sampler.", "objective.target"};
 
 struct Options {
   std::string model, output, classes = "all", sampler, dtype;
   std::vector<std::string> set;
-  int64_t n = 64, steps = 0, batch = 64, first = 0, seed = 0, threads = 0;
+  int64_t n = 0, steps = 0, batch = 64, first = 0, seed = 0, threads = 0;
   std::optional<double> guidance, eta;
   bool raw = false;
 };
@@ -118,10 +120,36 @@ std::string source_of(const std::map<std::string, std::string>& text) {
   for (const auto& [key, value] : text)
     if (key != "Software" && key != "model")
       facts += fmt::format("{}{} {}", facts.empty() ? "" : ", ", key, value);
-  return fmt::format("samples of {} ({})", text.at("model"), facts);
+  return fmt::format("{}{} ({})", kSamplesOf, text.at("model"), facts);
 }
 
 enum class Output { grid, set, folder };
+
+/// What an existing file is that no set of samples may replace; "" for an older set of samples.
+std::string in_the_way(const fs::path& file) {
+  constexpr int64_t kNotInMemory = 0;
+  try {
+    const FileKind kind = kind_of(file, "sample");
+    if (kind == FileKind::checkpoint) return "a checkpoint";
+    if (kind != FileKind::data_set) return "no set of samples";
+    const DatasetInfo info = Dataset::open(file, kNotInMemory)->info();
+    return info.source.starts_with(kSamplesOf)
+               ? ""
+               : fmt::format("a data set of {} images from {}", info.count, info.source);
+  } catch (const Error&) {
+    return "no set of samples that can be read";
+  }
+}
+
+void check_replaceable(const fs::path& set) {
+  std::error_code none;
+  const std::string what = fs::exists(set, none) ? in_the_way(set) : "";
+  if (!what.empty())
+    throw UsageError(fmt::format(
+        "[sample] {} is {}; -o replaces nothing but older samples: choose another name, or "
+        "remove it first",
+        set.string(), what));
+}
 
 /// What -o asks for. Throws UsageError for what cannot be meant, and for a folder whose files would be mixed with these.
 Output output_of(const std::string& text) {
@@ -130,7 +158,10 @@ Output output_of(const std::string& text) {
   const bool folder = fs::is_directory(path, none);
   const std::string extension = folder ? "" : path.extension().string();
   if (extension == ".png") return Output::grid;
-  if (extension == ".h5") return Output::set;
+  if (extension == ".h5") {
+    check_replaceable(path);
+    return Output::set;
+  }
   if (!extension.empty())
     throw UsageError(
         fmt::format("[sample] -o takes a grid.png, a set.h5 or a folder (with a dot in its name "
@@ -152,19 +183,46 @@ Image picture(const std::vector<uint8_t>& pixels, int64_t i, const UNetConfig& c
   return image;
 }
 
+/// One picture, a class of equal shares in rows of its own: the end of a class that has fewer images stays white.
+void write_grid(const fs::path& path, const std::vector<uint8_t>& pixels, const SampleRequest& r,
+                const UNetConfig& c, int64_t classes,
+                const std::map<std::string, std::string>& text) {
+  constexpr uint8_t kWhite = 255;
+  const int64_t item = c.sample_size * c.sample_size * c.out_channels;
+  const bool by_class = classes > 1 && r.count >= classes;
+  const int64_t columns = by_class ? (r.count + classes - 1) / classes
+                                   : std::max(int64_t(std::ceil(std::sqrt(r.count))), int64_t(1));
+  std::vector<uint8_t> cells;
+  for (int64_t i = 0; i < r.count; ++i) {
+    const bool next = by_class && i > 0 && r.labels[std::size_t(i)] != r.labels[std::size_t(i - 1)];
+    while (next && int64_t(cells.size()) / item % columns != 0)
+      cells.insert(cells.end(), std::size_t(item), kWhite);
+    const auto image = pixels.begin() + i * item;
+    cells.insert(cells.end(), image, image + item);
+  }
+  write_png(path, grid_of(cells, c.sample_size, c.sample_size, c.out_channels, columns), text);
+}
+
+/// `folder` is there. Nothing is left in it when a picture cannot be written.
 void write_folder(const fs::path& folder, const std::vector<uint8_t>& pixels,
                   const SampleRequest& r, const UNetConfig& c,
                   std::map<std::string, std::string> text) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  check_user(!error, "[sample] the folder {} cannot be made: {}", folder.string(), error.message());
-  for (int64_t i = 0; i < r.count; ++i) {
-    std::string name = fmt::format("{:05d}", r.first + i);
-    if (!r.labels.empty()) {
-      text["class"] = std::to_string(r.labels[std::size_t(i)]);
-      name += "_class-" + text["class"];
+  std::vector<fs::path> written;
+  try {
+    for (int64_t i = 0; i < r.count; ++i) {
+      std::string name = fmt::format("{:05d}", r.first + i);
+      if (!r.labels.empty()) {
+        text["class"] = std::to_string(r.labels[std::size_t(i)]);
+        name += "_class-" + text["class"];
+      }
+      const fs::path file = folder / (name + ".png");
+      write_png(file, picture(pixels, i, c), text);
+      written.push_back(file);
     }
-    write_png(folder / (name + ".png"), picture(pixels, i, c), text);
+  } catch (...) {
+    std::error_code ignored;
+    for (const fs::path& file : written) fs::remove(file, ignored);
+    throw;
   }
 }
 
@@ -187,11 +245,32 @@ std::vector<uint8_t> draw(const LoadedModel& m, const diffusion::SamplerConfig& 
   return sample_pixels(*m.unet, m.config.schedule, m.config.objective.target, s, r);
 }
 
+/// The number asked for; without one, 64 or the next multiple of the classes, so that each has as many.
+int64_t count_of(const Options& o, int64_t classes) {
+  constexpr int64_t kDefault = 64;
+  if (o.n > 0) return o.n;
+  return classes > 0 ? (kDefault + classes - 1) / classes * classes : kDefault;
+}
+
+/// The classes asked for; none for a network without classes.
+std::vector<int64_t> classes_of(const LoadedModel& m, const Options& o) {
+  const int64_t labels = m.config.model.num_class_embeds;
+  if (labels > 0)
+    return parse_classes(o.classes, labels - 1,
+                         o.classes == "all" ? std::vector<std::string>() : class_names(m));
+  if (o.classes != "all")
+    throw UsageError(
+        fmt::format("[sample] --class {} was given, but {} has no classes", o.classes, m.origin));
+  return {};
+}
+
 void run(const Options& o) {
   use_threads(o.threads);
   check_overrides("sample", o.set, kSettable);
   const Output output = output_of(o.output);
-  const ParentFolders folders(o.output, "sample");  // before the long part, not after it
+  const fs::path target = output == Output::folder ? fs::path(o.output) / "" : fs::path(o.output);
+  const ParentFolders folders(target, "sample");  // before the long part, not after it
+  check_writable(output == Output::folder ? target / "00000.png" : target);
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
   const LoadedModel m =
@@ -199,34 +278,25 @@ void run(const Options& o) {
   const UNetConfig& c = m.config.model;
   const diffusion::SamplerConfig s = sampler_of(m.config, o);
   check_guidance(m, s);
-  SampleRequest r{.count = o.n,
+  const std::vector<int64_t> classes = classes_of(m, o);
+  const int64_t n = count_of(o, int64_t(classes.size()));
+  SampleRequest r{.count = n,
                   .labels = {},
                   .first = o.first,
                   .batch = o.batch,
                   .seed = uint64_t(o.seed),
-                  .dtype = element_type(m.config.run.precision)};
-  int64_t columns = std::max<int64_t>(int64_t(std::ceil(std::sqrt(double(o.n)))), 1);
-  if (c.num_class_embeds > 0) {
-    const auto classes =
-        parse_classes(o.classes, c.num_class_embeds - 1,
-                      o.classes == "all" ? std::vector<std::string>() : class_names(m));
-    r.labels = spread_labels(o.n, classes, true);
-    if (o.n % int64_t(classes.size()) == 0)
-      columns = o.n / int64_t(classes.size());  // one class a row
-  } else if (o.classes != "all") {
-    throw UsageError(
-        fmt::format("[sample] --class {} was given, but {} has no classes", o.classes, m.origin));
-  }
+                  .dtype = element_type(m.config.run.precision),
+                  .only_finite = true};
+  if (!classes.empty()) r.labels = spread_labels(n, classes, true);
   const std::vector<uint8_t> pixels = draw(m, s, r);
   const auto text = provenance(m, o, s);
   if (output == Output::grid)
-    write_png(o.output, grid_of(pixels, c.sample_size, c.sample_size, c.out_channels, columns),
-              text);
+    write_grid(o.output, pixels, r, c, int64_t(classes.size()), text);
   else if (output == Output::set)
     write_set(o.output, pixels, r, c, source_of(text));
   else
     write_folder(o.output, pixels, r, c, text);
-  print(fmt::format("{} images, {} {} steps, guidance {}, seed {}, {} weights of {} -> {}", o.n,
+  print(fmt::format("{} images, {} {} steps, guidance {}, seed {}, {} weights of {} -> {}", n,
                     config::name_of(s.sampler), s.steps, s.guidance, o.seed, text.at("weights"),
                     m.origin, o.output));
 }
@@ -243,13 +313,12 @@ void add_sample(CLI::App& app) {
          "-o,--output", o->output,
          "grid.png: one picture; set.h5: a data set; folder/: PNG files in a new or empty folder")
       ->required();
-  cmd->add_option("--n", o->n, "number of images")
-      ->check(between(1, 10'000'000))
-      ->capture_default_str();
+  cmd->add_option("--n", o->n, "number of images; default: 64, or the next multiple of the classes")
+      ->check(between(1, 10'000'000));
   cmd->add_option(
          "--class", o->classes,
          "all, or class numbers as in 0,3, or names while the training set is there; equal "
-         "shares, one class after the other")
+         "shares of the --n images, one class after the other")
       ->capture_default_str();
   cmd->add_option("--guidance", o->guidance,
                   "classifier-free guidance: 1 none, 0 no class; default: the model's")
@@ -259,10 +328,13 @@ void add_sample(CLI::App& app) {
       ->check(CLI::IsMember({"ddim", "ddpm"}));
   cmd->add_option("--eta", o->eta, "noise of ddim: 0 none, 1 as ddpm; default: the model's")
       ->check(between(0.0, 1.0));
-  cmd->add_option("--seed", o->seed, "seed; image i depends on (seed, i) alone")
+  cmd->add_option("--seed", o->seed, "seed; image i depends on (seed, i) and its class alone")
       ->check(at_least(0))
       ->capture_default_str();
-  cmd->add_option("--first", o->first, "number of the first image")
+  cmd->add_option(
+         "--first", o->first,
+         "number of the first image, which says nothing of its class: image 5 of a grid alone is "
+         "--first 5 --n 1 --class with the class of its row")
       ->check(at_least(0))
       ->capture_default_str();
   cmd->add_option("--batch", o->batch, "images computed at once")
