@@ -5,9 +5,14 @@
 namespace noisette {
 
 void DataConfig::fields(config::Fields& f) {
-  f.add("path", path,
-        {.min_length = 1, .required = true, .doc = "training set, made by `noisette data`"});
-  f.add("held_out", held_out, {.doc = "set that is never trained on, for evaluation; empty: none"});
+  f.add(
+      "path", path,
+      {.min_length = 1,
+       .required = true,
+       .doc = "training set, made by `noisette data`; FILE#SPLIT takes another split than train"});
+  f.add("held_out", held_out,
+        {.doc = "set that is never trained on, for evaluation; FILE#SPLIT takes another split than "
+                "test; empty: none"});
   f.add("flip", flip, {.doc = "mirror half of the images, drawn anew every epoch"});
   f.add("label_dropout", label_dropout,
         {.min = 0,

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "framework/config/value.h"
 #include "framework/core/check.h"
 #include "framework/report/console.h"
 #include "framework/report/log.h"
@@ -15,18 +16,34 @@ int report(const std::exception& e, int code) {
   return code;
 }
 
-/// A command line that cannot be read: what is wrong, and where the right one is described.
-int report_usage(const CLI::App& app, const CLI::ParseError& e, const char* first) {
-  if (app.get_subcommands().empty() && first && first[0] != '-') {
-    std::fprintf(stderr, "noisette: there is no command '%s'; see `noisette --help`\n", first);
-    return 2;
+/// "there is no command 'trian', perhaps 'train'; known: ..."
+std::string unknown_command(const CLI::App& in, const std::string& word) {
+  std::string hint, known;
+  int64_t best = 1 + int64_t(word.size()) / 3;  // as for keys: more is no longer a typing error
+  for (const CLI::App* command : in.get_subcommands({})) {
+    const std::string& name = command->get_name();
+    known += (known.empty() ? "" : ", ") + name;
+    if (word.size() > 100) continue;
+    const int64_t distance = noisette::config::edit_distance(word, name);
+    if (distance > best) continue;
+    best = distance - 1;
+    hint = ", perhaps '" + name + "'";
   }
-  std::string command = "noisette";
-  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+  return "there is no command '" + word + "'" + hint + "; known: " + known;
+}
+
+/// A command line that cannot be read: what is wrong, and where the right one is described.
+int report_usage(const CLI::App& app, const CLI::ParseError& e, int argc, char** argv) {
+  std::string command = "noisette", what = e.what();
+  const CLI::App* at = &app;
+  int depth = 1;
+  for (; !at->get_subcommands().empty(); ++depth) {
     at = at->get_subcommands().front();
     command += " " + at->get_name();
   }
-  std::fprintf(stderr, "noisette: %s; see `%s --help`\n", e.what(), command.c_str());
+  const bool group = !at->get_subcommands({}).empty();  // its next word is a command
+  if (group && depth < argc && argv[depth][0] != '-') what = unknown_command(*at, argv[depth]);
+  std::fprintf(stderr, "noisette: %s; see `%s --help`\n", what.c_str(), command.c_str());
   return 2;
 }
 
@@ -57,7 +74,7 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     const bool asked = e.get_exit_code() == 0;  // --help, --version
-    return asked ? app.exit(e) : report_usage(app, e, argc > 1 ? argv[1] : nullptr);
+    return asked ? app.exit(e) : report_usage(app, e, argc, argv);
   } catch (const UsageError& e) {
     return report(e, 2);
   } catch (const std::exception& e) {

@@ -39,7 +39,9 @@ TEST(BenchOps, CoversOpsThatOnlyMoveMemory) {
 
 TEST(BenchOps, RefusesAFilterThatMatchesNothing) {
   const Folder folder;
-  expect_one_sentence(noisette(folder, {"bench", "ops", "--filter", "conv 5x5"}), 1, "conv 5x5");
+  expect_one_sentence(noisette(folder, {"bench", "ops", "--filter", "conv 5x5"}), 2,
+                      "no op has 'conv 5x5' in its family, name or configuration; families: "
+                      "convolution, 1x1, linear, attention, group norm, concat, resize, adamw\n");
 }
 
 TEST(Bench, AStepOfSamplingIsOneEvaluationOfTheNetwork) {

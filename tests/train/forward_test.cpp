@@ -55,6 +55,23 @@ TEST_F(Forward, TimestepsWithAFractionAreTakenAsTheyAre) {
   EXPECT_EQ(run(forward<float, int32_t>("F32", {1, 17}, "I32", {0, 3})), whole);
 }
 
+TEST_F(Forward, WhatTheInputLacksIsSaidWithoutALineOfOurSource) {
+  const auto refused = [&](const Shape& shape, const std::string& sentence) {
+    const std::vector<float> x(std::size_t(shape.numel()), 0.5f);
+    const std::vector<int64_t> t{1};
+    write_safetensors(folder / "in.safetensors",
+                      {{"sample", "F32", shape, std::as_bytes(std::span(x))},
+                       {"timestep", "I64", {1}, std::as_bytes(std::span(t))}});
+    expect_one_sentence(noisette(output, {"forward", (folder / "model.h5").string(), "--input",
+                                          (folder / "in.safetensors").string(), "--output",
+                                          (folder / "out.safetensors").string()}),
+                        1, sentence + "\n");
+  };
+  refused({1, 1, 7, 8},
+          "'sample' must be [N, 1, H, W] with H and W multiples of 2; got [1, 1, 7, 8]");
+  refused({1, 1, 8, 8}, "no tensor 'class_labels'; it holds 2 tensors: 'sample', 'timestep'");
+}
+
 TEST_F(Forward, LabelsOutOfRangeAreRefused) {
   const std::string rule = "[forward] 'class_labels' must be whole numbers from 0 to 3; got ";
   const auto expect_refused = [&](const Outcome& o, const std::string& value) {

@@ -48,7 +48,8 @@ TEST_F(Interrupted, TermFinishesTheUpdateSavesAndSaysHowToGoOn) {
     const Outcome o = program.wait();
     EXPECT_EQ(o.code, 0) << o.err;
     EXPECT_CONTAINS(o.err, fmt::format("interrupted after update {} of 1000000", newest(c)));
-    EXPECT_CONTAINS(o.err, "noisette train '" + arguments[1] + "' --resume auto");
+    EXPECT_CONTAINS(o.err,
+                    std::string(NOISETTE_PROGRAM) + " train '" + arguments[1] + "' --resume auto");
     EXPECT_GT(newest(c), before);
   }
   const int64_t end = newest(c) + 3;

@@ -70,7 +70,12 @@ TEST_F(Refusals, Configuration) {
   expect_one_sentence(noisette(output, {"plan", (t.folder / "set.h5").string()}), 2,
                       "set.h5' is not a TOML text file");
   expect_one_sentence(noisette(output, {"train"}), 2, "see `noisette train --help`");
-  expect_one_sentence(noisette(output, {"trian"}), 2, "no command 'trian'; see `noisette --help`");
+  expect_one_sentence(noisette(output, {"trian"}), 2,
+                      "no command 'trian', perhaps 'train'; known: data, train, sample, ");
+  expect_one_sentence(noisette(output, {"frob"}), 2, "no command 'frob'; known: data, ");
+  expect_one_sentence(noisette(output, {"bench", "op"}), 2,
+                      "no command 'op', perhaps 'ops'; known: train, sample, ops; see "
+                      "`noisette bench --help`\n");
 }
 
 TEST_F(Refusals, OptionsThatWouldBeIgnored) {

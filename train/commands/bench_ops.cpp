@@ -1,9 +1,12 @@
 // noisette bench ops: single ops at the shapes of the UNets, forward and backward.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "framework/core/check.h"
 #include "framework/report/sysinfo.h"
 #include "framework/report/table.h"
 #include "train/commands/bench.h"
@@ -28,17 +31,29 @@ bool wanted(const OpCase& c, const std::string& filter) {
   return false;
 }
 
+/// "convolution, 1x1, linear, ..."
+std::string families(const std::vector<OpCase>& cases) {
+  std::vector<std::string> names;
+  for (const OpCase& c : cases)
+    if (std::find(names.begin(), names.end(), c.family) == names.end()) names.push_back(c.family);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::vector<OpMeasurement> measure_all(const Options& o) {
   std::vector<DType> dtypes;
   if (o.dtype != "bf16") dtypes.push_back(DType::f32);
   if (o.dtype != "f32") dtypes.push_back(DType::bf16);
   std::vector<OpMeasurement> all;
-  for (const OpCase& c : op_cases(o.batch)) {
+  const std::vector<OpCase> cases = op_cases(o.batch);
+  for (const OpCase& c : cases) {
     if (!wanted(c, o.filter)) continue;
     for (const DType dtype : dtypes)
       for (OpMeasurement& m : measure_op(c, dtype, o.repeat)) all.push_back(std::move(m));
   }
-  check(!all.empty(), "[bench] no op has '{}' in its family, name or configuration", o.filter);
+  if (all.empty())
+    throw UsageError(
+        fmt::format("[bench] no op has '{}' in its family, name or configuration; families: {}",
+                    o.filter, families(cases)));
   return all;
 }
 

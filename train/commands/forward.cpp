@@ -87,6 +87,15 @@ void check_finite(const std::vector<float>& out, int64_t n, const std::string& d
              (bad - out.begin()) * n / std::max(int64_t(out.size()), int64_t(1)), dtype);
 }
 
+/// Images that the network can halve as often as it has levels to.
+void check_sample(const SafetensorsEntry& sample, const UNetConfig& c, const std::string& file) {
+  const Shape& s = sample.shape;
+  const int64_t multiple = int64_t(1) << (c.block_out_channels.size() - 1);
+  check_user(s.ndim() == 4 && s[1] == c.in_channels && s[2] % multiple == 0 && s[3] % multiple == 0,
+             "[forward] {}: 'sample' must be [N, {}, H, W] with H and W multiples of {}; got {}",
+             file, c.in_channels, multiple, s);
+}
+
 void run(const Options& o) {
   use_threads(o.threads);
   check_writable(o.output);
@@ -96,9 +105,7 @@ void run(const Options& o) {
   const SafetensorsFile input = SafetensorsFile::open(o.input);
   const SafetensorsEntry& sample = input.at("sample");
   const UNetConfig& c = model.config.model;
-  check_user(sample.shape.ndim() == 4 && sample.shape[1] == c.in_channels,
-             "[forward] {}: 'sample' must be [N, {}, H, W]; got {}", o.input, c.in_channels,
-             sample.shape);
+  check_sample(sample, c, o.input);
   const int64_t n = sample.shape[0], h = sample.shape[2], w = sample.shape[3];
   const NoGrad no_grad;
   const Tensor x =

@@ -1,6 +1,7 @@
 // noisette train: runs a configuration to its end, or until it is interrupted.
 #include <omp.h>
 
+#include <cerrno>
 #include <csignal>
 
 #include "framework/core/check.h"
@@ -44,8 +45,9 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
+/// With the program's path as it was started: a user's shell may find no `noisette` of its own.
 std::string how_to_go_on(const Options& o) {
-  std::string text = "noisette train " + quoted(o.file);
+  std::string text = quoted(program_invocation_name) + " train " + quoted(o.file);
   for (const std::string& s : o.set) text += " --set " + quoted(s);
   if (o.threads > 0) text += fmt::format(" --threads {}", o.threads);
   return text + " --resume auto";
