@@ -104,14 +104,26 @@ class Run {
   Clock::time_point start_ = Clock::now();
 };
 
+/// A missing data set is what a new user meets first: says which key names it and what makes it.
+void check_data_file(const char* key, const std::string& spec) {
+  const auto missing = [](const std::string& path) {
+    std::error_code error;  // where we may not look, opening it says so
+    return !fs::exists(path, error) && !error;
+  };
+  check_user(!missing(spec) || !missing(spec.substr(0, spec.rfind('#'))),
+             "[train] {} names {}, and there is no such file; `noisette data` makes it", key, spec);
+}
+
 /// The training set; the held-out one is looked at too, for nobody wants to hear of it after the run.
 DataSplit open_training_data(const TrainConfig& config) {
   check_run(config);
   if (!config.data.held_out.empty()) {
+    check_data_file("data.held_out", config.data.held_out);
     TrainConfig image_rules = config;  // labels have their own: a class may be missing here
     image_rules.model.num_class_embeds = 0;
     check_data(image_rules, DataSplit::open(config.data.held_out, "test", 0));
   }
+  check_data_file("data.path", config.data.path);
   DataSplit data = DataSplit::open(config.data.path, "train");
   check_data(config, data);
   return data;

@@ -88,6 +88,10 @@ std::shared_ptr<const Dataset> Dataset::open(const std::filesystem::path& path,
                                              int64_t memory_bytes) {
   std::shared_ptr<Dataset> data(new Dataset());
   data->origin_ = path.string();
+  std::error_code error;
+  check_user(std::filesystem::exists(path, error) || error,
+             "[data] cannot open {}: No such file or directory; `noisette data` makes data sets",
+             data->origin_);
   data->file_ = std::make_unique<hdf5::File>(hdf5::File::open(path));
   data->read_header(*data->file_);
   const DatasetInfo& info = data->info_;

@@ -95,7 +95,9 @@ TEST_F(Refusals, OptionsThatWouldBeIgnored) {
 TEST_F(Refusals, Data) {
   TrainConfig c = short_run();
   c.data.path = (t.folder / "none.h5").string();
-  expect_refused(c, 1, "none.h5");
+  expect_refused(c, 1, "[train] data.path names " + c.data.path);
+  c.data.path += "#valid";
+  expect_refused(c, 1, "there is no such file; `noisette data` makes it\n");
   c.data.path = (t.folder / "set.h5").string() + "#valid";
   expect_refused(c, 1, "no split 'valid'");
   put(t.folder / "text.h5", "no HDF5");
@@ -143,7 +145,7 @@ TEST_F(Refusals, MoreMemoryThanTheMachineHas) {
 TEST_F(Refusals, HeldOutData) {
   TrainConfig c = short_run();
   c.data.held_out = (t.folder / "none.h5").string();
-  expect_refused(c, 1, "none.h5");
+  expect_refused(c, 1, "[train] data.held_out names " + c.data.held_out);
   make_data(t.folder / "colour.h5", 1, 3);
   c.data.held_out = (t.folder / "colour.h5").string();
   expect_refused(c, 1, "colour.h5 has 3 channels; model.in_channels is 1");
