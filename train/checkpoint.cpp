@@ -1,8 +1,13 @@
 #include "train/checkpoint.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "framework/io/hash.h"
 #include "framework/io/hdf5.h"
@@ -61,13 +66,26 @@ Table read_table(const hdf5::File& file) {
   return t;
 }
 
+/// What the system cannot give us is not damaged; the library's errors do not tell the two apart.
+void check_readable(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0)
+    throw UnusableCheckpoint(
+        fmt::format("[checkpoint] cannot read {}: {}", path.string(), std::strerror(errno)));
+  ::close(fd);
+}
+
 hdf5::File open_checked(const fs::path& path) {
+  check_readable(path);
   hdf5::File file = hdf5::File::open(path);
-  check_user(file.has("/", "format") && file.get_string("/", "format") == kFormat,
-             "[checkpoint] {} is an HDF5 file, but not a checkpoint", path.string());
+  if (!file.has("/", "format") || file.get_string("/", "format") != kFormat)
+    throw UnusableCheckpoint(
+        fmt::format("[checkpoint] {} is an HDF5 file, but not a checkpoint", path.string()));
   const int64_t version = file.get_int("/", "version");
-  check_user(version == kVersion, "[checkpoint] {} has format version {}; this build reads {}",
-             path.string(), version, kVersion);
+  if (version != kVersion)
+    throw UnusableCheckpoint(
+        fmt::format("[checkpoint] {} has format version {}; this build reads {}", path.string(),
+                    version, kVersion));
   return file;
 }
 
@@ -277,8 +295,12 @@ std::optional<int64_t> update_of_checkpoint(const fs::path& path) {
 
 std::vector<fs::path> list_checkpoints(const fs::path& folder) {
   std::vector<std::pair<int64_t, fs::path>> found;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder, none))
+  std::error_code error;
+  const fs::directory_iterator entries(folder, error);
+  const bool absent =
+      error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
+  check_user(!error || absent, "[checkpoint] cannot list {}: {}", folder.string(), error.message());
+  for (const auto& entry : entries)
     if (const auto update = update_of_checkpoint(entry.path()))
       found.emplace_back(*update, entry.path());
   std::sort(found.begin(), found.end());
@@ -294,6 +316,8 @@ std::optional<fs::path> newest_valid_checkpoint(const fs::path& folder,
     try {
       verify_checkpoint(*path);
       return *path;
+    } catch (const UnusableCheckpoint&) {
+      throw;
     } catch (const Error& e) {
       skipped.push_back(e.what());
     }

@@ -12,9 +12,17 @@
 #include <string>
 #include <vector>
 
+#include "framework/core/check.h"
 #include "framework/nn/arena.h"
 
 namespace noisette {
+
+/// A file that is not damaged and still no checkpoint this build can use: the system lets nobody read it, its format has
+/// another version, it is something else. What comes of it is for the user to say; other Errors speak of damage.
+class UnusableCheckpoint : public Error {
+ public:
+  using Error::Error;
+};
 
 /// What a checkpoint says beside its parameters.
 struct CheckpointInfo {
@@ -69,10 +77,12 @@ CheckpointHash hash_checkpoint(const std::filesystem::path& path);
 
 /// The checkpoints of a run: NAME-00001000.h5 in one folder, oldest first.
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t update);
+/// None where there is no such folder; an Error where it cannot be listed.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
 /// The update in a checkpoint's file name; none for other names.
 std::optional<int64_t> update_of_checkpoint(const std::filesystem::path& path);
-/// The newest checkpoint that verifies; what was passed over, with the reason, goes to `skipped`.
+/// The newest checkpoint that verifies; what was passed over as damaged, with the reason, goes to `skipped`, newest first.
+/// One that is unusable is not passed over: UnusableCheckpoint.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& folder,
                                                              std::vector<std::string>& skipped);
 /// Deletes all but the newest `keep` and those whose update is a multiple of `keep_every` (0: none).

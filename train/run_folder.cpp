@@ -37,12 +37,14 @@ int64_t update_of_preview(const fs::path& path) {
   return update;
 }
 
-bool verifies(const fs::path& path) {
+bool is_damaged(const fs::path& path) {
   try {
     verify_checkpoint(path);
-    return true;
-  } catch (const Error&) {
     return false;
+  } catch (const UnusableCheckpoint&) {
+    return false;
+  } catch (const Error&) {
+    return true;
   }
 }
 
@@ -69,6 +71,14 @@ void set_aside(const fs::path& path) {
       fmt::format("[train] {} holds a run already, up to {}; go on from there with --resume auto, "
                   "replace it with --overwrite, or take another --set run.name=...",
                   run.string(), newest.filename().string()));
+}
+
+[[noreturn]] void refuse_to_go_back(const fs::path& run, int64_t update, const fs::path& newest) {
+  throw UsageError(fmt::format(
+      "[train] {} holds a run already, up to {}, and going back to update {} removes what came "
+      "later; do so with --overwrite, go on from the newest with --resume auto, or take another "
+      "--set run.name=...",
+      run.string(), newest.filename().string(), update));
 }
 
 }  // namespace
@@ -102,7 +112,8 @@ void RunFolder::start_from(int64_t update, bool overwrite) const {
   std::vector<fs::path> damaged;
   for (const fs::path& path : later) {
     if (overwrite) continue;
-    if (verifies(path)) refuse(path_, later.back());
+    if (update < 0) refuse(path_, later.back());
+    if (!is_damaged(path)) refuse_to_go_back(path_, update, later.back());
     damaged.push_back(path);
   }
   for (const fs::path& path : damaged) set_aside(path);

@@ -27,8 +27,8 @@ class RunFolder {
 
   /// Leaves nothing in the folder that a run going on from `update` (-1: a new run) would contradict: previews and
   /// checkpoints of later updates, an older run's events and summary, the figures (eval.json) of weights that will change,
-  /// the hidden files of writers that were killed. Damaged checkpoints are renamed to NAME.damaged; sound ones are
-  /// removed with `overwrite`, otherwise it throws UsageError and has changed nothing.
+  /// the hidden files of writers that were killed. Damaged checkpoints that a run passes over as it goes on are renamed to
+  /// NAME.damaged. All others are removed with `overwrite`; without, it throws UsageError and has changed nothing.
   void start_from(int64_t update, bool overwrite) const;
 
  private:

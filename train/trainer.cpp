@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <omp.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -41,6 +42,21 @@ bool may_change(const std::string& key) {
   return false;
 }
 
+/// A message of an Error without its [tag], to be quoted in another.
+std::string untagged(const std::string& message) {
+  const std::size_t end = message.starts_with('[') ? message.find("] ") : message.npos;
+  return end == message.npos ? message : message.substr(end + 2);
+}
+
+/// The configuration that a checkpoint was trained with, where its run has it.
+std::string configuration_of(const fs::path& checkpoint) {
+  const fs::path folder = checkpoint.parent_path(), file = folder.parent_path() / "config.toml";
+  std::error_code none;
+  return folder.filename() == "checkpoints" && fs::exists(file, none)
+             ? file.string()
+             : "the configuration it was trained with";
+}
+
 void check_same_run(const TrainConfig& now, const CheckpointInfo& info, const fs::path& path) {
   const TrainConfig then = parse_train_config(info.config, path.string());
   std::string changes;
@@ -49,9 +65,10 @@ void check_same_run(const TrainConfig& now, const CheckpointInfo& info, const fs
       changes += fmt::format("{}{} is {} and was {}", changes.empty() ? "" : ", ", c.key, c.value,
                              c.other);
   if (!changes.empty())
-    throw UsageError(
-        fmt::format("[resume] the configuration is not the one {} was trained with: {}",
-                    path.string(), changes));
+    throw UsageError(fmt::format(
+        "[resume] the configuration is not the one {} was trained with: {}; go on with {}, "
+        "or start anew with --overwrite in place of --resume",
+        path.string(), changes, configuration_of(path)));
 }
 
 /// A learning rate that falls over the whole run falls along another curve once the run has another length.
@@ -65,6 +82,17 @@ void warn_of_new_length(const TrainConfig& now, const CheckpointInfo& info) {
       "the learning rate was to fall over {} updates and now falls over {}: after update {} it is "
       "{} in place of {}, and config.toml alone will not reproduce this run",
       then.run.updates, now.run.updates, info.update, rate(now), rate(then));
+}
+
+/// oneDNN splits sums by the number of threads; nothing else here depends on it.
+void warn_of_threads(const CheckpointInfo& info) {
+  const auto then = info.numbers.find("threads");  // older checkpoints do not say
+  const int now = omp_get_max_threads();
+  if (then == info.numbers.end() || then->second == double(now)) return;
+  spdlog::warn(
+      "the number of threads was {:g} and is {}: weights will round differently from here on "
+      "(--threads {:g} goes on as before)",
+      then->second, now, then->second);
 }
 
 /// Everything of one training run; step() does one update.
@@ -177,6 +205,7 @@ CheckpointInfo Run::load(const fs::path& path) {
     throw UsageError(fmt::format("[resume] {} has {} updates already; run.updates is {}",
                                  path.string(), info.update, config_.run.updates));
   warn_of_new_length(config_, info);
+  if (info.update < config_.run.updates) warn_of_threads(info);
   first_ = info.update;
   last_checkpoint_ = path;
   time_before_ = info.numbers["time"];
@@ -257,6 +286,7 @@ void Run::save(int64_t update) {
   std::map<std::string, double> numbers = log_->saved();
   numbers["time"] = time_before_ + seconds_since(start_);
   numbers["waited"] = waited_before_ + feed_->waited_seconds();
+  numbers["threads"] = omp_get_max_threads();
   const fs::path path = checkpoint_path(folder_->checkpoints(), update);
   save_checkpoint(path, *arena_,
                   {.task = task_->name(),
@@ -352,12 +382,26 @@ std::optional<fs::path> find_resume(const TrainConfig& config, const std::string
     check_user(fs::exists(resume), "[resume] {} does not exist", resume);
     return resume;
   }
+  const fs::path folder = config.run_folder() / "checkpoints";
   std::vector<std::string> skipped;
-  const auto newest = newest_valid_checkpoint(config.run_folder() / "checkpoints", skipped);
+  std::optional<fs::path> newest;
+  try {
+    newest = newest_valid_checkpoint(folder, skipped);
+  } catch (const UnusableCheckpoint& e) {
+    throw Error(fmt::format(
+        "[resume] the newest checkpoint that is not damaged cannot be used: {}; start anew with "
+        "--overwrite in place of --resume, or go back with --resume FILE --overwrite",
+        untagged(e.what())));
+  }
+  // Starting anew would remove what a repair could still save: that is for the user to decide.
+  if (!newest && !skipped.empty())
+    throw Error(
+        fmt::format("[resume] no checkpoint in {} is sound; of the newest, {}: {}; start anew with "
+                    "--overwrite in place of --resume",
+                    folder.string(), list_checkpoints(folder).back().filename().string(),
+                    untagged(skipped.front())));
   for (const std::string& reason : skipped)
     spdlog::warn("passed over a damaged checkpoint: {}", reason);
-  if (!newest && !skipped.empty())
-    spdlog::warn("no checkpoint in {} is sound: the run starts anew", config.run_folder().string());
   return newest;
 }
 

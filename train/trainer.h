@@ -28,7 +28,8 @@ struct TrainResult {
 /// the checkpoint was trained on, and when the configuration differs from the checkpoint's in what changes the result.
 TrainResult train(const TrainConfig& config, const TrainOptions& options);
 
-/// The checkpoint to resume from: `auto` is the newest of the run folder that verifies (none: start anew).
+/// The checkpoint to resume from: `auto` is the newest of the run folder that verifies; none where the folder has no
+/// checkpoint, and an Error where it has some and none can be used.
 std::optional<std::filesystem::path> find_resume(const TrainConfig& config,
                                                  const std::string& resume);
 

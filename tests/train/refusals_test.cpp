@@ -195,7 +195,8 @@ TEST_F(Refusals, RunsThatExist) {
   const auto newest = checkpoint_path(c.run_folder() / "checkpoints", 4);
   const auto older = checkpoint_path(c.run_folder() / "checkpoints", 2);
   expect_refused(c, 2, "holds a run already, up to update-00000004.h5");
-  expect_refused(c, 2, "holds a run already", {"--resume", older.string()});
+  expect_refused(c, 2, "up to update-00000004.h5, and going back to update 2 removes what came",
+                 {"--resume", older.string()});
   expect_refused(c, 1, "does not exist", {"--resume", (t.folder / "none.h5").string()});
   expect_refused(c, 1, "not a checkpoint", {"--resume", (t.folder / "set.h5").string()});
   expect_refused(c, 2, "4 updates already",
@@ -206,7 +207,11 @@ TEST_F(Refusals, RunsThatExist) {
   c.run.seed_value = 7;
   const auto names = {"learning_rate is 0.001 and was 0.002", "seed is 7 and was 0"};
   for (const char* name : names) expect_refused(c, 2, name, {"--resume", "auto"});
-  expect_refused(c, 1, "cannot", {"--overwrite", "--set", "data.path=/none.h5"});
+  expect_refused(c, 2,
+                 "; go on with " + (c.run_folder() / "config.toml").string() +
+                     ", or start anew with --overwrite in place of --resume\n",
+                 {"--resume", "auto"});
+  expect_refused(c, 1, "no such file", {"--overwrite", "--set", "data.path=/none.h5"});
 
   make_data(t.folder / "set.h5", 2);
   expect_refused(short_run(), 1, "the data has changed", {"--resume", "auto"});
@@ -220,6 +225,7 @@ TEST_F(Refusals, AFullDisk) {
   EXPECT_EQ(o.code, 1);
   EXPECT_CONTAINS(o.err, "\nnoisette: [");
   EXPECT_CONTAINS(o.err, "update-00000002.h5");
+  EXPECT_CONTAINS(o.err, ": File too large\n");
   EXPECT_EQ(files_below(c.run_folder() / "checkpoints"), std::vector<std::string>{});
   EXPECT_EQ(records_of(c).size(), 2u);
   // With room again it goes on; here, from the beginning.

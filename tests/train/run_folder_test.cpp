@@ -1,6 +1,7 @@
 // What a run does with what it finds in its folder.
 #include "train/run_folder.h"
 
+#include "framework/io/hdf5.h"
 #include "tests/train/program.h"
 
 namespace noisette {
@@ -28,6 +29,14 @@ class RunFolders : public testing::Test {
   }
   static std::vector<std::string> checkpoints(const TrainConfig& c) {
     return files_below(c.run_folder() / "checkpoints");
+  }
+
+  /// Every file of a run with its content.
+  static std::map<std::string, std::string> contents(const TrainConfig& c) {
+    std::map<std::string, std::string> all;
+    for (const std::string& file : files_below(c.run_folder()))
+      all[file] = fs::exists(c.run_folder() / file) ? get(c.run_folder() / file) : "";
+    return all;
   }
 
   Training t;
@@ -99,16 +108,57 @@ TEST_F(RunFolders, ARunThatIsDoneAddsNothing) {
   EXPECT_EQ(files_below(c.run_folder()), before);
 }
 
-TEST_F(RunFolders, WithoutASoundCheckpointTheRunStartsAnew) {
+TEST_F(RunFolders, WithoutASoundCheckpointOnlyOverwriteStartsAnew) {
   TrainConfig c = four_updates();
   const auto state = state_of(run(c));
   for (const int64_t update : {2, 3, 4}) damage(checkpoint(c, update));
   put(t.folder / "run.toml", config::to_toml(c));
-  const Outcome o =
-      noisette(t.folder, {"train", (t.folder / "run.toml").string(), "--resume", "auto"});
-  EXPECT_EQ(o.code, 0) << o.err;
-  EXPECT_CONTAINS(o.err, "is sound: the run starts anew");
+  const std::string toml = (t.folder / "run.toml").string();
+  const Folder output;
+  const auto before = contents(c);
+  const Outcome o = noisette(output, {"train", toml, "--resume", "auto"});
+  expect_one_sentence(o, 1, "checkpoints is sound; of the newest, update-00000004.h5: cannot ");
+  EXPECT_CONTAINS(o.err, "; start anew with --overwrite in place of --resume\n");
+  EXPECT_EQ(contents(c), before);
+  EXPECT_EQ(noisette(output, {"train", toml, "--overwrite"}).code, 0);
   EXPECT_EQ(hash_checkpoint(checkpoint(c, 4)).state, state);
+}
+
+TEST_F(RunFolders, WhatIsNotDamagedIsNeitherPassedOverNorRenamed) {
+  const TrainConfig c = four_updates();
+  run(c);
+  put(t.folder / "run.toml", config::to_toml(c));
+  const std::string toml = (t.folder / "run.toml").string();
+  const Folder output;
+  const auto refused = [&](const std::string& resume, int code, const std::string& part) {
+    const auto before = contents(c);
+    expect_one_sentence(noisette(output, {"train", toml, "--resume", resume}), code, part);
+    EXPECT_EQ(contents(c), before);
+  };
+  hdf5::File later = hdf5::File::create(checkpoint(c, 5));
+  later.set("/", "format", "noisette checkpoint");
+  later.set("/", "version", int64_t(2));
+  later.finish();
+  refused("auto", 1, "update-00000005.h5 has format version 2; this build reads 1; start anew");
+  refused(checkpoint(c, 4).string(), 2, "going back to update 4 removes what came later");
+  fs::remove(checkpoint(c, 5));
+  fs::create_symlink("nowhere", checkpoint(c, 5));  // root may read whatever there is
+  refused("auto", 1, "update-00000005.h5: No such file or directory; start anew");
+  damage(checkpoint(c, 4));
+  refused(checkpoint(c, 3).string(), 2, "going back to update 3 removes what came later");
+}
+
+TEST_F(RunFolders, AnotherNumberOfThreadsIsSaid) {
+  TrainConfig c = four_updates();
+  run(c);
+  c.run.updates = 5;
+  put(t.folder / "run.toml", config::to_toml(c));
+  const Outcome o = noisette(
+      t.folder, {"train", (t.folder / "run.toml").string(), "--resume", "auto", "--threads", "2"});
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_CONTAINS(o.err,
+                  "warning: the number of threads was 1 and is 2: weights will round differently");
+  EXPECT_EQ(read_checkpoint_info(checkpoint(c, 5)).numbers.at("threads"), 2);
 }
 
 TEST_F(RunFolders, GoingBackReplacesLaterCheckpointsOnlyWhenAsked) {
