@@ -1,4 +1,5 @@
-// Pointwise activations, contract. x, y, dx, dy are T; arithmetic in acc_t<T>. Backward recomputes from x.
+// Pointwise activations, contract. x, y, dx, dy are T; arithmetic in acc_t<T>. Backward recomputes
+// from x.
 //
 //   silu        x * sigmoid(x)                         Elfwing et al. 2017, arXiv:1702.03118
 //   gelu        x * Phi(x)                             Hendrycks & Gimpel 2016, arXiv:1606.08415

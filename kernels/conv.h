@@ -37,7 +37,8 @@ void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* 
                     const ConvDims& d);
 
 /// dx[n,h,w,c] = add[n,h,w,c] + sum over a, b, o of dy[n,i,j,o] * weight[o,a,b,c] where
-/// i*stride + a - pad_top = h and j*stride + b - pad_left = w. add may be null; it may be dx itself.
+/// i*stride + a - pad_top = h and j*stride + b - pad_left = w. add may be null; it may be dx
+/// itself.
 template <class T>
 void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d);
 

@@ -1,5 +1,5 @@
-// Sums, products and per-sample broadcasts, contract. T is f32, bf16 or f64; arithmetic in acc_t<T>, rounded once.
-// Flat sums are taken over fixed chunks, combined in order in double.
+// Sums, products and per-sample broadcasts, contract. T is f32, bf16 or f64; arithmetic in
+// acc_t<T>, rounded once. Flat sums are taken over fixed chunks, combined in order in double.
 #pragma once
 #include <cstdint>
 

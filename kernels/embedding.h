@@ -6,7 +6,8 @@
 
 namespace noisette {
 
-/// Conventions of a sinusoidal embedding; the defaults are Ho et al. 2020 (sine first, / (half - 1)).
+/// Conventions of a sinusoidal embedding; the defaults are Ho et al. 2020 (sine first, / (half -
+/// 1)).
 struct TimestepOptions {
   bool flip_sin_to_cos = false;  // cosine block first
   double freq_shift = 1;         // frequencies exp(-ln(max_period) * i / (half - freq_shift))
@@ -20,7 +21,8 @@ template <class T>
 void embedding_forward(const T* table, const int64_t* index, T* y, int64_t count, int64_t rows,
                        int64_t dim);
 
-/// dtable[index[n]] += dy[n], in order of n. Unless `accumulate`, dtable [rows, dim] is zeroed first.
+/// dtable[index[n]] += dy[n], in order of n. Unless `accumulate`, dtable [rows, dim] is zeroed
+/// first.
 template <class T>
 void embedding_backward(const T* dy, const int64_t* index, acc_t<T>* dtable, int64_t count,
                         int64_t rows, int64_t dim, bool accumulate);

@@ -38,7 +38,8 @@ template <class T>
 void group_norm_forward(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>* bias,
                         T* y, acc_t<T>* mean, acc_t<T>* rstd, const GroupNormDims& d);
 
-/// y again, bit for bit, from the mean and rstd that group_norm_forward found: one pass instead of two.
+/// y again, bit for bit, from the mean and rstd that group_norm_forward found: one pass instead of
+/// two.
 template <class T>
 void group_norm_repeat(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>* bias,
                        const acc_t<T>* mean, const acc_t<T>* rstd, T* y, const GroupNormDims& d);

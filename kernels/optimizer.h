@@ -1,4 +1,5 @@
-// AdamW over flat buffers, contract. One pass: clip, moments, decoupled decay, update, running average, bf16 copy.
+// AdamW over flat buffers, contract. One pass: clip, moments, decoupled decay, update, running
+// average, bf16 copy.
 //
 //   g' = grad_scale * min(1, clip_norm / (norm + 1e-6)) * g,   norm = grad_scale * sqrt(squares)
 //   m  = beta1 m + (1 - beta1) g'          v = beta2 v + (1 - beta2) g'^2
@@ -6,7 +7,8 @@
 //   average = d average + (1 - d) w        compute = bf16(w)
 //
 // Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, arXiv:1711.05101.
-// Everything that changes from update to update is read from memory, so that a captured step stays valid.
+// Everything that changes from update to update is read from memory, so that a captured step stays
+// valid.
 #pragma once
 #include <cstdint>
 
@@ -32,7 +34,8 @@ struct AdamWOptions {
 
 namespace cpu {
 
-/// numbers->squares = sum of g[i]^2, in double over fixed chunks; numbers->finite is cleared unless it is finite.
+/// numbers->squares = sum of g[i]^2, in double over fixed chunks; numbers->finite is cleared unless
+/// it is finite.
 template <class A>
 void gradient_squares(const A* g, int64_t n, UpdateNumbers* numbers);
 
@@ -40,7 +43,8 @@ void gradient_squares(const A* g, int64_t n, UpdateNumbers* numbers);
 template <class A>
 void require_finite(const A* x, int64_t n, UpdateNumbers* numbers);
 
-/// Updates [0, n) of the given buffers. average and compute may be null. Does nothing when numbers->finite is 0.
+/// Updates [0, n) of the given buffers. average and compute may be null. Does nothing when
+/// numbers->finite is 0.
 template <class A>
 void adamw_step(A* w, const A* g, A* m, A* v, A* average, bfloat16* compute, int64_t n,
                 const UpdateNumbers* numbers, const AdamWOptions& options);

@@ -1,5 +1,6 @@
-// Keyed random numbers and what is made of them, contract. Every draw is a pure function of (key, index[n], element):
-// element e of item n is word e % 4 of Philox block e / 4 of index[n], whatever the batch, the thread or the dtype.
+// Keyed random numbers and what is made of them, contract. Every draw is a pure function of (key,
+// index[n], element): element e of item n is word e % 4 of Philox block e / 4 of index[n], whatever
+// the batch, the thread or the dtype.
 #pragma once
 #include <cstdint>
 
@@ -8,8 +9,8 @@
 
 namespace noisette::cpu {
 
-/// y[n,e]: standard normal numbers, computed in f32, then rounded to T. Words 2k and 2k+1 of a block give
-/// r cos(a) and r sin(a), r = sqrt(-2 ln u), a = 2 pi v (Box & Muller 1958).
+/// y[n,e]: standard normal numbers, computed in f32, then rounded to T. Words 2k and 2k+1 of a
+/// block give r cos(a) and r sin(a), r = sqrt(-2 ln u), a = 2 pi v (Box & Muller 1958).
 template <class T>
 void fill_normal(T* y, const int64_t* index, int64_t batch, int64_t per_item, const RngKey& key);
 
@@ -25,7 +26,8 @@ void fill_integers(int64_t* y, const int64_t* index, int64_t batch, int64_t boun
 void replace_at_random(const int64_t* x, int64_t* y, const int64_t* index, int64_t batch,
                        int64_t replacement, double p, const RngKey& key);
 
-/// y[n,e] = uniform[n,e] >= p ? x[n,e] / (1 - p) : 0. Its own gradient: the mask is drawn again, never stored.
+/// y[n,e] = uniform[n,e] >= p ? x[n,e] / (1 - p) : 0. Its own gradient: the mask is drawn again,
+/// never stored.
 template <class T>
 void dropout(const T* x, T* y, const int64_t* index, int64_t batch, int64_t per_item, double p,
              const RngKey& key);

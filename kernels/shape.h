@@ -1,4 +1,5 @@
-// Moving data between shapes, contract: channel concatenation, nearest resize, average pooling. Images [N, H, W, C].
+// Moving data between shapes, contract: channel concatenation, nearest resize, average pooling.
+// Images [N, H, W, C].
 #pragma once
 #include <cstdint>
 
@@ -6,7 +7,8 @@
 
 namespace noisette::cpu {
 
-/// to[r, to_begin + c] = from[r, from_begin + c] for c in [0, width); rows of to_width and from_width channels.
+/// to[r, to_begin + c] = from[r, from_begin + c] for c in [0, width); rows of to_width and
+/// from_width channels.
 template <class T>
 void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to, int64_t to_width,
                    int64_t to_begin, int64_t width, int64_t rows);

@@ -3,11 +3,11 @@
 //   y[n,i,j,o] = bias[o] + sum over a, b, c of up[n, i + a - 1, j + b - 1, c] * weight[o,a,b,c]
 //   up[n,h,w,c] = x[n, h / 2, w / 2, c], whole division; zero outside the image
 //
-// x [N, H, W, C], weight [O, 3, 3, C], y [N, 2H, 2W, O], all T and contiguous; bias [O] is acc_t<T>.
-// An output sees two or one pixels of x per axis, never three: each of the four kinds of output
-// (even or odd row and column) is a 2x2 convolution of x, with sums of the weights. That takes 4/9
-// of the multiplications, and the resized image is never stored. In bf16 the sums of weights are
-// rounded to bf16 as the weights themselves are.
+// x [N, H, W, C], weight [O, 3, 3, C], y [N, 2H, 2W, O], all T and contiguous; bias [O] is
+// acc_t<T>. An output sees two or one pixels of x per axis, never three: each of the four kinds of
+// output (even or odd row and column) is a 2x2 convolution of x, with sums of the weights. That
+// takes 4/9 of the multiplications, and the resized image is never stored. In bf16 the sums of
+// weights are rounded to bf16 as the weights themselves are.
 #pragma once
 #include <cstdint>
 
@@ -22,7 +22,8 @@ struct UpsampleConvDims {
   int64_t x_numel() const { return batch * height * width * in_c; }
   int64_t y_numel() const { return 4 * batch * height * width * out_c; }
   int64_t weight_numel() const { return out_c * 9 * in_c; }
-  /// Of the definition, in each of the three directions, so that rates compare with those of conv2d.
+  /// Of the definition, in each of the three directions, so that rates compare with those of
+  /// conv2d.
   double flops() const { return 2.0 * double(y_numel()) * double(9 * in_c); }
 };
 

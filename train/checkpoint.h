@@ -1,7 +1,8 @@
-// Training state on disk: one HDF5 file per checkpoint, complete or absent. Every chunk carries a checksum, so reading
-// a file to its end verifies it.
+// Training state on disk: one HDF5 file per checkpoint, complete or absent. Every chunk carries a
+// checksum, so reading a file to its end verifies it.
 //
-//   /            attributes: format, version, task, update, data_fingerprint, config (TOML), extra numbers
+//   /            attributes: format, version, task, update, data_fingerprint, config (TOML), and
+//                extra numbers
 //   /names       parameter names;  /offsets [n] i64;  /shapes [n, 4] i64, padded with -1
 //   /master /ema /m /v   flat buffers of the parameter arena (framework/nn/arena.h)
 #pragma once
@@ -17,8 +18,9 @@
 
 namespace noisette {
 
-/// A file that is not damaged and still no checkpoint this build can use: the system lets nobody read it, its format has
-/// another version, it is something else. What comes of it is for the user to say; other Errors speak of damage.
+/// A file that is not damaged and still no checkpoint this build can use: the system lets nobody
+/// read it, its format has another version, it is something else. What comes of it is for the user
+/// to say; other Errors speak of damage.
 class UnusableCheckpoint : public Error {
  public:
   using Error::Error;
@@ -33,7 +35,8 @@ struct CheckpointInfo {
   std::map<std::string, double> numbers;  // running statistics that a resumed run goes on from
 };
 
-/// Writes atomically: when this returns, `path` exists and is on the disk; when it throws, `path` is as it was.
+/// Writes atomically: when this returns, `path` exists and is on the disk; when it throws, `path`
+/// is as it was.
 void save_checkpoint(const std::filesystem::path& path, const ParameterArena& arena,
                      const CheckpointInfo& info);
 
@@ -46,14 +49,17 @@ struct CheckpointContents {
 };
 CheckpointContents list_checkpoint(const std::filesystem::path& path);
 
-/// Fills the arena: weights, moments where it trains, average where it keeps one. Names and shapes must match exactly;
-/// an Error lists what is missing, what is left over and what has another shape. Nothing is changed when it throws.
+/// Fills the arena: weights, moments where it trains, average where it keeps one. Names and shapes
+/// must match exactly; an Error lists what is missing, what is left over and what has another
+/// shape. Nothing is changed when it throws.
 CheckpointInfo load_checkpoint(const std::filesystem::path& path, ParameterArena& arena);
 
-/// The first parameter of which a buffer holds a value that is not finite: "average of conv_in.weight"; "" without one.
+/// The first parameter of which a buffer holds a value that is not finite: "average of
+/// conv_in.weight"; "" without one.
 std::string first_not_finite(const ParameterArena& arena);
 
-/// How many values of a checkpoint's buffers are not finite, and the first: "average of conv_in.weight".
+/// How many values of a checkpoint's buffers are not finite, and the first: "average of
+/// conv_in.weight".
 struct NotFinite {
   int64_t count = 0;
   std::string first;
@@ -81,11 +87,12 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
 /// The update in a checkpoint's file name; none for other names.
 std::optional<int64_t> update_of_checkpoint(const std::filesystem::path& path);
-/// The newest checkpoint that verifies; what was passed over as damaged, with the reason, goes to `skipped`, newest first.
-/// One that is unusable is not passed over: UnusableCheckpoint.
+/// The newest checkpoint that verifies; what was passed over as damaged, with the reason, goes to
+/// `skipped`, newest first. One that is unusable is not passed over: UnusableCheckpoint.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& folder,
                                                              std::vector<std::string>& skipped);
-/// Deletes all but the newest `keep` and those whose update is a multiple of `keep_every` (0: none).
+/// Deletes all but the newest `keep` and those whose update is a multiple of `keep_every` (0:
+/// none).
 void prune_checkpoints(const std::filesystem::path& folder, int64_t keep, int64_t keep_every);
 
 }  // namespace noisette

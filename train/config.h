@@ -1,4 +1,5 @@
-// The configuration of a training run: one TOML file, one struct. `noisette config --describe` prints every key.
+// The configuration of a training run: one TOML file, one struct. `noisette config --describe`
+// prints every key.
 #pragma once
 #include <array>
 #include <filesystem>
@@ -84,8 +85,8 @@ TrainConfig load_train_config(const std::filesystem::path& path,
 TrainConfig parse_train_config(const std::string& text, const std::string& origin,
                                std::span<const std::string> overrides = {});
 
-/// What only a run needs, for files of older runs stay readable: images that the network's levels can halve, and a
-/// sampler and previews that the schedule can serve. Throws UsageError.
+/// What only a run needs, for files of older runs stay readable: images that the network's levels
+/// can halve, and a sampler and previews that the schedule can serve. Throws UsageError.
 void check_run(const TrainConfig& config);
 
 /// How previews are drawn: as [sampler] says, but for what [preview] has of its own.

@@ -1,4 +1,5 @@
-// Denoising diffusion on images: Ho et al. 2020, algorithm 1, with the objectives of models/diffusion/objective.h.
+// Denoising diffusion on images: Ho et al. 2020, algorithm 1, with the objectives of
+// models/diffusion/objective.h.
 #include "framework/autograd/autograd.h"
 #include "framework/ops/diffusion.h"
 #include "framework/ops/elementwise.h"

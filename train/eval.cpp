@@ -105,7 +105,8 @@ Inputs inputs_of(std::span<const Job> jobs, const DataSplit& data, const Tables&
             .labels = {}};
   if (tables.model.num_class_embeds > 0) in.labels = empty({n}, DType::i64);
   const int64_t item = info.image_bytes();
-  // The kernel and not the op: every sample has a key of its own, and one parallel region is enough for all.
+  // The kernel and not the op: every sample has a key of its own, and one parallel region is enough
+  // for all.
   const float* x0 = in.x0.data<float>();
   float *eps = in.eps.data<float>(), *x_t = in.x_t.data<float>();
 #pragma omp parallel for schedule(static)

@@ -1,6 +1,6 @@
-// How well a network fits held-out images: the variational bound with its parts, and the loss by timestep. Both from
-// noise that is keyed by (seed, image number, timestep), so that neither the batch size nor what else is measured
-// changes a figure.
+// How well a network fits held-out images: the variational bound with its parts, and the loss by
+// timestep. Both from noise that is keyed by (seed, image number, timestep), so that neither the
+// batch size nor what else is measured changes a figure.
 #pragma once
 #include <functional>
 #include <optional>
@@ -33,7 +33,8 @@ struct EvalOptions {
   std::function<void(double, int64_t)> progress = {};  // images done, and of how many
 };
 
-/// The bound in bits per dimension, and its parts: bits = prior + kl + decoder. Ho et al. 2020, eq. 5 and 13.
+/// The bound in bits per dimension, and its parts: bits = prior + kl + decoder. Ho et al. 2020, eq.
+/// 5 and 13.
 struct BoundResult {
   double bits = 0, standard_error = 0;  // of the mean over images
   double prior = 0;                     // L_T
@@ -42,7 +43,8 @@ struct BoundResult {
   bool exact = false;                   // every timestep of every image
 };
 
-/// Mean squared error of the target, without weights (Ho et al. 2020, eq. 14), by ten equal bands of the timestep.
+/// Mean squared error of the target, without weights (Ho et al. 2020, eq. 14), by ten equal bands
+/// of the timestep.
 struct BandsResult {
   double loss = 0;
   std::vector<double> bands;  // noise-free end first
@@ -56,9 +58,9 @@ struct EvalResult {
   std::optional<BandsResult> bands;
 };
 
-/// With fewer timesteps than all, each image draws one timestep, keyed by its number, in each of as many stretches, and
-/// each draw stands for its stretch: an unbiased estimate. The stretches of the bound are shorter near t = 1, where its
-/// terms are largest; L_0 and L_T are always computed.
+/// With fewer timesteps than all, each image draws one timestep, keyed by its number, in each of as
+/// many stretches, and each draw stands for its stretch: an unbiased estimate. The stretches of the
+/// bound are shorter near t = 1, where its terms are largest; L_0 and L_T are always computed.
 EvalResult evaluate(const EvalModel& model, const DataSplit& data, const EvalOptions& options);
 
 /// One timestep to ask the network at, and how many it stands for.
@@ -69,7 +71,8 @@ struct TimestepDraw {
 /// The draws of one image: one in each stretch between neighbouring `edges` (ascending).
 std::vector<TimestepDraw> draw_timesteps(const std::vector<int64_t>& edges, uint64_t seed,
                                          int64_t image);
-/// Edges of `count` stretches of [begin, end), none empty: equal ones, or growing with the square of their number.
+/// Edges of `count` stretches of [begin, end), none empty: equal ones, or growing with the square
+/// of their number.
 std::vector<int64_t> equal_stretches(int64_t begin, int64_t end, int64_t count);
 std::vector<int64_t> growing_stretches(int64_t begin, int64_t end, int64_t count);
 

@@ -21,7 +21,8 @@ class Feed {
   Loader loader_;
 };
 
-/// The label of a sample: `label`, or the empty label (the last of the embedding) for a share `dropout` of samples.
+/// The label of a sample: `label`, or the empty label (the last of the embedding) for a share
+/// `dropout` of samples.
 int64_t dropped_label(int64_t label, int64_t num_class_embeds, double dropout, uint64_t seed,
                       int64_t sample);
 

@@ -8,8 +8,9 @@ namespace noisette {
 
 enum class FileKind { data_set, checkpoint, safetensors, png, model_folder, run_folder };
 
-/// Looks at the first bytes of a file (for HDF5 at its format attribute) or at what a folder holds. Throws Error for
-/// everything else, saying what was found; damage behind the first bytes is left to who reads the file.
+/// Looks at the first bytes of a file (for HDF5 at its format attribute) or at what a folder holds.
+/// Throws Error for everything else, saying what was found; damage behind the first bytes is left
+/// to who reads the file.
 ///
 /// command   in brackets before the message: "info"
 /// wanted    what would be right, for the message

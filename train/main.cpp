@@ -1,4 +1,5 @@
-// The `noisette` program. Exit codes: 0 done (or interrupted and saved), 1 the run failed, 2 usage or configuration.
+// The `noisette` program. Exit codes: 0 done (or interrupted and saved), 1 the run failed, 2 usage
+// or configuration.
 #include <cstdio>
 #include <exception>
 

@@ -24,7 +24,8 @@ struct StepPlan {
   std::vector<std::pair<std::string, int64_t>> peak_by_tag;
 };
 StepPlan plan_step(const TrainConfig& config);
-/// Throws UsageError when a step needs more memory than the machine has. Takes a few hundredths of a second.
+/// Throws UsageError when a step needs more memory than the machine has. Takes a few hundredths of
+/// a second.
 void check_memory(const TrainConfig& config);
 
 /// Measured on this machine, on random images.
@@ -45,7 +46,8 @@ struct StepMeasurement {
 };
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup);
 
-/// Drawing one batch of images by DDIM in `steps` steps, without guidance. A step is one evaluation of the network.
+/// Drawing one batch of images by DDIM in `steps` steps, without guidance. A step is one evaluation
+/// of the network.
 StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64_t steps,
                                  int64_t warmup);
 

@@ -29,7 +29,8 @@ fs::path scheduler_of(const fs::path& source) {
   return found == places.end() ? fs::path() : *found;
 }
 
-/// Takes schedule, target and sampler from the scheduler's file, or says what is assumed without one.
+/// Takes schedule, target and sampler from the scheduler's file, or says what is assumed without
+/// one.
 void add_scheduler(const fs::path& source, const ModelOptions& options, TrainConfig& config) {
   if (const fs::path file = scheduler_of(source); !file.empty()) {
     const diffusion::SchedulerFile scheduler = diffusion::read_scheduler(file);

@@ -8,7 +8,8 @@ namespace noisette {
 /// Element type of activations and of the weights that compute.
 DType element_type(Precision p);
 
-/// Whether the CPU multiplies bf16 (AVX512-BF16 or AMX). Elsewhere bf16 is computed in f32, and conversions come on top.
+/// Whether the CPU multiplies bf16 (AVX512-BF16 or AMX). Elsewhere bf16 is computed in f32, and
+/// conversions come on top.
 bool cpu_has_bf16();
 
 /// Makes f32 of bf16 on a CPU that has none, and warns once that it did.

@@ -1,5 +1,6 @@
-// How good generated images are, judged by real ones. Distances are Euclidean over pixels: plain, reproducible, and only
-// meaningful for small, centred images such as Fashion-MNIST. This is not FID.
+// How good generated images are, judged by real ones. Distances are Euclidean over pixels: plain,
+// reproducible, and only meaningful for small, centred images such as Fashion-MNIST. This is not
+// FID.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -9,8 +10,9 @@
 
 namespace noisette {
 
-/// A k-nearest-neighbour vote: does the class that most of an image's nearest real images have agree with the class the
-/// image was asked for? Ties go to the class of the nearest neighbour among the tied.
+/// A k-nearest-neighbour vote: does the class that most of an image's nearest real images have
+/// agree with the class the image was asked for? Ties go to the class of the nearest neighbour
+/// among the tied.
 struct VoteResult {
   int64_t images = 0, correct = 0;
   std::vector<int64_t> asked, right;  // per class
@@ -20,7 +22,8 @@ struct VoteResult {
 VoteResult nearest_neighbour_vote(const DataSplit& samples, const DataSplit& real,
                                   int64_t reference, int64_t k);
 
-/// Mean distance between two different images of one class, generated over real: 1 is the variety of real images.
+/// Mean distance between two different images of one class, generated over real: 1 is the variety
+/// of real images.
 struct VarietyResult {
   std::vector<double> generated, real, ratio;  // per class; NaN with fewer than two images
   std::vector<int64_t> samples, originals;     // images of the class on either side

@@ -31,7 +31,8 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
 Image grid_of(const std::vector<uint8_t>& pixels, int64_t height, int64_t width, int64_t channels,
               int64_t columns);
 
-/// Labels for `count` images, `classes` taking turns; with `by_row`, equal numbers of each, one class after the other.
+/// Labels for `count` images, `classes` taking turns; with `by_row`, equal numbers of each, one
+/// class after the other.
 std::vector<int64_t> spread_labels(int64_t count, const std::vector<int64_t>& classes, bool by_row);
 
 }  // namespace noisette

@@ -40,7 +40,8 @@ struct StepRecord {
 /// Turns step records into Metrics: means since the last record and a smoothed loss.
 class StepLog {
  public:
-  /// `saved` is what saved() gave when the run was interrupted; the records go on as if it had not been.
+  /// `saved` is what saved() gave when the run was interrupted; the records go on as if it had not
+  /// been.
   explicit StepLog(int64_t timesteps, const std::map<std::string, double>& saved = {});
   std::map<std::string, double> saved() const;
 

@@ -6,8 +6,9 @@
 
 namespace noisette {
 
-/// Writes `folder`/summary.json, in the layout that load_run() of framework/report reads, from the records in
-/// metrics.jsonl, this machine and the versions in use. The section "result" repeats the figures as numbers.
+/// Writes `folder`/summary.json, in the layout that load_run() of framework/report reads, from the
+/// records in metrics.jsonl, this machine and the versions in use. The section "result" repeats the
+/// figures as numbers.
 ///
 /// waited_seconds   spent waiting for data;  total_seconds   of training, interruptions left out
 void write_summary(const std::filesystem::path& folder, const TrainConfig& config,

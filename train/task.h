@@ -1,4 +1,5 @@
-// A Task is one kind of training: what a batch becomes, and what its loss is. The Trainer owns everything around it.
+// A Task is one kind of training: what a batch becomes, and what its loss is. The Trainer owns
+// everything around it.
 #pragma once
 #include <memory>
 #include <string>
@@ -17,8 +18,8 @@ struct Batch {
   Tensor sample_index;  // [n] i64: sample_index(update, position in the global batch)
 };
 
-/// A loss and what the log wants to know about it; tensors, because nothing of a step is read on the host before the
-/// next one has begun.
+/// A loss and what the log wants to know about it; tensors, because nothing of a step is read on
+/// the host before the next one has begun.
 struct StepLoss {
   Tensor total;       // scalar f32, on the tape: sum of per_sample / images of the whole batch
   Tensor per_sample;  // [n] f32

@@ -32,8 +32,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Keys that may differ between a checkpoint and the run that goes on from it: they do not change the result of an
-/// update.
+/// Keys that may differ between a checkpoint and the run that goes on from it: they do not change
+/// the result of an update.
 bool may_change(const std::string& key) {
   for (const char* prefix :
        {"run.updates", "run.folder", "run.name", "run.log_every", "run.micro_batch",
@@ -71,7 +71,8 @@ void check_same_run(const TrainConfig& now, const CheckpointInfo& info, const fs
         path.string(), changes, configuration_of(path)));
 }
 
-/// A learning rate that falls over the whole run falls along another curve once the run has another length.
+/// A learning rate that falls over the whole run falls along another curve once the run has another
+/// length.
 void warn_of_new_length(const TrainConfig& now, const CheckpointInfo& info) {
   const TrainConfig then = parse_train_config(info.config, "the checkpoint");
   if (now.optimizer.decay == Decay::constant || then.run.updates == now.run.updates) return;
@@ -142,7 +143,8 @@ void check_data_file(const char* key, const std::string& spec) {
              "[train] {} names {}, and there is no such file; `noisette data` makes it", key, spec);
 }
 
-/// The training set; the held-out one is looked at too, for nobody wants to hear of it after the run.
+/// The training set; the held-out one is looked at too, for nobody wants to hear of it after the
+/// run.
 DataSplit open_training_data(const TrainConfig& config) {
   check_run(config);
   if (!config.data.held_out.empty()) {
@@ -316,7 +318,8 @@ void Run::show_preview(int64_t update) {
 }
 
 void Run::explain_non_finite(int64_t update) {
-  // The optimiser has changed nothing since; the same update, run again with every tensor checked, stops at the first.
+  // The optimiser has changed nothing since; the same update, run again with every tensor checked,
+  // stops at the first.
   progress_->finish();
   arena_->use(ParameterArena::Weights::master);
   save(update - 1);

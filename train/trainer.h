@@ -1,4 +1,5 @@
-// The training loop, the same for every task: accumulation, optimiser, averages, log, checkpoints, previews, interruption.
+// The training loop, the same for every task: accumulation, optimiser, averages, log, checkpoints,
+// previews, interruption.
 #pragma once
 #include <atomic>
 #include <filesystem>
@@ -22,14 +23,15 @@ struct TrainResult {
   std::filesystem::path checkpoint;
 };
 
-/// Runs `config` to its last update, or until *stop. Writes config.toml, metrics.jsonl, TensorBoard events, previews and
-/// checkpoints into the run folder, and a table before and after to console(). Throws Error when the loss stops being
-/// finite (the state before it is saved, and the message names the first bad tensor), when the data set is not the one
-/// the checkpoint was trained on, and when the configuration differs from the checkpoint's in what changes the result.
+/// Runs `config` to its last update, or until *stop. Writes config.toml, metrics.jsonl, TensorBoard
+/// events, previews and checkpoints into the run folder, and a table before and after to console().
+/// Throws Error when the loss stops being finite (the state before it is saved, and the message
+/// names the first bad tensor), when the data set is not the one the checkpoint was trained on, and
+/// when the configuration differs from the checkpoint's in what changes the result.
 TrainResult train(const TrainConfig& config, const TrainOptions& options);
 
-/// The checkpoint to resume from: `auto` is the newest of the run folder that verifies; none where the folder has no
-/// checkpoint, and an Error where it has some and none can be used.
+/// The checkpoint to resume from: `auto` is the newest of the run folder that verifies; none where
+/// the folder has no checkpoint, and an Error where it has some and none can be used.
 std::optional<std::filesystem::path> find_resume(const TrainConfig& config,
                                                  const std::string& resume);
 

@@ -45,7 +45,8 @@ class Needs {
   const Node& node_;
 };
 
-/// How the data of an op's output can be made again, bit for bit, from what the op keeps for its own gradient anyway.
+/// How the data of an op's output can be made again, bit for bit, from what the op keeps for its
+/// own gradient anyway.
 using Recipe = std::function<Tensor()>;
 
 using Backward = std::function<Grads(const Tensor& dy, const Needs& needs)>;
@@ -82,7 +83,8 @@ Tensor record(const char* name, Tensor output, std::initializer_list<Tensor> inp
 Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs,
               Backward backward = nullptr);
 
-/// Gives an output on the tape a recipe, so that the ops that consume it need not keep it. Off the tape: nothing.
+/// Gives an output on the tape a recipe, so that the ops that consume it need not keep it. Off the
+/// tape: nothing.
 void set_recipe(const Tensor& output, Recipe recipe);
 
 /// An input that a backward closure will need: its data, or its recipe where it has one.

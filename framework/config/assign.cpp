@@ -165,7 +165,8 @@ std::string find_elsewhere(const TableSlot& slot, const std::string& prefix, std
          value.where);
 }
 
-/// Where a broken rule between fields was written: at the key its sentence begins with, else at the table.
+/// Where a broken rule between fields was written: at the key its sentence begins with, else at the
+/// table.
 std::string place_of(const std::string& problem, const Table& table, const std::string& where) {
   const size_t end = problem.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789");
   const auto found = table.find(problem.substr(0, end));
@@ -186,7 +187,8 @@ void assign_table(const TableSlot& root, TableSlot& slot, const Table& table,
       static const Table kEmpty;
       const Table* inner = found == table.end() ? &kEmpty : found->second.as<Table>();
       if (!inner) target.wrong_type(found->second);
-      // A table has the place of what was laid upon it last; a --set of one key is not to blame for others.
+      // A table has the place of what was laid upon it last; a --set of one key is not to blame for
+      // others.
       const bool written = found != table.end() && !found->second.where.starts_with("--set ");
       assign_table(root, *nested, *inner, target.name, written ? found->second.where : source,
                    source);

@@ -4,7 +4,8 @@
 //   /labels       [N] i32, index into the class names, -1 for none
 //   /captions     [N] UTF-8 (only when there are any)
 //   /class_names  [classes] UTF-8 (only when there are any)
-//   attributes of /: format, version, source, images, split_names, split_sizes, mean, std, fingerprint
+//   attributes of /: format, version, source, images, split_names, split_sizes, mean, std,
+//   fingerprint
 //
 // Splits are ranges of the images, one after the other in the order of split_sizes.
 #pragma once
@@ -41,7 +42,8 @@ struct DatasetInfo {
 /// An open data set. Reading is thread-safe.
 class Dataset {
  public:
-  /// Sets up to `memory_bytes` of images are kept in memory, and verified; larger ones are read as they are needed.
+  /// Sets up to `memory_bytes` of images are kept in memory, and verified; larger ones are read as
+  /// they are needed.
   static std::shared_ptr<const Dataset> open(const std::filesystem::path& path,
                                              int64_t memory_bytes = kMemoryBytes);
   static constexpr int64_t kMemoryBytes = int64_t(2) << 30;

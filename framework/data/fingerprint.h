@@ -4,7 +4,8 @@
 
 namespace noisette {
 
-/// Over everything that training sees: sizes, splits, class names, images (hashed by the caller), labels, captions.
+/// Over everything that training sees: sizes, splits, class names, images (hashed by the caller),
+/// labels, captions.
 std::string dataset_fingerprint(const DatasetInfo& info, const std::string& image_hash,
                                 std::span<const int32_t> labels,
                                 std::span<const std::string> captions);

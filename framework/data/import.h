@@ -1,4 +1,5 @@
-// Makes data sets from what is published or lies in folders. The file appears only when the import is complete.
+// Makes data sets from what is published or lies in folders. The file appears only when the import
+// is complete.
 #pragma once
 #include <array>
 #include <filesystem>
@@ -26,14 +27,15 @@ struct ImportResult {
 
 inline constexpr const char* kFashionMnistFolder = "/usr/share/datasets/fashion-mnist";
 
-/// The four idx files, plain or gzipped: 60,000 images for training, 10,000 for testing, 28 x 28 grey, ten classes.
-/// Xiao et al. 2017, arXiv:1708.07747.
+/// The four idx files, plain or gzipped: 60,000 images for training, 10,000 for testing, 28 x 28
+/// grey, ten classes. Xiao et al. 2017, arXiv:1708.07747.
 ImportResult import_fashion_mnist(const std::filesystem::path& folder,
                                   const std::filesystem::path& output,
                                   const ImportProgress& progress = {});
 
-/// The official binary version, as archive (.tar.gz or .tar) or extracted: 50,000 + 10,000 images, 32 x 32 RGB, ten
-/// classes. Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
+/// The official binary version, as archive (.tar.gz or .tar) or extracted: 50,000 + 10,000 images,
+/// 32 x 32 RGB, ten classes. Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny
+/// Images".
 ImportResult import_cifar10(const std::filesystem::path& archive_or_folder,
                             const std::filesystem::path& output,
                             const ImportProgress& progress = {});
@@ -46,8 +48,9 @@ struct ImageFolderOptions {
   bool skip_bad = false;
 };
 
-/// Every PNG and JPEG below `folder` (hidden files excepted), resized and cropped at the centre. The first sub-folder is
-/// the class; a .txt of the same name is the caption. Broken files stop the import, all of them named, unless skip_bad.
+/// Every PNG and JPEG below `folder` (hidden files excepted), resized and cropped at the centre.
+/// The first sub-folder is the class; a .txt of the same name is the caption. Broken files stop the
+/// import, all of them named, unless skip_bad.
 ImportResult import_image_folder(const std::filesystem::path& folder,
                                  const std::filesystem::path& output,
                                  const ImageFolderOptions& options = {},

@@ -1,5 +1,6 @@
-// Turns a data set into batches, always the same ones: which image stands where depends on the seed, the update and the
-// position in the global batch, never on threads, processes, micro-batches or where training was resumed.
+// Turns a data set into batches, always the same ones: which image stands where depends on the
+// seed, the update and the position in the global batch, never on threads, processes, micro-batches
+// or where training was resumed.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -21,8 +22,8 @@ struct OrderConfig {
   bool flip = false;  // mirror every second image, by chance
 };
 
-/// What stands at one place of the sequence of samples: sample k = update * global_batch + position is the image of rank
-/// k mod N in the permutation of epoch k / N.
+/// What stands at one place of the sequence of samples: sample k = update * global_batch + position
+/// is the image of rank k mod N in the permutation of epoch k / N.
 struct Sample {
   int64_t epoch = 0, image = 0;
   bool flip = false;
@@ -54,7 +55,8 @@ struct LoaderOptions {
   int64_t prefetch = 4;                      // batches made ahead
 };
 
-/// Makes batches in a background thread: for every update, its positions cut into micro-batches, in order.
+/// Makes batches in a background thread: for every update, its positions cut into micro-batches, in
+/// order.
 class Loader {
  public:
   Loader(DataSplit data, const LoaderOptions& options);

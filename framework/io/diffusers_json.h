@@ -1,4 +1,5 @@
-// What diffusers' JSON files have in common: values are taken as written, or refused with the file and the key.
+// What diffusers' JSON files have in common: values are taken as written, or refused with the file
+// and the key.
 #pragma once
 #include <algorithm>
 #include <filesystem>
@@ -32,7 +33,8 @@ inline const Fixed* find_fixed(const std::vector<Fixed>& keys, const std::string
   return found == keys.end() ? nullptr : &*found;
 }
 
-/// Whether a value is a T as written: JSON libraries turn 2.5 into 2 and true into 1 without a word.
+/// Whether a value is a T as written: JSON libraries turn 2.5 into 2 and true into 1 without a
+/// word.
 template <class T>
 bool holds(const Json& value) {
   if constexpr (std::is_same_v<T, bool>)
@@ -48,7 +50,8 @@ bool holds(const Json& value) {
            std::all_of(value.begin(), value.end(), holds<typename T::value_type>);
 }
 
-/// The value of `key`, `missing` where there is none. `file` begins the message: "[unet] a/config.json".
+/// The value of `key`, `missing` where there is none. `file` begins the message: "[unet]
+/// a/config.json".
 template <class T>
 T get(const Json& json, const char* key, T missing, const std::string& file) {
   if (!json.contains(key) || json[key].is_null()) return missing;

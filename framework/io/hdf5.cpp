@@ -70,7 +70,8 @@ std::vector<hsize_t> extents(const Shape& shape) { return {shape.begin(), shape.
 Locked::Locked() {
   static std::recursive_mutex mutex;
   lock_ = std::unique_lock(mutex);
-  // Without the library's exit handler, which would close abandoned files. Everything else is closed by then.
+  // Without the library's exit handler, which would close abandoned files. Everything else is
+  // closed by then.
   static const bool first = (H5dont_atexit(), H5open(), true);
   (void)first;
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -85,8 +86,9 @@ std::string library_reason() {
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &reason);
-  // Of a failed system call it says everything, down to buffer addresses: "file write failed: time = ..., error message =
-  // 'File too large', ...". What failed and the system's word for it are enough.
+  // Of a failed system call it says everything, down to buffer addresses: "file write failed: time
+  // = ..., error message = 'File too large', ...". What failed and the system's word for it are
+  // enough.
   constexpr std::string_view kMark = "error message = '";
   if (const std::size_t at = reason.find(kMark); at != std::string::npos) {
     const std::size_t begin = at + kMark.size(), end = reason.find('\'', begin);

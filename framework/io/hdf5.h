@@ -15,11 +15,12 @@
 
 namespace noisette::hdf5 {
 
-/// An HDF5 identifier that closes itself. The HDF5 library runs under one lock; these classes take it.
+/// An HDF5 identifier that closes itself. The HDF5 library runs under one lock; these classes take
+/// it.
 ///
-/// When writing a file fails (a full disk), the library cannot close what belongs to it: it frees half and stumbles over
-/// the rest later. Handles of such a file share `broken`, the reason of its first failure ("": none); once it is set they
-/// are abandoned instead of closed.
+/// When writing a file fails (a full disk), the library cannot close what belongs to it: it frees
+/// half and stumbles over the rest later. Handles of such a file share `broken`, the reason of its
+/// first failure ("": none); once it is set they are abandoned instead of closed.
 class Handle {
  public:
   using Close = int (*)(int64_t);
@@ -115,7 +116,8 @@ class File {
   std::vector<int64_t> get_ints(const std::string& object, const std::string& name) const;
   std::vector<double> get_doubles(const std::string& object, const std::string& name) const;
 
-  /// Writes everything to the disk and gives the file its name. Its datasets cannot be used any more.
+  /// Writes everything to the disk and gives the file its name. Its datasets cannot be used any
+  /// more.
   void finish();
   const std::string& origin() const { return origin_; }
 

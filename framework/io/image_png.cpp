@@ -61,7 +61,8 @@ void flush(png_structp) {}
 
 constexpr std::size_t kChunkBytes = 16 << 20;
 
-/// libpng takes the memory for a chunk as its length field asks, before it looks whether the bytes are there.
+/// libpng takes the memory for a chunk as its length field asks, before it looks whether the bytes
+/// are there.
 png_voidp allocate(png_structp png, png_alloc_size_t size) {
   const auto& self = *static_cast<Png*>(png_get_mem_ptr(png));
   return size <= self.largest ? std::malloc(size) : nullptr;

@@ -30,7 +30,8 @@ template <class... A>
 
 constexpr uint64_t kMaxInteger = uint64_t(1) << 53;  // beyond it JSON readers disagree
 
-/// ASCII as it is, every other byte as \xNN: what is cut, damaged or meant for a terminal does no harm.
+/// ASCII as it is, every other byte as \xNN: what is cut, damaged or meant for a terminal does no
+/// harm.
 std::string escaped(std::string_view bytes, std::size_t most) {
   std::string text;
   for (unsigned char c : bytes.substr(0, most))

@@ -22,7 +22,8 @@ uint64_t hash_of(std::string_view name) {  // FNV-1a
   return h;
 }
 
-/// Half-width of the uniform distribution of a parameter of this shape; weights are [out, kh, kw, in] or [out, in].
+/// Half-width of the uniform distribution of a parameter of this shape; weights are [out, kh, kw,
+/// in] or [out, in].
 double bound_of(const Init& init, const Shape& shape) {
   const double out = double(shape.dim(0));
   const double receptive =

@@ -1,9 +1,11 @@
-// ParameterArena: the memory of one trainable set. Master weights, gradients, Adam moments, the running average and the
-// bf16 compute copy are flat buffers of one layout; a Parameter is a named view into them. So the optimiser is one pass
-// over one buffer, a checkpoint is a few large writes, and an all-reduce works on ranges.
+// ParameterArena: the memory of one trainable set. Master weights, gradients, Adam moments, the
+// running average and the bf16 compute copy are flat buffers of one layout; a Parameter is a named
+// view into them. So the optimiser is one pass over one buffer, a checkpoint is a few large writes,
+// and an all-reduce works on ranges.
 //
-// Layout: matrices (two axes and more) first, then vectors, each in order of registration and starting on a multiple
-// of 16 elements; the gaps hold zeros for ever. Only matrices have a compute copy: vectors are used in master precision.
+// Layout: matrices (two axes and more) first, then vectors, each in order of registration and
+// starting on a multiple of 16 elements; the gaps hold zeros for ever. Only matrices have a compute
+// copy: vectors are used in master precision.
 #pragma once
 #include <string>
 #include <string_view>
@@ -22,7 +24,8 @@ struct ArenaOptions {
 
 class ParameterArena {
  public:
-  /// Gives every parameter of `module` memory and names. Values are undefined until initialize() or a load.
+  /// Gives every parameter of `module` memory and names. Values are undefined until initialize() or
+  /// a load.
   ParameterArena(Module& module, const ArenaOptions& options);
   ParameterArena(const ParameterArena&) = delete;
   ParameterArena& operator=(const ParameterArena&) = delete;
@@ -50,7 +53,8 @@ class ParameterArena {
   /// The slice of a flat buffer that belongs to an entry, in the entry's shape.
   static Tensor view(const Tensor& flat, const Entry& entry);
 
-  /// Draws every parameter anew from (seed, name); the average starts as a copy, the moments at zero.
+  /// Draws every parameter anew from (seed, name); the average starts as a copy, the moments at
+  /// zero.
   void initialize(uint64_t seed);
 
   enum class Weights { master, ema };
@@ -60,7 +64,8 @@ class ParameterArena {
 
   /// Before the first backward of an update: gradients are to be overwritten, not added to.
   void reset_grads();
-  /// After the last backward of an update: zeroes the gradient of what no backward reached, and names it.
+  /// After the last backward of an update: zeroes the gradient of what no backward reached, and
+  /// names it.
   std::vector<std::string> finish_grads();
 
  private:

@@ -15,7 +15,8 @@ struct LayerInit {
 
   /// PyTorch's default: both uniform in +-1 / sqrt(fan_in).
   static LayerInit torch() { return {}; }
-  /// DDPM's: variance scaling (fan average, uniform) and zero biases; scale 0 for layers that start silent.
+  /// DDPM's: variance scaling (fan average, uniform) and zero biases; scale 0 for layers that start
+  /// silent.
   static LayerInit ddpm(double scale = 1);
 };
 
@@ -85,8 +86,8 @@ class Embedding final : public Module {
   Parameter weight_;
 };
 
-/// Zeroes with probability p while training, and scales the rest by 1 / (1 - p). The draws depend on the module's
-/// path, the seed and the sample's index alone.
+/// Zeroes with probability p while training, and scales the rest by 1 / (1 - p). The draws depend
+/// on the module's path, the seed and the sample's index alone.
 class Dropout final : public Module {
  public:
   explicit Dropout(double p) : p_(p) {}

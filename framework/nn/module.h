@@ -1,5 +1,5 @@
-// Module: a tree of layers with named parameters. Children are typed members of their parent, registered once by name;
-// the dotted path of a parameter is its key in files (diffusers' layout).
+// Module: a tree of layers with named parameters. Children are typed members of their parent,
+// registered once by name; the dotted path of a parameter is its key in files (diffusers' layout).
 #pragma once
 #include <array>
 #include <functional>
@@ -13,8 +13,8 @@
 
 namespace noisette {
 
-/// A parameter, or a range of its rows, under the name files know it by. Projections that are used together
-/// (to_q, to_k, to_v) are one Parameter with three slots.
+/// A parameter, or a range of its rows, under the name files know it by. Projections that are used
+/// together (to_q, to_k, to_v) are one Parameter with three slots.
 struct Slot {
   std::string name;
   Parameter* parameter = nullptr;
@@ -47,8 +47,8 @@ class Module {
   Module(const Module&) = delete;  // registered pointers stay valid
   Module& operator=(const Module&) = delete;
 
-  /// Every parameter in order of registration, with dotted names. The one walk behind initialisation, files, arenas
-  /// and reports.
+  /// Every parameter in order of registration, with dotted names. The one walk behind
+  /// initialisation, files, arenas and reports.
   std::vector<Slot> slots() const;
   int64_t parameter_count() const;
 

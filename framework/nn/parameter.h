@@ -7,13 +7,14 @@
 
 namespace noisette {
 
-/// How a parameter starts. The draws are keyed by (seed, name, element), so the order of construction, the precision
-/// and the device do not change them.
+/// How a parameter starts. The draws are keyed by (seed, name, element), so the order of
+/// construction, the precision and the device do not change them.
 struct Init {
   enum class Kind {
     zeros,
     ones,
-    fan_avg,  // uniform, variance scale / mean(fan_in, fan_out): Glorot & Bengio 2010, DDPM's choice
+    fan_avg,  // uniform, variance scale / mean(fan_in, fan_out): Glorot & Bengio 2010, DDPM's
+              // choice
     fan_in,   // uniform in +-scale / sqrt(fan_in): what PyTorch gives its layers
     normal,   // standard deviation scale
   };
@@ -34,8 +35,9 @@ class Parameter {
   const Shape& shape() const { return shape_; }
   const Init& init() const { return init_; }
 
-  /// What ops compute with: a leaf of the tape. Matrices and convolution weights in the compute dtype, vectors (norm
-  /// weights, biases) in the accumulator dtype. Throws before an arena has been made.
+  /// What ops compute with: a leaf of the tape. Matrices and convolution weights in the compute
+  /// dtype, vectors (norm weights, biases) in the accumulator dtype. Throws before an arena has
+  /// been made.
   const Tensor& value() const {
     check(value_.defined(),
           "[parameter] a parameter of shape {} has no memory yet; make a ParameterArena", shape_);

@@ -37,8 +37,9 @@ struct Conv2dOptions {
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options = {}, const Tensor& residual = {});
 
-/// conv2d(resize_nearest(x, 2), weight, bias) with padding 1 and a 3x3 kernel, without the resized image and with 4/9 of
-/// the multiplications: every output is a 2x2 convolution of x with sums of weights (kernels/upsample_conv.h).
+/// conv2d(resize_nearest(x, 2), weight, bias) with padding 1 and a 3x3 kernel, without the resized
+/// image and with 4/9 of the multiplications: every output is a 2x2 convolution of x with sums of
+/// weights (kernels/upsample_conv.h).
 ///
 /// x         [N, H, W, C]    f32, bf16 (f64 on CPU)
 /// weight    [O, 3, 3, C]    dtype of x

@@ -17,7 +17,8 @@ struct NoisyBatch {
 
 /// Noisy images and training targets in one pass.
 ///
-///   x_t[n] = signal[t] x0[n] + noise[t] eps[n],   target[n] = target_x0[t] x0[n] + target_eps[t] eps[n],   t = t[n]
+///   x_t[n]    = signal[t] x0[n] + noise[t] eps[n],   t = t[n]
+///   target[n] = target_x0[t] x0[n] + target_eps[t] eps[n]
 ///
 /// x0, eps    [N, ...]   accumulator type of `dtype` (f32; f64 with f64)
 /// t          [N]        i64; a timestep outside the schedule gives NaN

@@ -20,7 +20,8 @@ void check_affine(const char* op, const Tensor& x, const Tensor& weight, const T
         weight.dtype(), bias.dtype());
 }
 
-/// The kernels take one flag for both sums: where the flags differ, what is to be overwritten is zeroed instead.
+/// The kernels take one flag for both sums: where the flags differ, what is to be overwritten is
+/// zeroed instead.
 bool joint_flag(const GradTarget& a, const GradTarget& b) {
   const bool any = (a.buffer.defined() && a.accumulate) || (b.buffer.defined() && b.accumulate);
   for (const GradTarget* t : {&a, &b})

@@ -15,8 +15,9 @@ struct GroupNormOptions {
 /// Group normalisation of an image batch.
 ///
 ///   z = x[n,p,c] + shift[n,c]
-///   y = (z - mu[n,g]) * rstd[n,g] * weight[c] + bias[c],   g = c / (C / groups);   silu of it if asked
-///   mu, rstd over the P * (C / groups) values of a group; rstd = 1 / sqrt(var + eps), var biased
+///   y = (z - mu[n,g]) * rstd[n,g] * weight[c] + bias[c],   g = c / (C / groups)
+///   mu, rstd over the P * (C / groups) values of a group; rstd = 1 / sqrt(var + eps), var biased;
+///   silu of y if asked
 ///
 /// x        [N, ..., C]     f32, bf16 (f64 on CPU); P is the product of the middle axes
 /// weight   [C], bias [C]   accumulator type of x (f32; f64 with f64)

@@ -1,4 +1,5 @@
-// Keyed random tensors and dropout. A draw depends on (key, index of its sample, element in the sample) alone.
+// Keyed random tensors and dropout. A draw depends on (key, index of its sample, element in the
+// sample) alone.
 #pragma once
 #include "framework/core/tensor.h"
 #include "kernels/philox.h"
@@ -7,7 +8,8 @@ namespace noisette {
 
 /// Standard normal numbers, one stream per sample.
 ///
-/// index    [N]        i64: which stream each sample draws from (sample_index() of kernels/philox.h)
+/// index    [N]        i64: which stream each sample draws from (sample_index() of
+///                     kernels/philox.h)
 /// shape    [N, ...]   the first extent is that of index
 /// returns  shape      `dtype` (f32, bf16; f64 on CPU); drawn in f32, then rounded
 ///

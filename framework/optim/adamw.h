@@ -1,5 +1,5 @@
-// AdamW over a parameter arena: clip by global norm, moments, decoupled decay, running average and the bf16 cast in one
-// pass over flat buffers. Kernel and formulas: kernels/optimizer.h.
+// AdamW over a parameter arena: clip by global norm, moments, decoupled decay, running average and
+// the bf16 cast in one pass over flat buffers. Kernel and formulas: kernels/optimizer.h.
 #pragma once
 #include <span>
 
@@ -13,9 +13,10 @@ class AdamW {
   /// `updates` is the length of the run, which the learning rate's decay needs.
   AdamW(ParameterArena& arena, const OptimizerConfig& config, int64_t updates);
 
-  /// Applies the gradients in the arena as update number `update`, counted from 0. When the gradient or one of `losses`
-  /// is not finite nothing changes, in this update and in all that follow. Returns the numbers of this update, still on
-  /// the device; read() them once the next step has been started.
+  /// Applies the gradients in the arena as update number `update`, counted from 0. When the
+  /// gradient or one of `losses` is not finite nothing changes, in this update and in all that
+  /// follow. Returns the numbers of this update, still on the device; read() them once the next
+  /// step has been started.
   Tensor step(int64_t update, std::span<const Tensor> losses = {});
 
   struct Report {

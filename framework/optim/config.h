@@ -31,12 +31,14 @@ struct OptimizerConfig {
   void fields(config::Fields& f);
 };
 
-/// Learning rate of optimiser update `update` (counted from 0) of a run of `updates`. Warm-up is linear,
-/// learning_rate * min(update / warmup, 1), as in Ho et al.'s code: the first update has rate 0.
+/// Learning rate of optimiser update `update` (counted from 0) of a run of `updates`. Warm-up is
+/// linear, learning_rate * min(update / warmup, 1), as in Ho et al.'s code: the first update has
+/// rate 0.
 double learning_rate_at(const OptimizerConfig& config, int64_t update, int64_t updates);
 
-/// Decay of the running average at update `update` (counted from 0). The average starts as a copy of the initial
-/// weights. With ema_warmup it is at most (1 + update) / (10 + update), so that the start is forgotten.
+/// Decay of the running average at update `update` (counted from 0). The average starts as a copy
+/// of the initial weights. With ema_warmup it is at most (1 + update) / (10 + update), so that the
+/// start is forgotten.
 double ema_decay_at(const OptimizerConfig& config, int64_t update);
 
 }  // namespace noisette

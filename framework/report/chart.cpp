@@ -63,7 +63,8 @@ struct Point {
   double x, y;  // pixels; y is NaN in a gap
 };
 
-/// The points in pixels, at most a few for each pixel column: the first, lowest, highest and last of each.
+/// The points in pixels, at most a few for each pixel column: the first, lowest, highest and last
+/// of each.
 std::vector<Point> points_of(const Series& s, const Axes& a) {
   std::vector<Point> all;
   for (std::size_t i = 0; i < s.y.size(); ++i)

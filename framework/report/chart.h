@@ -1,4 +1,5 @@
-// Line charts as inline SVG. Colours come from the page: CSS variables --s0 .. --s7 for series, --ink, --muted, --grid.
+// Line charts as inline SVG. Colours come from the page: CSS variables --s0 .. --s7 for series,
+// --ink, --muted, --grid.
 #pragma once
 #include <string>
 #include <vector>
@@ -25,8 +26,9 @@ struct Chart {
   std::vector<Series> series;
 };
 
-/// A <figure> with title, legend (when two series or more have a name) and picture; empty when there is no finite value
-/// to show. Series with more points than pixels keep the extremes of each pixel column.
+/// A <figure> with title, legend (when two series or more have a name) and picture; empty when
+/// there is no finite value to show. Series with more points than pixels keep the extremes of each
+/// pixel column.
 std::string chart_html(const Chart& chart);
 
 /// The colour of the i-th of n series: --s0 .. --s7 in turn.

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";
 
-/// Length of the well-formed UTF-8 sequence that `s` begins with; 0 when it begins with none (Unicode, table 3-7).
+/// Length of the well-formed UTF-8 sequence that `s` begins with; 0 when it begins with none
+/// (Unicode, table 3-7).
 std::size_t utf8_length(std::string_view s) {
   const auto byte = [&s](std::size_t i) { return i < s.size() ? uint8_t(s[i]) : uint8_t(0); };
   const auto tail = [&byte](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };

@@ -48,8 +48,8 @@ std::string label_of(Runs runs, std::size_t r, const std::string& single) {
   return runs.size() > 1 ? runs[r].name : single;
 }
 
-/// Raw values behind their smoothed line, of every run. Smoothed here and not taken from loss_ema, which lags at the
-/// start of a run.
+/// Raw values behind their smoothed line, of every run. Smoothed here and not taken from loss_ema,
+/// which lags at the start of a run.
 Chart curve(Runs runs, std::string title, std::string y_label, double Metrics::*field) {
   Chart chart{std::move(title), "update", std::move(y_label), /*log_y=*/true, false, {}};
   for (std::size_t r = 0; r < runs.size(); ++r) {

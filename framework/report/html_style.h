@@ -3,7 +3,8 @@
 
 namespace noisette {
 
-/// The style sheet of the report. Series colours keep 3:1 contrast against their page in both schemes.
+/// The style sheet of the report. Series colours keep 3:1 contrast against their page in both
+/// schemes.
 inline constexpr std::string_view kReportStyle = R"css(
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #1b1f27; --muted: #626b7a; --grid: #e4e7ec;
   --rule: #d5dae2; --mark: #fff4d6; --mark-ink: #7a4b00; --accent: #2f5fd0;

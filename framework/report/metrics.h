@@ -15,8 +15,9 @@ namespace noisette {
 /// What is known about one logged update. In the file a value that is not finite is null, one that
 /// was never set is absent; both read back as NaN.
 ///
-///   {"update":120,"loss":0.0731,"loss_ema":0.0745,"lr":0.0002,"grad_norm":0.61,"images_per_second":412.0,
-///    "data_wait":0.001,"time":18.6,"bands":[0.31,0.12,...],"eval_loss":0.0712}
+///   {"update":120,"loss":0.0731,"loss_ema":0.0745,"lr":0.0002,"grad_norm":0.61,
+///    "images_per_second":412.0,"data_wait":0.001,"time":18.6,"bands":[0.31,0.12,...],
+///    "eval_loss":0.0712}
 struct Metrics {
   static constexpr double kUnset = std::numeric_limits<double>::quiet_NaN();
 

@@ -19,17 +19,18 @@ struct ProgressState {
   double seconds_left = Metrics::kUnset;
   Metrics metrics;
 };
-/// The bar, less than `columns` wide: where it gets narrow it gives up cells (down to 8), then the percentage, then
-/// figures from the right.
+/// The bar, less than `columns` wide: where it gets narrow it gives up cells (down to 8), then the
+/// percentage, then figures from the right.
 std::string progress_bar(const ProgressState& s, int columns);
 /// "update 1200/5000 (24%)  loss 0.0453  left 3:12  412 img/s  lr 2e-04  grad 0.612"
 std::string progress_line(const ProgressState& s);
 
-/// When progress is shown: on a terminal ten times a second; elsewhere after 5 s and then at growing intervals, up to
-/// one a minute.
+/// When progress is shown: on a terminal ten times a second; elsewhere after 5 s and then at
+/// growing intervals, up to one a minute.
 class ProgressClock {
  public:
-  /// Whether something is to be shown at `now`, in seconds from the start; if so, the wait for the next one begins.
+  /// Whether something is to be shown at `now`, in seconds from the start; if so, the wait for the
+  /// next one begins.
   bool due(bool terminal, double now);
 
  private:
@@ -65,8 +66,8 @@ class Progress {
   ProgressClock clock_;
 };
 
-/// The progress of other work, which is only counted: "sampling, step 120 of 400 (30%)  left 1:20". Work that is done
-/// within 5 s writes nothing but a bar.
+/// The progress of other work, which is only counted: "sampling, step 120 of 400 (30%)  left 1:20".
+/// Work that is done within 5 s writes nothing but a bar.
 class CountProgress {
  public:
   /// what   "sampling, step"

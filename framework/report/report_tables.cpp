@@ -16,8 +16,9 @@ namespace {
 
 using Runs = std::span<const RunReport>;
 
-/// The mean over time of a rate or a share; NaN when the run has no such figure. A record of `updates` at a rate took
-/// updates / rate, in units of one batch: with that weight the rates give all images over all seconds.
+/// The mean over time of a rate or a share; NaN when the run has no such figure. A record of
+/// `updates` at a rate took updates / rate, in units of one batch: with that weight the rates give
+/// all images over all seconds.
 double mean_over_time(const RunReport& run, double Metrics::*field) {
   double sum = 0, time = 0;
   int64_t before = 0;

@@ -30,22 +30,25 @@ struct RunReport {
   Rows summary, machine, versions, timings;
 };
 
-/// Reads `folder`: metrics.jsonl; previews/*.png with the update as the last number in the name; grid.png; summary.json.
-/// Only metrics.jsonl must be there. `config` stays empty: see settings_of().
+/// Reads `folder`: metrics.jsonl; previews/*.png with the update as the last number in the name;
+/// grid.png; summary.json. Only metrics.jsonl must be there. `config` stays empty: see
+/// settings_of().
 RunReport load_run(const std::filesystem::path& folder);
 
-/// The text of summary.json: {"summary":{name:value},"machine":{},"versions":{},"timings":{},"timesteps":1000,
+/// The text of summary.json:
+/// {"summary":{name:value},"machine":{},"versions":{},"timings":{},"timesteps":1000,
 /// "grid_caption":""}. Values are strings; load_run() also takes numbers.
 std::string summary_json(const RunReport& run);
 
 /// Every key of a configuration beside its default; both must come from the same struct.
 std::vector<Setting> settings_of(const config::TableSlot& used, const config::TableSlot& defaults);
 
-/// Exponential smoothing, unbiased, with a memory that grows to half_life > 0 over the first values. Gaps (NaN) stay
-/// gaps and are passed over.
+/// Exponential smoothing, unbiased, with a memory that grows to half_life > 0 over the first
+/// values. Gaps (NaN) stay gaps and are passed over.
 std::vector<double> smoothed(const std::vector<double>& values, double half_life);
 
-/// Means over the records of the last tenth of the updates that have bands, band by band; empty without any.
+/// Means over the records of the last tenth of the updates that have bands, band by band; empty
+/// without any.
 std::vector<double> final_bands(const std::vector<Metrics>& metrics);
 
 }  // namespace noisette

@@ -8,7 +8,8 @@
 namespace noisette {
 namespace {
 
-/// The smallest 1, 2 or 5 times a power of ten of which at most `most` multiples lie in an interval this wide.
+/// The smallest 1, 2 or 5 times a power of ten of which at most `most` multiples lie in an interval
+/// this wide.
 double nice_step(double width, int most) {
   const double least = width / double(most - 1);
   const double decade = std::pow(10.0, std::floor(std::log10(least)));

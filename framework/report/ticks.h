@@ -11,14 +11,14 @@ struct Tick {
   std::string label;
 };
 
-/// Marks at multiples of 1, 2 or 5 times a power of ten inside [lo, hi], at most `most` of them. Labels carry as many
-/// decimals as the step needs; from 10,000 on they are in thousands ("20k") and millions ("3M").
-/// lo < hi, both finite; most >= 2
+/// Marks at multiples of 1, 2 or 5 times a power of ten inside [lo, hi], at most `most` of them.
+/// Labels carry as many decimals as the step needs; from 10,000 on they are in thousands ("20k")
+/// and millions ("3M"). lo < hi, both finite; most >= 2
 std::vector<Tick> linear_ticks(double lo, double hi, int most);
 
-/// Marks inside [lo, hi] for a logarithmic axis: 1, 2, 5 of each decade, powers of ten alone where those are too many,
-/// linear marks where the range is too narrow for three of them.
-/// 0 < lo < hi, both finite; most >= 2
+/// Marks inside [lo, hi] for a logarithmic axis: 1, 2, 5 of each decade, powers of ten alone where
+/// those are too many, linear marks where the range is too narrow for three of them. 0 < lo < hi,
+/// both finite; most >= 2
 std::vector<Tick> log_ticks(double lo, double hi, int most);
 
 /// The multiples of linear_ticks' step that enclose [lo, hi].

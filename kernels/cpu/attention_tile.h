@@ -43,8 +43,8 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 /// share a set.
 constexpr int64_t padded_stride(int64_t columns) { return (round_up(columns, 16) | 16); }
 
-/// The lanes of `a`, and past its end those of `b`, by number. Clang has no __builtin_shuffle; it makes the same
-/// instruction of the loop.
+/// The lanes of `a`, and past its end those of `b`, by number. Clang has no __builtin_shuffle; it
+/// makes the same instruction of the loop.
 template <class V, class Lanes>
 inline V shuffled(V a, V b, Lanes lanes) {
 #if defined(__clang__)

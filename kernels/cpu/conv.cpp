@@ -89,8 +89,9 @@ void plain_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accu
   });
 }
 
-// --- f32 and bf16. Each tries what is fastest: loops for narrow shapes, then bf16 instructions by the library, then
-// Winograd where it pays, then the library in f32. What bf16 has no code for is computed in f32.
+// --- f32 and bf16. Each tries what is fastest: loops for narrow shapes, then bf16 instructions by
+// the library, then Winograd where it pays, then the library in f32. What bf16 has no code for is
+// computed in f32.
 
 template <class T>
 constexpr bool kBf16 = std::is_same_v<T, bfloat16>;
@@ -120,7 +121,8 @@ void fast_forward(const T* x, const T* weight, const float* bias, const T* resid
   from_f32(y32, y, d.y_numel());
 }
 
-/// Whether the gradient to x is one matrix product, dx [pixels, in_c] = dy [pixels, out_c] * weight.
+/// Whether the gradient to x is one matrix product, dx [pixels, in_c] = dy [pixels, out_c] *
+/// weight.
 bool is_pointwise(const ConvDims& d) {
   return d.kernel_h == 1 && d.kernel_w == 1 && d.stride == 1 && d.pad_top == 0 && d.pad_left == 0 &&
          d.pad_bottom == 0 && d.pad_right == 0;

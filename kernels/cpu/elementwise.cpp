@@ -9,7 +9,8 @@
 namespace noisette::cpu {
 namespace {
 
-// Reductions over one chunk. Functions of their own: inside a closure the compiler gives up on vectorising them.
+// Reductions over one chunk. Functions of their own: inside a closure the compiler gives up on
+// vectorising them.
 
 template <class T>
 double sum_of(const T* x, int64_t n) {

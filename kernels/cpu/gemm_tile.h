@@ -11,11 +11,13 @@ inline constexpr int64_t kTileCols = 2 * lanes::kLanes;
 /// Rows of a tile: as many as leave registers for two vectors of B and one of A (of 32 or 16).
 inline constexpr int64_t kTileRows = lanes::kLanes == 16 ? 12 : 6;
 
-/// Terms that are added up before the sum meets what came before: long chains of additions are what most of the error
-/// of a product in f32 comes from.
+/// Terms that are added up before the sum meets what came before: long chains of additions are what
+/// most of the error of a product in f32 comes from.
 inline constexpr int64_t kTileTerms = 32;
 
-/// c[r, 0..kTileCols) = (add ? c : 0) + sum over l in [0, k) of a[r * a_row + l * a_step] * b[l * b_step + ...]
+/// c[r, 0..kTileCols) = (add ? c : 0)
+///                    + sum over l in [0, k) of a[r * a_row + l * a_step] * b[l * b_step + ...]
+///
 /// for R rows, in the order of l.
 template <int R>
 inline void gemm_tile(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step,

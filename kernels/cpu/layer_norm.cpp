@@ -13,7 +13,8 @@ namespace {
 
 constexpr int64_t kRows = 64;  // rows per partial sum of dweight and dbias
 
-// One row each. Functions of their own: inside a closure the compiler gives up on vectorising the reductions.
+// One row each. Functions of their own: inside a closure the compiler gives up on vectorising the
+// reductions.
 
 template <class T>
 void forward_row(const T* x, const acc_t<T>* weight, const acc_t<T>* bias, T* y, acc_t<T>* mean,

@@ -9,7 +9,8 @@
 namespace noisette::cpu {
 namespace {
 
-// Loops with reductions are functions of their own: inside a closure the compiler gives up on vectorising them.
+// Loops with reductions are functions of their own: inside a closure the compiler gives up on
+// vectorising them.
 
 template <class T>
 double squared_distance(const T* x, const acc_t<T>* target, int64_t n) {

@@ -1,4 +1,5 @@
-// Philox for many consecutive blocks at once, one block a vector lane. The same numbers as philox_block().
+// Philox for many consecutive blocks at once, one block a vector lane. The same numbers as
+// philox_block().
 #pragma once
 #include <cstdint>
 

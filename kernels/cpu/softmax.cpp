@@ -1,5 +1,5 @@
-// Softmax over the last axis. Contract: kernels/softmax.h. A row stays in L1 between its passes; the exponentials are
-// computed twice rather than rounded to T in between.
+// Softmax over the last axis. Contract: kernels/softmax.h. A row stays in L1 between its passes;
+// the exponentials are computed twice rather than rounded to T in between.
 #include "kernels/softmax.h"
 
 #include <limits>
@@ -11,7 +11,8 @@ namespace noisette::cpu {
 
 namespace {
 
-// One row each. Functions of their own: inside a closure the compiler gives up on vectorising the reductions.
+// One row each. Functions of their own: inside a closure the compiler gives up on vectorising the
+// reductions.
 
 template <class T>
 void forward_row(const T* x, T* y, int64_t cols) {

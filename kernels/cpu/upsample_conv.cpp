@@ -1,8 +1,10 @@
-// One 2x2 convolution with padding 1 computes all four kinds of output side by side, z [N, H + 1, W + 1, 4 * O]:
+// One 2x2 convolution with padding 1 computes all four kinds of output side by side, z [N, H + 1, W
+// + 1, 4 * O]:
 //
 //   y[n, 2i + p, 2j + q, o] = z[n, i + p, j + q, (2p + q) * O + o]        p, q in {0, 1}
 //
-// Along one axis, tap 0 of an even output is weight 0, its tap 1 weights 1 + 2; of an odd output 0 + 1, and 2.
+// Along one axis, tap 0 of an even output is weight 0, its tap 1 weights 1 + 2; of an odd output 0
+// + 1, and 2.
 #include "kernels/upsample_conv.h"
 
 #include <algorithm>

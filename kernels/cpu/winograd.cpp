@@ -13,8 +13,8 @@ using namespace winograd;
 using lanes::kLanes;
 using lanes::Vec;
 
-/// The transformed filters U, as gemm_rows reads them: for each point and each kTileCols output channels a panel
-/// [C, kTileCols]. The last panel is filled up with zeros.
+/// The transformed filters U, as gemm_rows reads them: for each point and each kTileCols output
+/// channels a panel [C, kTileCols]. The last panel is filled up with zeros.
 struct Filters {
   const float* data;
   int64_t points, in, out;
@@ -56,8 +56,8 @@ void transform_forward(const T* weight, float* u, const Filters& f) {
   });
 }
 
-/// Filters of the data gradient, a convolution of dy [.., O] to dx [.., C]: turned by half a turn, with in and out
-/// exchanged.
+/// Filters of the data gradient, a convolution of dy [.., O] to dx [.., C]: turned by half a turn,
+/// with in and out exchanged.
 template <class S, class T>
 void transform_backward(const T* weight, float* u, const Filters& f) {
   constexpr int kTaps = S::kTaps, kAll = kTaps * kTaps;
@@ -77,7 +77,8 @@ void transform_backward(const T* weight, float* u, const Filters& f) {
 
 /// Bytes of V and M that one thread works on at a time: what a second-level cache holds.
 constexpr int64_t kChunkBytes = 640 << 10;
-/// Filters larger than this are read by one thread each instead of by every thread: all work on one large chunk.
+/// Filters larger than this are read by one thread each instead of by every thread: all work on one
+/// large chunk.
 constexpr int64_t kSharedFilters = 8 << 20;
 constexpr int64_t kJointBytes = 8 << 20;
 
@@ -140,10 +141,11 @@ auto with_scheme(const ConvDims& d, const F& f) {
 
 }  // namespace
 
-// In units of one multiplication and addition of a product. Per tile: one product a point against one a tap for each of
-// its pixels inside the image. Transforms cost kPerPoint for each value of V and M, and kPerFilter for each of U, which
-// is what a few tiles with many channels are bound by. Fitted to times of both forms on two AVX2 cores
-// (docs/winograd.md); kMargin keeps the definition where the difference is small.
+// In units of one multiplication and addition of a product. Per tile: one product a point against
+// one a tap for each of its pixels inside the image. Transforms cost kPerPoint for each value of V
+// and M, and kPerFilter for each of U, which is what a few tiles with many channels are bound by.
+// Fitted to times of both forms on two AVX2 cores (docs/winograd.md); kMargin keeps the definition
+// where the difference is small.
 bool winograd_pays(ConvPass pass, const ConvDims& d) {
   if (!winograd_takes(d)) return false;
   constexpr double kPerPoint = 15, kMargin = 1.15;

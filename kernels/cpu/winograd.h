@@ -1,21 +1,24 @@
-// Convolutions of stride 1 by Winograd's method: 3x3 by F(4x4, 3x3) with a quarter of the multiplications of the
-// definition, 2x2 (what upsampling is made of, kernels/upsample_conv.h) by F(3x3, 2x2) with four ninths.
-// Lavin & Gray 2016, "Fast algorithms for convolutional neural networks", arXiv:1509.09308.
+// Convolutions of stride 1 by Winograd's method: 3x3 by F(4x4, 3x3) with a quarter of the
+// multiplications of the definition, 2x2 (what upsampling is made of, kernels/upsample_conv.h) by
+// F(3x3, 2x2) with four ninths. Lavin & Gray 2016, "Fast algorithms for convolutional neural
+// networks", arXiv:1509.09308.
 //
-// An output tile of 4x4 (3x3) pixels needs a patch of 6x6 (4x4) of the image. Patches, filters and outputs are
-// transformed along both axes (winograd_transform.h); in between, each of the 36 (16) points is one matrix product:
+// An output tile of 4x4 (3x3) pixels needs a patch of 6x6 (4x4) of the image. Patches, filters and
+// outputs are transformed along both axes (winograd_transform.h); in between, each of the 36 (16)
+// points is one matrix product:
 //
 //   M[p] [tiles, O] = V[p] [tiles, C] * U[p] [C, O]
 //
-// Arithmetic is f32 also where x, weights and y are bf16. Tiles at the edge of the image reach outside, where x is
-// zero. The work is cut into chunks of tiles whose V and M stay in the caches. Results do not depend on the number of
-// threads. For the error and the speed see docs/winograd.md.
+// Arithmetic is f32 also where x, weights and y are bf16. Tiles at the edge of the image reach
+// outside, where x is zero. The work is cut into chunks of tiles whose V and M stay in the caches.
+// Results do not depend on the number of threads. For the error and the speed see docs/winograd.md.
 #pragma once
 #include "kernels/conv.h"
 
 namespace noisette::cpu {
 
-/// Whether the functions below take these shapes: a 3x3 or 2x2 kernel, stride 1 and less padding than the kernel.
+/// Whether the functions below take these shapes: a 3x3 or 2x2 kernel, stride 1 and less padding
+/// than the kernel.
 inline bool winograd_takes(const ConvDims& d) {
   const auto fits = [&](int64_t pad) { return pad >= 0 && pad < d.kernel_h; };
   return (d.kernel_h == 3 || d.kernel_h == 2) && d.kernel_w == d.kernel_h && d.stride == 1 &&
@@ -24,11 +27,13 @@ inline bool winograd_takes(const ConvDims& d) {
 
 enum class ConvPass { forward, backward_data, backward_weight };
 
-/// Whether that pass is expected to be faster than the definition in f32. A rule of the shape alone, so that a run
-/// that is resumed, here or elsewhere, takes the same way; how it was fitted stands beside it.
+/// Whether that pass is expected to be faster than the definition in f32. A rule of the shape
+/// alone, so that a run that is resumed, here or elsewhere, takes the same way; how it was fitted
+/// stands beside it.
 bool winograd_pays(ConvPass pass, const ConvDims& d);
 
-/// T is float or bfloat16; no extent is zero; see conv2d_forward and its gradients in kernels/conv.h.
+/// T is float or bfloat16; no extent is zero; see conv2d_forward and its gradients in
+/// kernels/conv.h.
 template <class T>
 void winograd_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                       const ConvDims& d);

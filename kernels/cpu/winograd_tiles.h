@@ -10,8 +10,8 @@
 
 namespace noisette::cpu::winograd {
 
-/// Tiles over [N, H, W, C], numbered along rows, then columns, then images. Tile (i, j) covers pixels from
-/// (side * i - top, side * j - left) on. S is a scheme of winograd_transform.h.
+/// Tiles over [N, H, W, C], numbered along rows, then columns, then images. Tile (i, j) covers
+/// pixels from (side * i - top, side * j - left) on. S is a scheme of winograd_transform.h.
 struct Grid {
   int64_t height, width, channels;  // of the image that is read or written
   int64_t rows, cols, side;         // tiles, and the pixels from one to the next
@@ -57,8 +57,8 @@ struct Points {
   float* data = nullptr;
   int64_t row, point;
 
-  /// Lengths that are multiples of a large power of two would put all rows, or all points, into the same few sets of
-  /// a cache; a line more spreads them.
+  /// Lengths that are multiples of a large power of two would put all rows, or all points, into the
+  /// same few sets of a cache; a line more spreads them.
   Points(int64_t tiles, int64_t channels) {
     constexpr int64_t kLine = 16;
     row = ceil_div(padded(channels), kLine) * kLine;
@@ -69,8 +69,8 @@ struct Points {
   float* at(int64_t p, int64_t tile) const { return data + p * point + tile * row; }
 };
 
-/// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to Patch) and stores point p
-/// of channel c at v[p * point_stride + c]. Pixels outside the image are zero.
+/// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to Patch)
+/// and stores point p of channel c at v[p * point_stride + c]. Pixels outside the image are zero.
 template <int Side, int Patch, class T, class Line>
 void gather(const T* x, const Grid& g, int64_t tile, float* v, int64_t point_stride,
             const Line& line) {
@@ -112,8 +112,8 @@ void gather(const T* x, const Grid& g, int64_t tile, float* v, int64_t point_str
   }
 }
 
-/// y = bias + add + A^T M A for one tile, the points of channel c at m[p * point_stride + c]; pixels outside the image
-/// are left out. bias and add may be null; add may be y.
+/// y = bias + add + A^T M A for one tile, the points of channel c at m[p * point_stride + c];
+/// pixels outside the image are left out. bias and add may be null; add may be y.
 template <class S, class T>
 void scatter(const float* m, int64_t point_stride, const float* bias, const T* add, T* y,
              const Grid& g, int64_t tile) {

@@ -1,17 +1,19 @@
-// One-dimensional transforms of Winograd's F(m, r): m outputs of a filter of r taps from m + r - 1 multiplications, by the
-// Toom-Cook construction. Lavin & Gray 2016, "Fast algorithms for convolutional neural networks", section 4,
-// arXiv:1509.09308.
+// One-dimensional transforms of Winograd's F(m, r): m outputs of a filter of r taps from m + r - 1
+// multiplications, by the Toom-Cook construction. Lavin & Gray 2016, "Fast algorithms for
+// convolutional neural networks", section 4, arXiv:1509.09308.
 //
 //   y = A^T ((G g) * (B^T d))      d [m + r - 1] inputs, g [r] filter, y [m] outputs
 //
-// Two dimensions apply each along rows and then along columns. The gradients of y to d and g are the transposes, so
-// that the weight gradient needs A and G^T beside B^T. V is a vector of f32 or a float.
+// Two dimensions apply each along rows and then along columns. The gradients of y to d and g are
+// the transposes, so that the weight gradient needs A and G^T beside B^T. V is a vector of f32 or a
+// float.
 #pragma once
 
 namespace noisette::cpu::winograd {
 
-/// F(4, 3) with the points 0, a, -a, b, -b and infinity. Lavin & Gray have a = 1, b = 2. With a = 11/16, b = 3/2 the
-/// error of f32 is half of that (docs/winograd.md): among pairs near these it is the smallest, and a^2, b^2 are exact.
+/// F(4, 3) with the points 0, a, -a, b, -b and infinity. Lavin & Gray have a = 1, b = 2. With a =
+/// 11/16, b = 3/2 the error of f32 is half of that (docs/winograd.md): among pairs near these it is
+/// the smallest, and a^2, b^2 are exact.
 struct ThreeTaps {
   static constexpr int kTile = 4, kTaps = 3, kPatch = 6, kPoints = kPatch * kPatch;
 
@@ -83,7 +85,8 @@ struct ThreeTaps {
   }
 };
 
-/// F(3, 2) with the points 0, 1, -1 and infinity: for the 2x2 convolutions that upsampling is made of.
+/// F(3, 2) with the points 0, 1, -1 and infinity: for the 2x2 convolutions that upsampling is made
+/// of.
 struct TwoTaps {
   static constexpr int kTile = 3, kTaps = 2, kPatch = 4, kPoints = kPatch * kPatch;
 

@@ -2,8 +2,9 @@
 //
 //   dU[p] [C, O] = V[p]^T [C, tiles] * dM[p] [tiles, O]        dM = A dy A^T
 //
-// summed over all tiles, and dg = G^T dU G. Tiles are taken a chunk after the other, in order; the threads share out
-// the points and rows of dU, so that every sum runs in the same order whatever their number.
+// summed over all tiles, and dg = G^T dU G. Tiles are taken a chunk after the other, in order; the
+// threads share out the points and rows of dU, so that every sum runs in the same order whatever
+// their number.
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/winograd.h"

@@ -24,8 +24,8 @@ namespace noisette::diffusion {
 ///        noise; no noise in the last step.
 /// ddim   Song, Meng, Ermon 2021, "Denoising Diffusion Implicit Models", eq. 12 and 16,
 ///        arXiv:2010.02502; eta = 0 adds no noise, eta = 1 as much as ddpm with fixed_small.
-///        The direction is the network's own noise, unless use_clipped_model_output asks for that of the
-///        clamped image.
+///        The direction is the network's own noise, unless use_clipped_model_output asks for that
+///        of the clamped image.
 enum class Sampler { ddpm, ddim };
 inline constexpr std::array<std::string_view, 2> kSamplerNames = {"ddpm", "ddim"};
 constexpr std::span<const std::string_view> enum_names(Sampler) { return kSamplerNames; }

@@ -1,4 +1,5 @@
-// Configuration of the denoising UNet. Field names and meanings are those of diffusers' UNet2DModel.
+// Configuration of the denoising UNet. Field names and meanings are those of diffusers'
+// UNet2DModel.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -11,8 +12,8 @@
 
 namespace noisette {
 
-/// Where weights start: `ddpm` is the paper's variance scaling (fan average, last layer of each block near zero),
-/// `torch` what PyTorch's layers give.
+/// Where weights start: `ddpm` is the paper's variance scaling (fan average, last layer of each
+/// block near zero), `torch` what PyTorch's layers give.
 enum class WeightInit { ddpm, torch };
 inline constexpr std::string_view kWeightInitNames[] = {"ddpm", "torch"};
 constexpr std::span<const std::string_view> enum_names(WeightInit) { return kWeightInitNames; }
@@ -51,8 +52,8 @@ struct UNetConfig {
   std::string shape_problem() const;  // rules between the fields, each in its range
 };
 
-/// The networks of Ho et al. 2020, section 4 and appendix B: `ddpm-cifar10` (35,746,307 parameters) and `ddpm-256`
-/// (113,673,219). Throws UsageError listing the names for an unknown one.
+/// The networks of Ho et al. 2020, section 4 and appendix B: `ddpm-cifar10` (35,746,307 parameters)
+/// and `ddpm-256` (113,673,219). Throws UsageError listing the names for an unknown one.
 UNetConfig unet_preset(const std::string& name);
 
 }  // namespace noisette

@@ -19,15 +19,16 @@ LayerInit plain(const UNetConfig& c) {
   return c.init == WeightInit::ddpm ? LayerInit::ddpm() : LayerInit::torch();
 }
 
-/// The last layer of a residual branch: next to zero in the paper, so that every block starts as the identity.
+/// The last layer of a residual branch: next to zero in the paper, so that every block starts as
+/// the identity.
 LayerInit silent(const UNetConfig& c) {
   return c.init == WeightInit::ddpm ? LayerInit::ddpm(0) : LayerInit::torch();
 }
 
 Tensor divided(const Tensor& x, double scale) { return scale == 1 ? x : mul(x, 1 / scale); }
 
-/// A residual block, over x or over [x, skip], and its attention if it has one. Under Recompute::blocks only the
-/// inputs are kept for backward.
+/// A residual block, over x or over [x, skip], and its attention if it has one. Under
+/// Recompute::blocks only the inputs are kept for backward.
 Tensor layer(const ResBlock& resnet, const AttentionBlock* attention, const Tensor& x,
              const Tensor& skip, const Tensor& emb, const ForwardContext& context) {
   const auto run = [&resnet, attention, context](const std::vector<Tensor>& in) {

@@ -1,5 +1,5 @@
-// The denoising UNet of Ho et al. 2020 (arXiv:2006.11239, appendix B), optionally class-conditional. Parameter names and
-// the function computed are those of diffusers' UNet2DModel.
+// The denoising UNet of Ho et al. 2020 (arXiv:2006.11239, appendix B), optionally
+// class-conditional. Parameter names and the function computed are those of diffusers' UNet2DModel.
 #pragma once
 #include <memory>
 #include <optional>
@@ -10,7 +10,8 @@
 namespace noisette {
 
 /// Residual block: norm, SiLU, conv, + time embedding, norm, SiLU, dropout, conv, + skip, / scale.
-/// x [N, H, W, in], emb [N, E] (after SiLU) -> [N, H, W, out]. Keys follow diffusers' ResnetBlock2D.
+/// x [N, H, W, in], emb [N, E] (after SiLU) -> [N, H, W, out]. Keys follow diffusers'
+/// ResnetBlock2D.
 class ResBlock final : public Module {
  public:
   ResBlock(int64_t in, int64_t out, const UNetConfig& c, double scale = 1);
@@ -27,8 +28,9 @@ class ResBlock final : public Module {
   double scale_;
 };
 
-/// Self-attention over pixels: norm, one fused projection to q, k, v, attention, projection, + input, / scale.
-/// x [N, H, W, C] -> [N, H, W, C]. Keys follow diffusers' Attention (group_norm, to_q, to_k, to_v, to_out.0).
+/// Self-attention over pixels: norm, one fused projection to q, k, v, attention, projection, +
+/// input, / scale. x [N, H, W, C] -> [N, H, W, C]. Keys follow diffusers' Attention (group_norm,
+/// to_q, to_k, to_v, to_out.0).
 class AttentionBlock final : public Module {
  public:
   AttentionBlock(int64_t channels, const UNetConfig& c, double scale = 1);
@@ -42,7 +44,8 @@ class AttentionBlock final : public Module {
   double scale_;
 };
 
-/// Changes the resolution by two. Down: a stride-2 3x3 convolution. Up: nearest resize, then a 3x3 convolution. Key: conv.
+/// Changes the resolution by two. Down: a stride-2 3x3 convolution. Up: nearest resize, then a 3x3
+/// convolution. Key: conv.
 class Resample final : public Module {
  public:
   enum class Way { down, up };
@@ -54,8 +57,8 @@ class Resample final : public Module {
   Conv2d conv_;
 };
 
-/// One level going down: residual blocks, each followed by attention where the level has it, then a stride-2
-/// convolution on all levels but the last.
+/// One level going down: residual blocks, each followed by attention where the level has it, then a
+/// stride-2 convolution on all levels but the last.
 class DownBlock final : public Module {
  public:
   DownBlock(int64_t in, int64_t out, const UNetConfig& c, bool attention, bool last);
@@ -69,8 +72,8 @@ class DownBlock final : public Module {
   ModuleList<Resample> downsamplers_;  // none or one
 };
 
-/// One level going up: residual blocks over [x, skip], attention, then nearest resize and a convolution on all levels
-/// but the last (finest).
+/// One level going up: residual blocks over [x, skip], attention, then nearest resize and a
+/// convolution on all levels but the last (finest).
 class UpBlock final : public Module {
  public:
   UpBlock(int64_t below, int64_t in, int64_t out, const UNetConfig& c, bool attention, bool last);
@@ -108,9 +111,9 @@ class UNet final : public Module {
  public:
   explicit UNet(const UNetConfig& config);
 
-  /// x [N, H, W, in_channels] noisy images; t [N] i64 (or f32) timesteps; labels [N] i64, given exactly when the network
-  /// is class-conditional. Returns the prediction [N, H, W, out_channels], dtype of x. H and W must be multiples of
-  /// 2^(levels - 1).
+  /// x [N, H, W, in_channels] noisy images; t [N] i64 (or f32) timesteps; labels [N] i64, given
+  /// exactly when the network is class-conditional. Returns the prediction [N, H, W, out_channels],
+  /// dtype of x. H and W must be multiples of 2^(levels - 1).
   Tensor operator()(const Tensor& x, const Tensor& t, const Tensor& labels = {},
                     const ForwardContext& context = {}) const;
   const UNetConfig& config() const { return config_; }

@@ -166,7 +166,8 @@ TEST_F(LoaderTest, StopsWithoutBeingDrained) {
 }
 
 TEST_F(LoaderTest, ErrorsReachTheConsumer) {
-  // On-disk reading of a file whose pixels are damaged: opening works, the checksum of the chunk does not.
+  // On-disk reading of a file whose pixels are damaged: opening works, the checksum of the chunk
+  // does not.
   const auto path = folder / "set.h5";
   const Image first = Dataset::open(path)->image(0);
   std::string bytes = test::get(path);

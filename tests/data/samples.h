@@ -8,7 +8,8 @@
 
 namespace noisette::test {
 
-/// `train` + `test` random images of 4 x 6 pixels; image i has label i mod 3 and, if asked for, a caption.
+/// `train` + `test` random images of 4 x 6 pixels; image i has label i mod 3 and, if asked for, a
+/// caption.
 inline DatasetInfo write_dataset(const std::filesystem::path& path, int64_t train, int64_t test,
                                  int64_t channels = 3, bool captions = false) {
   DatasetWriter writer(path, train + test + 5, 4, 6, channels);

@@ -1,4 +1,5 @@
-// scheduler_config.json: what diffusers wrote is read, what is written reads back, the rest is refused with the reason.
+// scheduler_config.json: what diffusers wrote is read, what is written reads back, the rest is
+// refused with the reason.
 #include "models/diffusion/scheduler_file.h"
 
 #include <gtest/gtest.h>

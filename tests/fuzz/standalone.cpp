@@ -1,5 +1,6 @@
-// Runs a fuzz target where libFuzzer is missing (g++): every file named on the command line or below a folder named
-// there, then mutations of them for as long as asked.   fuzz_NAME [-seconds=N] [-seed=N] FILE_OR_FOLDER...
+// Runs a fuzz target where libFuzzer is missing (g++): every file named on the command line or
+// below a folder named there, then mutations of them for as long as asked.   fuzz_NAME [-seconds=N]
+// [-seed=N] FILE_OR_FOLDER...
 #include <algorithm>
 #include <chrono>
 #include <cstdint>

@@ -8,7 +8,8 @@
 #include "tests/io/files.h"
 #include "tests/io/full_disk.h"
 
-// The HDF5 library loses a few hundred bytes when it gives up on a damaged file; LeakSanitizer should not count them.
+// The HDF5 library loses a few hundred bytes when it gives up on a damaged file; LeakSanitizer
+// should not count them.
 extern "C" const char* __lsan_default_suppressions() { return "leak:libhdf5"; }
 
 namespace noisette {
@@ -172,7 +173,8 @@ TEST(Hdf5, AnUnfinishedFileLeavesNothing) {
   EXPECT_EQ(folder.entries(), 0);
 }
 
-/// The limit strikes in the middle of a large array, in buffered small ones, in text and in attributes.
+/// The limit strikes in the middle of a large array, in buffered small ones, in text and in
+/// attributes.
 TEST(Hdf5, FullDiskLeavesNothing) {
   const Folder folder;
   const std::vector<float> big = ramp(500'000);

@@ -137,7 +137,8 @@ TEST(GroupNorm, DoesNotDependOnTheNumberOfThreads) {
 }
 
 TEST(GroupNorm, BackwardIsTheSameWhetherItKeepsOrRecomputes) {
-  // Samples of 2048 pixels keep du, of 2049 recompute it; a pixel without gradient makes them alike.
+  // Samples of 2048 pixels keep du, of 2049 recompute it; a pixel without gradient makes them
+  // alike.
   const int64_t channels = 64, groups = 8, pixels = 2049;
   const GroupNormDims large{1, pixels, channels, groups, 1e-5, true};
   const GroupNormDims small{1, pixels - 1, channels, groups, 1e-5, true};

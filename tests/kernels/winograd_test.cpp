@@ -38,8 +38,8 @@ struct Results {
   std::vector<float> dw;
 };
 
-/// Normal draws that f32 holds and bf16 does not: products of bf16 numbers are exact in f32, which would flatter the
-/// form that does not transform them first.
+/// Normal draws that f32 holds and bf16 does not: products of bf16 numbers are exact in f32, which
+/// would flatter the form that does not transform them first.
 std::vector<double> f32_values(int64_t n, uint64_t seed) {
   std::mt19937_64 rng(seed);
   std::normal_distribution<float> normal;
@@ -100,9 +100,9 @@ class Winograd : public testing::TestWithParam<WinogradCase> {
   }
 };
 
-// At most four times the root mean square error of the library's direct form. A map of a few pixels has sums so short
-// that the direct form hardly rounds; there the transforms cost up to 6.2e-7 of the result (measured), and Winograd
-// is not chosen.
+// At most four times the root mean square error of the library's direct form. A map of a few pixels
+// has sums so short that the direct form hardly rounds; there the transforms cost up to 6.2e-7 of
+// the result (measured), and Winograd is not chosen.
 constexpr double kTimesDirect = 4, kOfTransforms = 8e-7;
 
 TEST_P(Winograd, F32AsAccurateAsTheDirectForm) {
@@ -123,7 +123,8 @@ TEST_P(Winograd, F32AsAccurateAsTheDirectForm) {
   }
 }
 
-// Inputs are bf16 already; what is left is f32 arithmetic and one rounding, by 2^-9 of the value at most.
+// Inputs are bf16 already; what is left is f32 arithmetic and one rounding, by 2^-9 of the value at
+// most.
 TEST_P(Winograd, Bf16RoundsOnce) {
   draw(random_values);
   const Results<double> want = exact();

@@ -9,7 +9,8 @@ using testing_support::GradCase;
 using testing_support::In;
 using testing_support::message_of;
 
-// Spread 2: both tails of each function are visited. gelu_tanh: its cubic argument magnifies rounding in the tail.
+// Spread 2: both tails of each function are visited. gelu_tanh: its cubic argument magnifies
+// rounding in the tail.
 const In kWide{Shape{7, 33}, false, 0, 2};
 
 NOISETTE_OP_TESTS(ActivationOps, GradCase{"silu", {kWide}, [](auto in) { return silu(in[0]); }},

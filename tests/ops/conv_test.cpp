@@ -24,7 +24,8 @@ auto conv(int64_t stride, Padding padding) {
 }
 
 // The default room of 8 units is ample for f32 sums of at most 150 terms: 1 unit was enough.
-// Sums with what other uses contributed (take) may round twice in bf16: below, in f64 and f32 alone.
+// Sums with what other uses contributed (take) may round twice in bf16: below, in f64 and f32
+// alone.
 NOISETTE_OP_TESTS(
     ConvOps, GradCase{"same", {{2, 5, 4, 3}, {6, 3, 3, 3}, param({6})}, conv(1, Padding::same(3))},
     GradCase{"one_of_each", {{1, 1, 1, 1}, {1, 3, 3, 1}, param({1})}, conv(1, Padding::same(3))},

@@ -21,7 +21,8 @@ auto norm(int64_t groups, bool silu) {
 }
 auto layer(const std::vector<Tensor>& in) { return layer_norm(in[0], in[1], in[2]); }
 
-// 16 units: dx subtracts two group sums from a product, three terms of the size of the largest value.
+// 16 units: dx subtracts two group sums from a product, three terms of the size of the largest
+// value.
 NOISETTE_OP_TESTS(
     NormOps, GradCase{"group", {{2, 3, 5, 6}, param({6}, 1), param({6})}, norm(3, false), 16},
     GradCase{"group_silu", {{2, 35, 8}, param({8}, 1), param({8})}, norm(2, true), 16},

@@ -1,6 +1,6 @@
 // The harness behind the op tests. A GradCase is a function of tensors; from one row follow
 //   the gradient check   f64 gradients against central differences, with a random cotangent
-//   the parity check     f32 and bf16 outputs and gradients against f64 on the same (rounded) inputs
+//   the parity check     f32 and bf16 outputs and gradients against f64 on the same inputs
 //   the meta check       shapes and dtypes on the meta device
 // The checks return text, empty when all is well, so that a test can also demand a failure.
 #pragma once
@@ -37,7 +37,8 @@ struct GradCase {
   std::string name;
   std::vector<In> inputs;
   std::function<Tensor(const std::vector<Tensor>&)> fn;
-  /// Rounding errors allowed in the parity check, in units of the dtype's epsilon times the largest |value|.
+  /// Rounding errors allowed in the parity check, in units of the dtype's epsilon times the largest
+  /// |value|.
   double units = 8;
   /// Roundings to bf16 inside a bf16 op, before that of its result.
   double inner_roundings = 0;
@@ -73,7 +74,8 @@ inline std::vector<double> values_of(const Tensor& x) {
   return v;
 }
 
-/// Output and gradients of one case in one dtype, for the inputs and the cotangent that belong to the case.
+/// Output and gradients of one case in one dtype, for the inputs and the cotangent that belong to
+/// the case.
 struct Outcome {
   std::vector<Tensor> in;
   Tensor out;
@@ -93,7 +95,8 @@ struct Outcome {
 };
 
 /// Compares every gradient with central differences in f64. Bound: 1e-8 + 1e-7 |g|; the differences
-/// themselves are good to h^2 ~ 4e-11 relative and eps / h ~ 4e-11 absolute for values of order one.
+/// themselves are good to h^2 ~ 4e-11 relative and eps / h ~ 4e-11 absolute for values of order
+/// one.
 inline std::string gradient_mismatch(const GradCase& c) {
   Outcome run(c, DType::f64);
   const double h = std::cbrt(std::numeric_limits<double>::epsilon());
@@ -137,8 +140,9 @@ inline std::string distance_message(const std::string& what, const std::vector<d
                      error, bound * largest, bound, largest);
 }
 
-/// f32 or bf16 against f64 on the same inputs. One rounding of the result costs half an epsilon; `units` leaves room for
-/// the arithmetic before it, which is in f32 for both: a bf16 case has the same room on top of its rounding.
+/// f32 or bf16 against f64 on the same inputs. One rounding of the result costs half an epsilon;
+/// `units` leaves room for the arithmetic before it, which is in f32 for both: a bf16 case has the
+/// same room on top of its rounding.
 inline std::string parity_mismatch(const GradCase& c, DType dtype) {
   const Outcome want(c, DType::f64), got(c, dtype);
   const double eps32 = std::numeric_limits<float>::epsilon(), eps16 = 0x1p-7;
@@ -153,7 +157,8 @@ inline std::string parity_mismatch(const GradCase& c, DType dtype) {
   return m;
 }
 
-/// The op on the meta device must give the shape and dtype it gives on the CPU, for all floating dtypes.
+/// The op on the meta device must give the shape and dtype it gives on the CPU, for all floating
+/// dtypes.
 inline std::string meta_mismatch(const GradCase& c) {
   for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
     const Outcome real(c, dtype);
@@ -173,7 +178,8 @@ inline std::string meta_mismatch(const GradCase& c) {
 
 }  // namespace noisette::testing_support
 
-/// Instantiates the four checks for a list of cases: NOISETTE_OP_TESTS(Norm, GradCase{...}, GradCase{...})
+/// Instantiates the four checks for a list of cases: NOISETTE_OP_TESTS(Norm, GradCase{...},
+/// GradCase{...})
 #define NOISETTE_OP_TESTS(family, ...)                                                      \
   class family : public ::testing::TestWithParam<::noisette::testing_support::GradCase> {}; \
   TEST_P(family, MatchesCentralDifferences) {                                               \

@@ -1,4 +1,5 @@
-// Weights that are not finite, or overflow: every command that computes with them says so and writes nothing.
+// Weights that are not finite, or overflow: every command that computes with them says so and
+// writes nothing.
 #include <limits>
 
 #include "framework/io/safetensors.h"
@@ -24,7 +25,8 @@ class BadWeights : public testing::Test {
 
   std::string at(const std::string& name) const { return (folder / name).string(); }
 
-  /// A checkpoint with one value of conv_in.weight, or all of them, replaced in weights and average.
+  /// A checkpoint with one value of conv_in.weight, or all of them, replaced in weights and
+  /// average.
   void make_model(float value, bool all) {
     const TrainConfig config = small_config(folder / "set.h5");
     UNet unet(config.model);

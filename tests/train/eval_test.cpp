@@ -1,4 +1,5 @@
-// Evaluation: against closed forms where the network is known, and that nothing but the model and the images counts.
+// Evaluation: against closed forms where the network is known, and that nothing but the model and
+// the images counts.
 #include "train/eval.h"
 
 #include <cmath>
@@ -34,7 +35,8 @@ struct Expected {
   std::vector<double> bands = std::vector<double>(10);
 };
 
-/// What the zero predictor must be given, from the pixels alone: no noise is left in any of its terms.
+/// What the zero predictor must be given, from the pixels alone: no noise is left in any of its
+/// terms.
 Expected expected_of(const DataSplit& data) {
   const Schedule schedule(kSchedule);
   std::vector<uint8_t> pixels(std::size_t(data.size() * data.info().image_bytes()));

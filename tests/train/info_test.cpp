@@ -1,4 +1,5 @@
-// noisette info: what is in each kind of file, hashes that tell files apart, one sentence for everything else.
+// noisette info: what is in each kind of file, hashes that tell files apart, one sentence for
+// everything else.
 #include "framework/io/image.h"
 #include "framework/io/safetensors.h"
 #include "models/unet/diffusers.h"

@@ -52,7 +52,8 @@ TrainConfig tiny(const std::filesystem::path& data, const std::filesystem::path&
   return c;
 }
 
-/// Loss of a network and of the best possible one on the same noisy images, and the standard error of the difference.
+/// Loss of a network and of the best possible one on the same noisy images, and the standard error
+/// of the difference.
 struct Comparison {
   double loss = 0, best = 0, error = 0;
 };

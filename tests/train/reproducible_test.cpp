@@ -1,4 +1,5 @@
-// The same configuration gives the same run: twice, interrupted, in smaller pieces, on other numbers of threads.
+// The same configuration gives the same run: twice, interrupted, in smaller pieces, on other
+// numbers of threads.
 #include <omp.h>
 
 #include <map>
@@ -66,7 +67,8 @@ TEST_P(EveryKind, AResumedRunIsEqualToOneThatNeverStopped) {
       EXPECT_EQ(state, state_of(r));
     }
   }
-  // Each end of a part has a record of its own; the losses since the last one are not lost otherwise.
+  // Each end of a part has a record of its own; the losses since the last one are not lost
+  // otherwise.
   std::vector<int64_t> updates;
   for (const Metrics& m : read_metrics(parts.run_folder() / "metrics.jsonl"))
     updates.push_back(m.update);

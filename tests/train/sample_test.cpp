@@ -18,7 +18,8 @@ class SampleCommand : public testing::Test {
                                      (t.folder.path() / output).string()});
     return options;
   }
-  /// Draws four images in two steps into a file or folder of the test's folder; returns what was printed.
+  /// Draws four images in two steps into a file or folder of the test's folder; returns what was
+  /// printed.
   std::string sample(const std::vector<std::string>& options, const std::string& output) const {
     return run_command(arguments(options, output));
   }

@@ -1,4 +1,5 @@
-// A data set, a network and a run folder small enough for a test, and a way to run a command of the program.
+// A data set, a network and a run folder small enough for a test, and a way to run a command of the
+// program.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -14,7 +15,8 @@
 
 namespace noisette::test {
 
-/// 8x8 grey images in three classes: class c is a bright block in its own place, on noise. Splits train (12), test (6).
+/// 8x8 grey images in three classes: class c is a bright block in its own place, on noise. Splits
+/// train (12), test (6).
 inline void make_data(const std::filesystem::path& path, uint64_t seed = 1, int64_t channels = 1) {
   DatasetWriter writer(path, 18, 8, 8, channels);
   for (int32_t i = 0; i < 18; ++i) {
@@ -75,7 +77,8 @@ inline void make_checkpoint(const std::filesystem::path& path, const TrainConfig
                    .numbers = {{"loss_ema", 0.25}}});
 }
 
-/// A run folder as training leaves it, with one checkpoint and three records; no previews, no summary.
+/// A run folder as training leaves it, with one checkpoint and three records; no previews, no
+/// summary.
 inline std::filesystem::path make_run(const std::filesystem::path& folder,
                                       const std::filesystem::path& data) {
   const TrainConfig config = small_config(data);
@@ -92,7 +95,8 @@ inline std::filesystem::path make_run(const std::filesystem::path& folder,
   return folder;
 }
 
-/// Runs one command line, without the program's name, and returns what it printed. Throws what the command throws.
+/// Runs one command line, without the program's name, and returns what it printed. Throws what the
+/// command throws.
 inline std::string run_command(std::vector<std::string> arguments) {
   CLI::App app;
   app.require_subcommand(1);

@@ -24,7 +24,8 @@ class Quiet {
   std::streambuf* before_;
 };
 
-/// A folder with a data set and a configuration that trains on it for a moment, `name` telling runs apart.
+/// A folder with a data set and a configuration that trains on it for a moment, `name` telling runs
+/// apart.
 class Training {
  public:
   Training() : threads_(omp_get_max_threads()) {

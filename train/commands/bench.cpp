@@ -1,4 +1,5 @@
-// noisette bench: how fast this machine trains and samples a configuration, and where the time goes.
+// noisette bench: how fast this machine trains and samples a configuration, and where the time
+// goes.
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -49,7 +50,8 @@ std::map<std::string, double> by_family(const StepMeasurement& m) {
   return seconds;
 }
 
-/// The whole over what its convolutions and matrix products take; attention's products count, and with them its softmax.
+/// The whole over what its convolutions and matrix products take; attention's products count, and
+/// with them its softmax.
 double over_products(const StepMeasurement& m) {
   std::map<std::string, double> seconds = by_family(m);
   return m.profiled_seconds / (seconds["convolution"] + seconds["product"] + seconds["attention"]);

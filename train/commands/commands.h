@@ -1,4 +1,5 @@
-// The subcommands of `noisette`, one file each. Each add_*() declares its options and what runs when it is chosen.
+// The subcommands of `noisette`, one file each. Each add_*() declares its options and what runs
+// when it is chosen.
 #pragma once
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -19,8 +20,8 @@ void add_forward(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_report(CLI::App& app);
 
-/// The folders that a file to be written lies in: made where they are missing, removed again if they are still empty in
-/// the end. Throws Error, naming `command`, when they cannot be made.
+/// The folders that a file to be written lies in: made where they are missing, removed again if
+/// they are still empty in the end. Throws Error, naming `command`, when they cannot be made.
 class ParentFolders {
  public:
   ParentFolders(const std::filesystem::path& file, const std::string& command);
@@ -32,7 +33,8 @@ class ParentFolders {
   std::vector<std::filesystem::path> made_;  // innermost first
 };
 
-/// Throws Error when a file of that name could not be written: asked before the long part, not after it.
+/// Throws Error when a file of that name could not be written: asked before the long part, not
+/// after it.
 void check_writable(const std::filesystem::path& file);
 
 /// Writes to standard output; an Error when that fails (a full disk, a closed pipe).

@@ -170,7 +170,8 @@ void add_hashes(const CheckpointHash& hash, Facts& f) {
   f.tables(t.str());
 }
 
-/// Weights alone that came from a model folder do not know how they were trained; their configuration has defaults there.
+/// Weights alone that came from a model folder do not know how they were trained; their
+/// configuration has defaults there.
 void add_updates(const CheckpointInfo& info, const CheckpointContents& contents,
                  const TrainConfig& config, Facts& f) {
   const auto& buffers = contents.buffers;

@@ -32,7 +32,8 @@ void check_pictures(const RunReport& run, const fs::path& folder) {
   if (!run.grid.empty()) check_one(run.grid, (folder / "grid.png").string());
 }
 
-/// How the picture of samples was made, which `noisette sample` writes into it; "" for a foreign one.
+/// How the picture of samples was made, which `noisette sample` writes into it; "" for a foreign
+/// one.
 std::string caption_of(const RunReport& run) {
   if (run.grid.empty() || !run.grid_caption.empty()) return run.grid_caption;
   const auto text = read_png_text(std::as_bytes(std::span(run.grid)), "grid.png");

@@ -114,7 +114,8 @@ std::map<std::string, std::string> provenance(const LoadedModel& m, const Option
           {"first", std::to_string(o.first)}};
 }
 
-/// "samples of runs/a/checkpoints/update-00001000.h5 (eta 0, first 0, guidance 2, ...)", the source of a set.
+/// "samples of runs/a/checkpoints/update-00001000.h5 (eta 0, first 0, guidance 2, ...)", the source
+/// of a set.
 std::string source_of(const std::map<std::string, std::string>& text) {
   std::string facts;
   for (const auto& [key, value] : text)
@@ -151,7 +152,8 @@ void check_replaceable(const fs::path& set) {
         set.string(), what));
 }
 
-/// What -o asks for. Throws UsageError for what cannot be meant, and for a folder whose files would be mixed with these.
+/// What -o asks for. Throws UsageError for what cannot be meant, and for a folder whose files would
+/// be mixed with these.
 Output output_of(const std::string& text) {
   const fs::path path = text;
   std::error_code none;
@@ -183,7 +185,8 @@ Image picture(const std::vector<uint8_t>& pixels, int64_t i, const UNetConfig& c
   return image;
 }
 
-/// One picture, a class of equal shares in rows of its own: the end of a class that has fewer images stays white.
+/// One picture, a class of equal shares in rows of its own: the end of a class that has fewer
+/// images stays white.
 void write_grid(const fs::path& path, const std::vector<uint8_t>& pixels, const SampleRequest& r,
                 const UNetConfig& c, int64_t classes,
                 const std::map<std::string, std::string>& text) {
@@ -245,7 +248,8 @@ std::vector<uint8_t> draw(const LoadedModel& m, const diffusion::SamplerConfig& 
   return sample_pixels(*m.unet, m.config.schedule, m.config.objective.target, s, r);
 }
 
-/// The number asked for; without one, 64 or the next multiple of the classes, so that each has as many.
+/// The number asked for; without one, 64 or the next multiple of the classes, so that each has as
+/// many.
 int64_t count_of(const Options& o, int64_t classes) {
   constexpr int64_t kDefault = 64;
   if (o.n > 0) return o.n;

@@ -18,7 +18,8 @@ std::atomic<bool> stop_requested{false};
 
 extern "C" void on_signal(int) { stop_requested.store(true); }
 
-/// SIGINT and SIGTERM ask the run to finish its update and save; the second one ends the process at once.
+/// SIGINT and SIGTERM ask the run to finish its update and save; the second one ends the process at
+/// once.
 void install_handlers() {
   struct sigaction action {};
   action.sa_handler = on_signal;
