@@ -100,7 +100,8 @@ void convolve(const T* x, const Filters& f, const float* bias, const T* add, T* 
   const bool joint = f.numel() * int64_t(sizeof(float)) > kSharedFilters;
   const int64_t fitting =
       (joint ? kJointBytes : kChunkBytes) / int64_t(sizeof(float)) / tile_floats;
-  const int64_t chunk = std::min(tiles, ceil_div(fitting, kTileRows) * kTileRows);
+  const int64_t chunk =
+      std::min(tiles, std::max<int64_t>(1, ceil_div(fitting, kTileRows)) * kTileRows);
   const int64_t chunks = ceil_div(tiles, chunk);
 
   const auto work = [&](int64_t number) {
