@@ -2,9 +2,15 @@
 
 #include <spdlog/spdlog.h>
 
+#include <mutex>
+
 #include "framework/report/sysinfo.h"
 
 namespace noisette {
+
+Precision precision_of(const std::string& name) {
+  return name == "bf16" ? Precision::bf16 : Precision::f32;
+}
 
 DType element_type(Precision p) { return p == Precision::bf16 ? DType::bf16 : DType::f32; }
 
@@ -20,11 +26,10 @@ bool cpu_has_bf16() {
 void use_supported_precision(TrainConfig& config) {
   if (config.run.precision != Precision::bf16 || cpu_has_bf16()) return;
   config.run.precision = Precision::f32;
-  static const bool warned = [] {
+  static std::once_flag once;
+  std::call_once(once, [] {
     spdlog::warn("this CPU has no bf16 arithmetic (AVX512-BF16 or AMX): f32 is used instead");
-    return true;
-  }();
-  (void)warned;
+  });
 }
 
 }  // namespace noisette

@@ -1,9 +1,14 @@
 // The arithmetic of a run and what this machine has of it.
 #pragma once
+#include <string>
+
 #include "framework/core/dtype.h"
 #include "train/config.h"
 
 namespace noisette {
+
+/// What --dtype says: "bf16", or "f32".
+Precision precision_of(const std::string& name);
 
 /// Element type of activations and of the weights that compute.
 DType element_type(Precision p);

@@ -39,40 +39,23 @@ void transform_filter(const Vec (&g)[S::kTaps][S::kTaps], float* u, int64_t poin
   }
 }
 
-/// Filters of the forward pass, from weight [O, r, r, C].
-template <class S, class T>
-void transform_forward(const T* weight, float* u, const Filters& f) {
-  constexpr int kTaps = S::kTaps, kAll = kTaps * kTaps;
+/// Fills u. read(to, n, from, a) gives tap a of the filters from input channel `from` to the
+/// n <= kLanes output channels from `to` on; the other lanes are zero.
+template <class S, class Read>
+Filters transform(float* u, int64_t in, int64_t out, const Read& read) {
+  const Filters f{u, S::kPoints, in, out};
   parallel_items(f.panels() * 2, f.numel(), [&](int64_t block) {
-    const int64_t o = block * kLanes, there = std::clamp<int64_t>(f.out - o, 0, kLanes);
-    float* to = u + block / 2 * f.in * kTileCols + block % 2 * kLanes;
-    for (int64_t c = 0; c < f.in; ++c) {
-      Vec g[kTaps][kTaps] = {};
-      for (int a = 0; a < kAll; ++a)
-        for (int64_t l = 0; l < there; ++l)
-          g[a / kTaps][a % kTaps][l] = float(weight[((o + l) * kAll + a) * f.in + c]);
-      transform_filter<S>(g, to + c * kTileCols, f.point());
+    const int64_t to = block * kLanes, n = std::clamp<int64_t>(out - to, 0, kLanes);
+    float* panel = u + block / 2 * in * kTileCols + block % 2 * kLanes;
+    for (int64_t from = 0; from < in; ++from) {
+      Vec g[S::kTaps][S::kTaps] = {};
+      if (n > 0)
+        for (int a = 0; a < S::kTaps * S::kTaps; ++a)
+          g[a / S::kTaps][a % S::kTaps] = read(to, n, from, a);
+      transform_filter<S>(g, panel + from * kTileCols, f.point());
     }
   });
-}
-
-/// Filters of the data gradient, a convolution of dy [.., O] to dx [.., C]: turned by half a turn,
-/// with in and out exchanged.
-template <class S, class T>
-void transform_backward(const T* weight, float* u, const Filters& f) {
-  constexpr int kTaps = S::kTaps, kAll = kTaps * kTaps;
-  parallel_items(f.panels() * 2, f.numel(), [&](int64_t block) {
-    const int64_t c = block * kLanes, there = std::clamp<int64_t>(f.out - c, 0, kLanes);
-    float* to = u + block / 2 * f.in * kTileCols + block % 2 * kLanes;
-    for (int64_t o = 0; o < f.in; ++o) {
-      Vec g[kTaps][kTaps] = {};
-      if (there > 0)
-        for (int a = 0; a < kAll; ++a)
-          g[a / kTaps][a % kTaps] =
-              lanes::read(weight + (o * kAll + kAll - 1 - a) * f.out + c, there);
-      transform_filter<S>(g, to + o * kTileCols, f.point());
-    }
-  });
+  return f;
 }
 
 /// Bytes of V and M that one thread works on at a time: what a second-level cache holds.
@@ -132,16 +115,6 @@ void convolve(const T* x, const Filters& f, const float* bias, const T* add, T* 
 
 }  // namespace
 
-namespace {
-
-/// Calls f with the scheme for the kernel of d.
-template <class F>
-auto with_scheme(const ConvDims& d, const F& f) {
-  return d.kernel_h == 3 ? f(ThreeTaps{}) : f(TwoTaps{});
-}
-
-}  // namespace
-
 // In units of one multiplication and addition of a product. Per tile: one product a point against
 // one a tap for each of its pixels inside the image. Transforms cost kPerPoint for each value of V
 // and M, and kPerFilter for each of U, which is what a few tiles with many channels are bound by.
@@ -153,7 +126,7 @@ bool winograd_pays(ConvPass pass, const ConvDims& d) {
   const double per_filter = pass == ConvPass::backward_weight ? 65 : 35;
   const double in = double(d.in_c), out = double(d.out_c);
   const double direct = d.flops() / 2;
-  const double winograd = with_scheme(d, [&]<class S>(S) {
+  const double winograd = with_scheme(d.kernel_h, [&]<class S>(S) {
     const double tiles = double(d.batch * Grid::patches<S>(d).per_image());
     const double products = tiles * in * double(padded(d.out_c));
     return S::kPoints * (products + kPerPoint * tiles * (in + out) + per_filter * in * out);
@@ -164,13 +137,16 @@ bool winograd_pays(ConvPass pass, const ConvDims& d) {
 template <class T>
 void winograd_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                       const ConvDims& d) {
-  with_scheme(d, [&]<class S>(S) {
+  with_scheme(d.kernel_h, [&]<class S>(S) {
     Scratch scratch;
-    Filters f{nullptr, S::kPoints, d.in_c, d.out_c};
-    float* u = scratch.take<float>(f.numel());
-    transform_forward<S>(weight, u, f);
-    f.data = u;
-    convolve<S>(x, f, bias, residual, y, d);
+    float* u = scratch.take<float>(Filters{nullptr, S::kPoints, d.in_c, d.out_c}.numel());
+    constexpr int kAll = S::kTaps * S::kTaps;
+    const auto read = [&](int64_t o, int64_t n, int64_t c, int a) {
+      Vec g = {};
+      for (int64_t l = 0; l < n; ++l) g[l] = float(weight[((o + l) * kAll + a) * d.in_c + c]);
+      return g;
+    };
+    convolve<S>(x, transform<S>(u, d.in_c, d.out_c, read), bias, residual, y, d);
   });
 }
 
@@ -189,13 +165,16 @@ void winograd_backward_data(const T* dy, const T* weight, const T* add, T* dx, c
                           .pad_left = most - d.pad_left,
                           .pad_bottom = most - d.pad_bottom,
                           .pad_right = most - d.pad_right};
-  with_scheme(d, [&]<class S>(S) {
+  // dx is the convolution of dy with the filters turned by half a turn, in and out exchanged.
+  with_scheme(d.kernel_h, [&]<class S>(S) {
     Scratch scratch;
-    Filters f{nullptr, S::kPoints, d.out_c, d.in_c};
-    float* u = scratch.take<float>(f.numel());
-    transform_backward<S>(weight, u, f);
-    f.data = u;
-    convolve<S>(dy, f, static_cast<const float*>(nullptr), add, dx, mirrored);
+    float* u = scratch.take<float>(Filters{nullptr, S::kPoints, d.out_c, d.in_c}.numel());
+    constexpr int kAll = S::kTaps * S::kTaps;
+    const auto read = [&](int64_t c, int64_t n, int64_t o, int a) {
+      return lanes::read(weight + (o * kAll + kAll - 1 - a) * d.in_c + c, n);
+    };
+    convolve<S>(dy, transform<S>(u, d.out_c, d.in_c, read), static_cast<const float*>(nullptr), add,
+                dx, mirrored);
   });
 }
 

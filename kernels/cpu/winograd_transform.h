@@ -8,8 +8,18 @@
 // the transposes, so that the weight gradient needs A and G^T beside B^T. V is a vector of f32 or a
 // float.
 #pragma once
+#include <cstdint>
 
 namespace noisette::cpu::winograd {
+
+/// The polynomial with coefficients c at the points p and -p.
+template <int N, class V>
+inline void evaluate(const V (&c)[N], float p, V& at_plus, V& at_minus) {
+  V even = c[0] + (p * p) * c[2], odd = p * c[1];
+  if constexpr (N == 4) odd += (p * p * p) * c[3];
+  at_plus = even + odd;
+  at_minus = even - odd;
+}
 
 /// F(4, 3) with the points 0, a, -a, b, -b and infinity. Lavin & Gray have a = 1, b = 2. With a =
 /// 11/16, b = 3/2 the error of f32 is half of that (docs/winograd.md): among pairs near these it is
@@ -41,13 +51,11 @@ struct ThreeTaps {
   /// G g.
   template <class V>
   static void filter(const V (&g)[3], V (&u)[6]) {
-    const V even_a = g[0] * kAtA + g[2] * (kA2 * kAtA), odd_a = g[1] * (kA * kAtA);
-    const V even_b = g[0] * kAtB + g[2] * (kB2 * kAtB), odd_b = g[1] * (kB * kAtB);
+    evaluate(g, kA, u[1], u[2]);
+    evaluate(g, kB, u[3], u[4]);
     u[0] = g[0] * kAt0;
-    u[1] = even_a + odd_a;
-    u[2] = even_a - odd_a;
-    u[3] = even_b + odd_b;
-    u[4] = even_b - odd_b;
+    u[1] *= kAtA, u[2] *= kAtA;
+    u[3] *= kAtB, u[4] *= kAtB;
     u[5] = g[2];
   }
 
@@ -65,13 +73,9 @@ struct ThreeTaps {
   /// A y: the transpose of output.
   template <class V>
   static void output_transposed(const V (&y)[4], V (&m)[6]) {
-    const V even_a = y[0] + kA2 * y[2], odd_a = kA * y[1] + kA3 * y[3];
-    const V even_b = y[0] + kB2 * y[2], odd_b = kB * y[1] + kB3 * y[3];
+    evaluate(y, kA, m[1], m[2]);
+    evaluate(y, kB, m[3], m[4]);
     m[0] = y[0];
-    m[1] = even_a + odd_a;
-    m[2] = even_a - odd_a;
-    m[3] = even_b + odd_b;
-    m[4] = even_b - odd_b;
     m[5] = y[3];
   }
 
@@ -120,10 +124,8 @@ struct TwoTaps {
   /// A y: the transpose of output.
   template <class V>
   static void output_transposed(const V (&y)[3], V (&m)[4]) {
-    const V even = y[0] + y[2];
+    evaluate(y, 1.0f, m[1], m[2]);
     m[0] = y[0];
-    m[1] = even + y[1];
-    m[2] = even - y[1];
     m[3] = y[2];
   }
 
@@ -134,5 +136,11 @@ struct TwoTaps {
     g[1] = u[3] + 0.5f * (u[1] - u[2]);
   }
 };
+
+/// Calls f with the scheme for kernels of `taps` x `taps`, 3 or 2.
+template <class F>
+auto with_scheme(int64_t taps, const F& f) {
+  return taps == 3 ? f(ThreeTaps{}) : f(TwoTaps{});
+}
 
 }  // namespace noisette::cpu::winograd

@@ -89,10 +89,7 @@ void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, c
 template <class T>
 void winograd_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
                               const ConvDims& d) {
-  if (d.kernel_h == 3)
-    backward_weight<ThreeTaps>(x, dy, dweight, accumulate, d);
-  else
-    backward_weight<TwoTaps>(x, dy, dweight, accumulate, d);
+  with_scheme(d.kernel_h, [&]<class S>(S) { backward_weight<S>(x, dy, dweight, accumulate, d); });
 }
 
 #define NOISETTE_INSTANTIATE(T) \

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/kernels/conv_cases.h"
 #include "tests/kernels/values.h"
 
 namespace noisette {
@@ -14,8 +15,10 @@ namespace {
 constexpr double kUntouched = 1234.5;  // what outputs hold before a call
 
 using test::cast;
+using test::ConvCase;
 using test::magnitude;
 using test::random_values;
+using test::same3;
 using test::value;
 
 /// Every result within a bound of the exact one: `relative` of it, for the rounding of the result,
@@ -29,11 +32,6 @@ void expect_close(const std::vector<T>& got, const std::vector<double>& want,
                 relative * std::abs(want[i]) + 0x1p-20 * magnitudes[i] + 1e-30)
         << what << " at " << i << " of " << got.size();
 }
-
-struct ConvCase {
-  std::string name;
-  ConvDims d;
-};
 
 class Conv : public testing::TestWithParam<ConvCase> {
  protected:
@@ -158,25 +156,21 @@ TEST_P(Conv, BackwardDataBf16) { check_backward_data<bfloat16>(0x1p-8); }
 TEST_P(Conv, BackwardWeightF32) { check_backward_weight<float>(); }
 TEST_P(Conv, BackwardWeightBf16) { check_backward_weight<bfloat16>(); }
 
-ConvDims same3(int64_t batch, int64_t size, int64_t in, int64_t out, int64_t stride = 1) {
-  return {batch, size, size, in, out, 3, 3, stride, 1, 1, 1, 1};
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Conv,
     testing::Values(
-        ConvCase{"UNetLayer", same3(3, 8, 32, 48)}, ConvCase{"OneOfEach", same3(1, 1, 1, 1)},
-        ConvCase{"OddChannels", same3(2, 5, 17, 19)}, ConvCase{"FromGrey", same3(3, 7, 1, 32)},
-        ConvCase{"FromColour", same3(2, 6, 3, 16)}, ConvCase{"ToGrey", same3(3, 7, 32, 1)},
-        ConvCase{"ToColour", same3(2, 6, 48, 3)}, ConvCase{"ToTwo", same3(66, 3, 16, 2)},
-        ConvCase{"ToFour", same3(1, 9, 16, 4)},
+        ConvCase{"UNetLayer", same3(3, 8, 8, 32, 48)}, ConvCase{"OneOfEach", same3(1, 1, 1, 1, 1)},
+        ConvCase{"OddChannels", same3(2, 5, 5, 17, 19)},
+        ConvCase{"FromGrey", same3(3, 7, 7, 1, 32)}, ConvCase{"FromColour", same3(2, 6, 6, 3, 16)},
+        ConvCase{"ToGrey", same3(3, 7, 7, 32, 1)}, ConvCase{"ToColour", same3(2, 6, 6, 48, 3)},
+        ConvCase{"ToTwo", same3(66, 3, 3, 16, 2)}, ConvCase{"ToFour", same3(1, 9, 9, 16, 4)},
         ConvCase{"ToGreyAsymmetric", {2, 5, 4, 16, 1, 5, 3, 1, 0, 2, 3, 1}},
         ConvCase{"FromColourAsymmetric", {2, 5, 4, 3, 16, 5, 3, 1, 0, 2, 3, 1}},
         ConvCase{"ToGreyMuchPadding", {1, 4, 4, 16, 1, 3, 3, 1, 4, 3, 5, 6}},
-        ConvCase{"Downsample", same3(2, 8, 16, 16, 2)},
-        ConvCase{"DownsampleOdd", same3(2, 7, 20, 12, 2)},
+        ConvCase{"Downsample", same3(2, 8, 8, 16, 16, 2)},
+        ConvCase{"DownsampleOdd", same3(2, 7, 7, 20, 12, 2)},
         ConvCase{"DownsampleRightBottom", {2, 8, 8, 16, 24, 3, 3, 2, 0, 0, 1, 1}},
-        ConvCase{"NarrowDownsample", same3(1, 6, 16, 2, 2)},
+        ConvCase{"NarrowDownsample", same3(1, 6, 6, 16, 2, 2)},
         ConvCase{"Pointwise", {2, 5, 6, 24, 40, 1, 1, 1, 0, 0, 0, 0}},
         ConvCase{"PointwiseOdd", {2, 3, 3, 5, 7, 1, 1, 1, 0, 0, 0, 0}},
         ConvCase{"PointwiseToGrey", {2, 3, 5, 32, 1, 1, 1, 1, 0, 0, 0, 0}},
@@ -185,9 +179,9 @@ INSTANTIATE_TEST_SUITE_P(
         ConvCase{"NoPadding", {1, 5, 7, 8, 8, 3, 3, 1, 0, 0, 0, 0}},
         ConvCase{"Patches", {2, 8, 8, 3, 32, 4, 4, 4, 0, 0, 0, 0}},
         ConvCase{"WideImage", {1, 2, 40, 16, 16, 3, 3, 1, 1, 1, 1, 1}},
-        ConvCase{"EmptyBatch", same3(0, 5, 16, 16)},
-        ConvCase{"EmptyBatchNarrow", same3(0, 5, 16, 1)},
-        ConvCase{"NoInputChannels", same3(2, 3, 0, 4)}),
+        ConvCase{"EmptyBatch", same3(0, 5, 5, 16, 16)},
+        ConvCase{"EmptyBatchNarrow", same3(0, 5, 5, 16, 1)},
+        ConvCase{"NoInputChannels", same3(2, 3, 3, 0, 4)}),
     [](const auto& info) { return info.param.name; });
 
 TEST(ConvByHand, AsymmetricPaddingAndStride) {

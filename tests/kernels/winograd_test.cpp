@@ -9,13 +9,16 @@
 #include <vector>
 
 #include "kernels/cpu/onednn.h"
+#include "tests/kernels/conv_cases.h"
 #include "tests/kernels/values.h"
 
 namespace noisette {
 namespace {
 
 using test::cast;
+using test::ConvCase;
 using test::random_values;
+using test::same3;
 using test::value;
 
 template <class T>
@@ -25,11 +28,6 @@ double rms_error(const std::vector<T>& got, const std::vector<double>& want) {
   return std::sqrt(sum / double(got.size()));
 }
 double rms(const std::vector<double>& v) { return rms_error(std::vector<double>(v.size()), v); }
-
-struct WinogradCase {
-  std::string name;
-  ConvDims d;
-};
 
 /// The three passes through T, with everything they can add.
 template <class T>
@@ -48,7 +46,7 @@ std::vector<double> f32_values(int64_t n, uint64_t seed) {
   return v;
 }
 
-class Winograd : public testing::TestWithParam<WinogradCase> {
+class Winograd : public testing::TestWithParam<ConvCase> {
  protected:
   const ConvDims d = GetParam().d;
   std::vector<double> x, weight, bias, residual, dy, start_w;
@@ -165,10 +163,6 @@ TEST_P(Winograd, WeightGradientReplacesWhatWasThere) {
   EXPECT_EQ(fresh, added);
 }
 
-ConvDims same3(int64_t batch, int64_t h, int64_t w, int64_t in, int64_t out) {
-  return {batch, h, w, in, out, 3, 3, 1, 1, 1, 1, 1};
-}
-
 /// What the upsampling convolution is made of.
 ConvDims same2(int64_t batch, int64_t h, int64_t w, int64_t in, int64_t out) {
   return {batch, h, w, in, out, 2, 2, 1, 1, 1, 1, 1};
@@ -177,30 +171,29 @@ ConvDims same2(int64_t batch, int64_t h, int64_t w, int64_t in, int64_t out) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Winograd,
     testing::Values(
-        WinogradCase{"OnePixel", same3(1, 1, 1, 1, 1)},
-        WinogradCase{"OnePixelManyChannels", same3(3, 1, 1, 64, 17)},
-        WinogradCase{"Row", same3(2, 1, 9, 3, 17)}, WinogradCase{"Column", same3(1, 7, 2, 17, 3)},
-        WinogradCase{"JustATile", same3(1, 4, 4, 64, 64)},
-        WinogradCase{"OneMoreThanATile", same3(2, 5, 5, 17, 64)},
-        WinogradCase{"Odd", same3(1, 13, 10, 64, 3)},
-        WinogradCase{"ManyChannels", same3(1, 6, 7, 320, 64)},
-        WinogradCase{"ManyOutputs", same3(1, 6, 7, 17, 320)},
-        WinogradCase{"LargeFiltersAreShared", same3(2, 5, 6, 320, 256)},
+        ConvCase{"OnePixel", same3(1, 1, 1, 1, 1)},
+        ConvCase{"OnePixelManyChannels", same3(3, 1, 1, 64, 17)},
+        ConvCase{"Row", same3(2, 1, 9, 3, 17)}, ConvCase{"Column", same3(1, 7, 2, 17, 3)},
+        ConvCase{"JustATile", same3(1, 4, 4, 64, 64)},
+        ConvCase{"OneMoreThanATile", same3(2, 5, 5, 17, 64)},
+        ConvCase{"Odd", same3(1, 13, 10, 64, 3)}, ConvCase{"ManyChannels", same3(1, 6, 7, 320, 64)},
+        ConvCase{"ManyOutputs", same3(1, 6, 7, 17, 320)},
+        ConvCase{"LargeFiltersAreShared", same3(2, 5, 6, 320, 256)},
         // One tile is more than a chunk's bytes, and the filters are not large enough to be shared.
-        WinogradCase{"OneTileIsMoreThanAChunk", same3(1, 5, 5, 12, 4600)},
-        WinogradCase{"SeveralChunks", same3(9, 14, 15, 32, 48)},
-        WinogradCase{"UNetLayer", same3(4, 16, 16, 128, 64)},
-        WinogradCase{"Upsampling", same2(2, 7, 7, 64, 48)},
-        WinogradCase{"UpsamplingOnePixel", same2(1, 1, 1, 3, 8)},
-        WinogradCase{"UpsamplingOdd", same2(3, 5, 8, 17, 20)},
-        WinogradCase{"UpsamplingLayer", same2(2, 14, 14, 64, 256)},
-        WinogradCase{"TwoTapsNoPadding", {1, 6, 4, 24, 16, 2, 2, 1, 0, 0, 0, 0}},
-        WinogradCase{"TwoTapsRightBottom", {1, 6, 5, 16, 24, 2, 2, 1, 0, 0, 1, 1}},
-        WinogradCase{"NoPadding", {2, 9, 6, 16, 16, 3, 3, 1, 0, 0, 0, 0}},
-        WinogradCase{"NoPaddingOneOutput", {1, 3, 3, 8, 40, 3, 3, 1, 0, 0, 0, 0}},
-        WinogradCase{"RightAndBottom", {1, 8, 7, 20, 16, 3, 3, 1, 0, 0, 1, 1}},
-        WinogradCase{"LeftAndTop", {1, 7, 8, 16, 20, 3, 3, 1, 1, 1, 0, 0}},
-        WinogradCase{"PaddingOfTwo", {1, 5, 5, 16, 16, 3, 3, 1, 2, 2, 2, 2}}),
+        ConvCase{"OneTileIsMoreThanAChunk", same3(1, 5, 5, 12, 4600)},
+        ConvCase{"SeveralChunks", same3(9, 14, 15, 32, 48)},
+        ConvCase{"UNetLayer", same3(4, 16, 16, 128, 64)},
+        ConvCase{"Upsampling", same2(2, 7, 7, 64, 48)},
+        ConvCase{"UpsamplingOnePixel", same2(1, 1, 1, 3, 8)},
+        ConvCase{"UpsamplingOdd", same2(3, 5, 8, 17, 20)},
+        ConvCase{"UpsamplingLayer", same2(2, 14, 14, 64, 256)},
+        ConvCase{"TwoTapsNoPadding", {1, 6, 4, 24, 16, 2, 2, 1, 0, 0, 0, 0}},
+        ConvCase{"TwoTapsRightBottom", {1, 6, 5, 16, 24, 2, 2, 1, 0, 0, 1, 1}},
+        ConvCase{"NoPadding", {2, 9, 6, 16, 16, 3, 3, 1, 0, 0, 0, 0}},
+        ConvCase{"NoPaddingOneOutput", {1, 3, 3, 8, 40, 3, 3, 1, 0, 0, 0, 0}},
+        ConvCase{"RightAndBottom", {1, 8, 7, 20, 16, 3, 3, 1, 0, 0, 1, 1}},
+        ConvCase{"LeftAndTop", {1, 7, 8, 16, 20, 3, 3, 1, 1, 1, 0, 0}},
+        ConvCase{"PaddingOfTwo", {1, 5, 5, 16, 16, 3, 3, 1, 2, 2, 2, 2}}),
     [](const auto& info) { return info.param.name; });
 
 TEST(WinogradPays, ByShape) {

@@ -29,7 +29,7 @@ struct Options {
 TrainConfig read(const Options& o) {
   TrainConfig c = load_train_config(o.file, o.set);
   if (!o.dtype.empty())
-    c.run.precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+    c.run.precision = precision_of(o.dtype);
   else
     use_supported_precision(c);
   if (o.batch > 0) c.run.batch = o.batch;

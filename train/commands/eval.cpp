@@ -189,7 +189,7 @@ Findings evaluate_model(Options& o) {
   choose_metrics(o, {"nll", "bands"}, "a model");
   check_overrides("eval", o.set, kSettable);
   std::optional<Precision> precision;
-  if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+  if (!o.dtype.empty()) precision = precision_of(o.dtype);
   const LoadedModel model =
       open_model(o.target, {.ema = !o.raw, .precision = precision, .overrides = o.set});
   const DataSplit data = held_out_of(model.config, o);

@@ -99,7 +99,7 @@ void check_sample(const SafetensorsEntry& sample, const UNetConfig& c, const std
 void run(const Options& o) {
   use_threads(o.threads);
   check_writable(o.output);
-  const Precision precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+  const Precision precision = precision_of(o.dtype);
   const LoadedModel model = open_model(
       o.model, {.ema = !o.raw, .precision = precision, .overrides = {}, .scheduler = false});
   const SafetensorsFile input = SafetensorsFile::open(o.input);

@@ -276,7 +276,7 @@ void run(const Options& o) {
   const ParentFolders folders(target, "sample");  // before the long part, not after it
   check_writable(output == Output::folder ? target / "00000.png" : target);
   std::optional<Precision> precision;
-  if (!o.dtype.empty()) precision = o.dtype == "bf16" ? Precision::bf16 : Precision::f32;
+  if (!o.dtype.empty()) precision = precision_of(o.dtype);
   const LoadedModel m =
       open_model(o.model, {.ema = !o.raw, .precision = precision, .overrides = o.set});
   const UNetConfig& c = m.config.model;
