@@ -1,5 +1,6 @@
-// The direct and the Winograd form of f32 convolutions beside each other: all three passes, interleaved, medians of
-// seven calls after one. Without the rule that chooses between them. Prints the table of docs/winograd.md.
+// The direct and the Winograd form of f32 convolutions beside each other: all three passes,
+// interleaved, medians of seven calls after one. Without the rule that chooses between them. Prints
+// the table of docs/winograd.md.
 //   cmake --build build --target conv_forms && build/bin/conv_forms
 #include <fmt/format.h>
 #include <omp.h>
