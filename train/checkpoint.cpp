@@ -312,14 +312,23 @@ std::vector<fs::path> list_checkpoints(const fs::path& folder) {
 std::optional<fs::path> newest_valid_checkpoint(const fs::path& folder,
                                                 std::vector<std::string>& skipped) {
   std::vector<fs::path> paths = list_checkpoints(folder);
-  for (auto path = paths.rbegin(); path != paths.rend(); ++path) {
+  while (!paths.empty()) {
+    const fs::path path = std::move(paths.back());
+    paths.pop_back();
     try {
-      verify_checkpoint(*path);
-      return *path;
-    } catch (const UnusableCheckpoint&) {
-      throw;
+      verify_checkpoint(path);
+      return path;
     } catch (const Error& e) {
-      skipped.push_back(e.what());
+      std::error_code none;
+      if (fs::symlink_status(path, none).type() == fs::file_type::not_found) {
+        // Removed since it was listed: a run in training has newer ones by now.
+        skipped.clear();
+        paths = list_checkpoints(folder);
+      } else if (dynamic_cast<const UnusableCheckpoint*>(&e)) {
+        throw;
+      } else {
+        skipped.push_back(e.what());
+      }
     }
   }
   return {};

@@ -88,7 +88,8 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 /// The update in a checkpoint's file name; none for other names.
 std::optional<int64_t> update_of_checkpoint(const std::filesystem::path& path);
 /// The newest checkpoint that verifies; what was passed over as damaged, with the reason, goes to
-/// `skipped`, newest first. One that is unusable is not passed over: UnusableCheckpoint.
+/// `skipped`, newest first. One that is unusable is not passed over: UnusableCheckpoint. May be
+/// asked while a run is making new ones and removes old ones.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& folder,
                                                              std::vector<std::string>& skipped);
 /// Deletes all but the newest `keep` and those whose update is a multiple of `keep_every` (0:

@@ -81,7 +81,27 @@ void set_aside(const fs::path& path) {
       run.string(), newest.filename().string(), update));
 }
 
+/// The run's lock, held, or -1 where `flags` of open() find none. Throws Error when another process
+/// holds it or it cannot be had.
+int lock_of(const fs::path& run, int flags) {
+  const std::string lock = (run / ".lock").string();
+  const int fd = ::open(lock.c_str(), flags | O_CLOEXEC, 0644);
+  if (fd < 0 && errno == ENOENT) return -1;
+  check_user(fd >= 0, "[run] {} cannot be opened: {}", lock, std::strerror(errno));
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  const int reason = errno;
+  ::close(fd);
+  check_user(reason != EWOULDBLOCK,
+             "[run] another process is training in {}; wait for it or use another run.name",
+             run.string());
+  throw Error(fmt::format("[run] {} cannot be locked: {}", lock, std::strerror(reason)));
+}
+
 }  // namespace
+
+void refuse_running(const TrainConfig& config) {
+  if (const int lock = lock_of(config.run_folder(), O_RDONLY); lock >= 0) ::close(lock);
+}
 
 RunFolder::RunFolder(const TrainConfig& config)
     : path_(config.run_folder()), updates_(config.run.updates) {
@@ -90,17 +110,8 @@ RunFolder::RunFolder(const TrainConfig& config)
     fs::create_directories(folder, error);
     check_user(!error, "[run] the folder {} cannot be made: {}", folder.string(), error.message());
   }
-  const std::string lock = (path_ / ".lock").string();
-  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  check_user(lock_ >= 0, "[run] {} cannot be written: {}", lock, std::strerror(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    const int reason = errno;
-    ::close(lock_);
-    check_user(reason != EWOULDBLOCK,
-               "[run] another process is training in {}; wait for it or use another run.name",
-               path_.string());
-    check_user(false, "[run] {} cannot be locked: {}", lock, std::strerror(reason));
-  }
+  lock_ = lock_of(path_, O_RDWR | O_CREAT);
+  check_user(lock_ >= 0, "[run] {} is gone", path_.string());
 }
 
 RunFolder::~RunFolder() {

@@ -39,6 +39,10 @@ class RunFolder {
   int lock_ = -1;
 };
 
+/// Throws Error while another process trains in the folder, which makes and removes checkpoints as
+/// it goes: before they are looked at. Writes nothing.
+void refuse_running(const TrainConfig& config);
+
 /// Throws UsageError, with what to do, when the folder holds checkpoints: a new run would replace
 /// them.
 void refuse_existing_run(const TrainConfig& config);

@@ -381,6 +381,7 @@ TrainResult Run::go(const std::atomic<bool>* stop) {
 }  // namespace
 
 std::optional<fs::path> find_resume(const TrainConfig& config, const std::string& resume) {
+  refuse_running(config);
   if (resume != "auto") {
     check_user(fs::exists(resume), "[resume] {} does not exist", resume);
     return resume;

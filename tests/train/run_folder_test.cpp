@@ -1,13 +1,23 @@
 // What a run does with what it finds in its folder.
 #include "train/run_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "framework/io/hdf5.h"
+#include "tests/support/message.h"
 #include "tests/train/program.h"
 
 namespace noisette {
 namespace {
 
 using namespace test;
+using testing_support::message_of;
 namespace fs = std::filesystem;
 
 class RunFolders : public testing::Test {
@@ -247,6 +257,51 @@ TEST_F(RunFolders, TablesBeforeAndAfter) {
   const Quiet quiet;
   train(c, {});
   EXPECT_CONTAINS(quiet.text(), "the average has NOT moved");
+}
+
+TEST_F(RunFolders, ARunInTrainingIsNamedBeforeItsCheckpointsAreLookedAt) {
+  const TrainConfig c = four_updates();
+  run(c);
+  // What a process without the lock may see of checkpoints that come and go says nothing.
+  fs::remove(checkpoint(c, 4));
+  fs::create_symlink("gone", checkpoint(c, 4));
+  const std::map<std::string, std::string> before = contents(c);
+  const int lock = ::open((c.run_folder() / ".lock").c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(::flock(lock, LOCK_EX | LOCK_NB), 0);
+  for (const std::string& which : {std::string("auto"), checkpoint(c, 3).string()})
+    EXPECT_CONTAINS(message_of([&] { find_resume(c, which); }), "another process is training in");
+  ::close(lock);
+  EXPECT_CONTAINS(message_of([&] { find_resume(c, "auto"); }), "cannot be used");
+  EXPECT_EQ(contents(c), before);
+}
+
+// Without looking again at what is there by now, many of these rounds fail.
+TEST_F(RunFolders, CheckpointsMayComeAndGoWhileTheNewestIsSought) {
+  const TrainConfig c = four_updates();
+  const fs::path folder = t.folder / "busy";
+  fs::create_directories(folder);
+  make_checkpoint(t.folder / "one.h5", c);
+  std::atomic<bool> first = false, done = false;
+  std::thread trainer([&] {
+    for (int64_t i = 1; !done; ++i) {
+      fs::create_hard_link(t.folder / "one.h5", checkpoint_path(folder, i));
+      if (i > 1) fs::remove(checkpoint_path(folder, i - 1));
+      first = true;
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  });
+  while (!first) std::this_thread::yield();
+  for (int i = 0; i < 100; ++i) {
+    std::vector<std::string> skipped;
+    try {
+      EXPECT_TRUE(newest_valid_checkpoint(folder, skipped));
+    } catch (const Error& e) {
+      ADD_FAILURE() << e.what();
+    }
+    EXPECT_TRUE(skipped.empty());
+  }
+  done = true;
+  trainer.join();
 }
 
 }  // namespace
