@@ -133,8 +133,10 @@ const Setting* find_setting(const RunReport& run, const std::string& key) {
   return s == run.config.end() ? nullptr : &*s;
 }
 
+/// "3 updates"; a word has no unit, as in `"none"` for a size that is not set.
 std::string with_unit(const std::string& value, const Setting& s) {
-  return s.unit.empty() || value.empty() ? value : value + " " + s.unit;
+  const bool number = value.find_first_of("0123456789") != std::string::npos;
+  return s.unit.empty() || !number ? value : value + " " + s.unit;
 }
 
 std::string setting_row(Runs runs, const Setting& s, const std::string& name) {

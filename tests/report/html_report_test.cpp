@@ -175,6 +175,8 @@ TEST(HtmlReport, BothValuesOfASettingHaveItsUnit) {
   RunReport run = sample_run("a");
   run.config = {{"run.updates", "1900", "800000", "updates", ""}};
   EXPECT_TRUE(contains(html_report({&run, 1}), ">1900 updates</td><td>800000 updates</td>"));
+  run.config = {{"model.attention_head_dim", "\"none\"", "8", "channels", ""}};
+  EXPECT_TRUE(contains(html_report({&run, 1}), ">&quot;none&quot;</td><td>8 channels</td>"));
 }
 
 TEST(HtmlReport, PutsRunsSideBySide) {
