@@ -52,7 +52,7 @@ evaluate() {  # NAME MODEL
   for eta in 1 0; do
     local set=$out.eta$eta
     [[ -e $set.h5 ]] || "$noisette" sample "$model" -o "$set.h5" --n "$samples" --class all --guidance 2 \
-      --sampler ddim --eta "$eta" --steps 50 --seed 0 --batch 100 --dtype f32
+      --sampler ddim --eta "$eta" --steps 50 --set sampler.use_clipped_model_output=false --seed 0 --batch 100 --dtype f32
     make "$set.json" "$noisette" eval "$set.h5" --data "$data#train" --reference 20000 --neighbours 5 \
       --threads "$threads" --json
   done

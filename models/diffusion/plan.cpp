@@ -24,8 +24,8 @@ void SamplerConfig::fields(config::Fields& f) {
         {.unit = "steps", .min = 0, .doc = "added to each timestep of spacing = \"leading\""});
   f.add("clip", clip, {.above = 0, .doc = "clamp the predicted clean image to [-clip, clip]"});
   f.add("use_clipped_model_output", use_clipped_model_output,
-        {.doc = "ddim takes the noise from the clamped image, not from the network's output; keeps "
-                "strong guidance stable"});
+        {.doc = "the noise follows from the clamped image, as ddpm has it; false, for ddim: from "
+                "the network's output, as diffusers has it by default"});
   f.add("last_to_clean", last_to_clean,
         {.doc = "the last step goes to the clean image, not to the noise level of timestep 0"});
   f.add("guidance", guidance,
@@ -40,8 +40,9 @@ std::string SamplerConfig::problem() const {
     return fmt::format("eta is for sampler = \"ddim\"; got {} with sampler = \"ddpm\"", eta);
   if (sampler == Sampler::ddpm && !last_to_clean)
     return "last_to_clean = false is for sampler = \"ddim\"";
-  if (sampler == Sampler::ddpm && use_clipped_model_output)
-    return "use_clipped_model_output is for sampler = \"ddim\"; ddpm always uses the clamped image";
+  if (sampler == Sampler::ddpm && !use_clipped_model_output)
+    return "use_clipped_model_output = false is for sampler = \"ddim\"; ddpm always uses the "
+           "clamped image";
   return "";
 }
 
@@ -103,7 +104,7 @@ Step make_step(const Schedule& schedule, Target target, const SamplerConfig& con
     step.to_x0 = schedule.signal(s);  // Song eq. 12
     step.to_x = direction * eps.x;
     step.to_out = direction * eps.out;
-    if (config.use_clipped_model_output) {  // eps = (x_t - signal x0) / noise, x0 clamped
+    if (config.use_clipped_model_output && config.clip) {  // eps = (x_t - signal x0) / noise
       step.to_x = direction / schedule.noise(t);
       step.to_x0 -= direction * schedule.signal(t) / schedule.noise(t);
       step.to_out = 0;

@@ -24,8 +24,10 @@ namespace noisette::diffusion {
 ///        noise; no noise in the last step.
 /// ddim   Song, Meng, Ermon 2021, "Denoising Diffusion Implicit Models", eq. 12 and 16,
 ///        arXiv:2010.02502; eta = 0 adds no noise, eta = 1 as much as ddpm with fixed_small.
-///        The direction is the network's own noise, unless use_clipped_model_output asks for that
-///        of the clamped image.
+///        The direction is the noise that leads from the clamped image to x_t, as ddpm has it. With
+///        use_clipped_model_output = false it is the network's own noise (diffusers' default):
+///        where the clamp cuts, image and noise then no longer add up to x_t, and what is cut stays
+///        in the picture step after step. Data with much black or white become too bright or dark.
 enum class Sampler { ddpm, ddim };
 inline constexpr std::array<std::string_view, 2> kSamplerNames = {"ddpm", "ddim"};
 constexpr std::span<const std::string_view> enum_names(Sampler) { return kSamplerNames; }
@@ -48,7 +50,7 @@ struct SamplerConfig {
   Spacing spacing = Spacing::trailing;
   int64_t offset = 0;
   std::optional<double> clip = 1.0;
-  bool use_clipped_model_output = false;
+  bool use_clipped_model_output = true;
   bool last_to_clean = true;
   double guidance = 1;
 

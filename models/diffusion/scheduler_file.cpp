@@ -125,7 +125,10 @@ SamplerConfig read_sampler(const Reader& r, int64_t schedule_steps) {
     c.offset = r.between<int64_t>("steps_offset", 0, 0, schedule_steps);
   c.clip.reset();
   if (r.value<bool>("clip_sample", true)) c.clip = r.positive("clip_sample_range", 1, HUGE_VAL);
-  if (ddim) c.last_to_clean = r.value<bool>("set_alpha_to_one", true);
+  if (ddim) {
+    c.last_to_clean = r.value<bool>("set_alpha_to_one", true);
+    c.use_clipped_model_output = false;  // diffusers' default
+  }
   return c;
 }
 
@@ -139,7 +142,8 @@ void read_own(const Json& json, const std::string& file, SamplerConfig& c) {
   c.steps = r.between<int64_t>("steps", c.steps, 1, 100'000);
   c.eta = r.between<double>("eta", c.eta, 0, 1);
   c.guidance = r.between<double>("guidance", c.guidance, 0, 100);
-  c.use_clipped_model_output = r.value<bool>("use_clipped_model_output", false);
+  c.use_clipped_model_output =
+      r.value<bool>("use_clipped_model_output", c.use_clipped_model_output);
   if (json.contains("variance_type"))
     c.variance = r.word("variance_type", kVariances, "fixed_small");
 }

@@ -19,9 +19,11 @@ using Timesteps = std::vector<int64_t>;
 // diffusers' scheduler tests: sample arange(N) / N, model x t / (t + 1), ten DDIM steps, sum of
 // |x|. Their sums (172.0067, 52.5302, 149.0784, 149.8295) are f32; these are the same in doubles.
 double dummy_sum(const ScheduleConfig& schedule, Target target, bool last_to_clean) {
-  const std::vector<Step> plan =
-      make_plan(Schedule(schedule), target,
-                {.steps = 10, .spacing = Spacing::leading, .last_to_clean = last_to_clean});
+  const std::vector<Step> plan = make_plan(Schedule(schedule), target,
+                                           {.steps = 10,
+                                            .spacing = Spacing::leading,
+                                            .use_clipped_model_output = false,
+                                            .last_to_clean = last_to_clean});
   double sum = 0;
   for (int i = 0; i < 768; ++i) {
     double x = i / 768.0;
@@ -209,11 +211,10 @@ TEST(Plan, ClipsTheCleanImageBeforeThePosteriorMean) {
       << "the last step returns the prediction";
 }
 
-TEST(Plan, TheNoiseMayFollowTheClampedImage) {
+TEST(Plan, TheNoiseFollowsTheClampedImage) {
   const Schedule schedule{ScheduleConfig{}};
   SamplerConfig c;
   c.steps = 10;
-  c.use_clipped_model_output = true;
   for (const Target target : {Target::eps, Target::x0, Target::v}) {
     const Step step = make_plan(schedule, target, c)[3];
     const double x = 0.7, out = -1.9;
@@ -222,6 +223,26 @@ TEST(Plan, TheNoiseMayFollowTheClampedImage) {
     EXPECT_NEAR(apply_step(step, x, out, 0),
                 schedule.signal(step.next) * x0 + schedule.noise(step.next) * eps, 1e-13);
   }
+}
+
+// What the clamp cuts off the image stays in the next x_t with the network's own noise.
+TEST(Plan, TheNetworksOwnNoiseKeepsWhatTheClampCuts) {
+  const Schedule s({});
+  SamplerConfig c{.steps = 10};
+  const double x = -0.2, raw = -1.5;  // the network's image, half beyond the clamp
+  const Step consistent = make_plan(s, Target::x0, c)[3];
+  c.use_clipped_model_output = false;
+  const Step own = make_plan(s, Target::x0, c)[3];
+  const double noise = (x - s.signal(own.t) * raw) / s.noise(own.t);
+  EXPECT_NEAR(apply_step(own, x, raw, 0), s.signal(own.next) * -1 + s.noise(own.next) * noise,
+              1e-13);
+  const double kept = s.noise(own.next) / s.noise(own.t) * s.signal(own.t) * (-1 - raw);
+  EXPECT_NEAR(apply_step(own, x, raw, 0) - apply_step(consistent, x, raw, 0), kept, 1e-13);
+  EXPECT_GT(kept, 0) << "brighter";
+  EXPECT_EQ(make_plan(s, Target::x0, {.sampler = Sampler::ddpm}).size(), 50u);
+  EXPECT_THROW(
+      make_plan(s, Target::x0, {.sampler = Sampler::ddpm, .use_clipped_model_output = false}),
+      UsageError);
 }
 
 TEST(Plan, ZeroTerminalSnrStartsFromPureNoise) {

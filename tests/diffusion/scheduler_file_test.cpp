@@ -54,6 +54,8 @@ TEST(SchedulerFile, TakesPredictionAndSamplerFromDiffusersFiles) {
   EXPECT_EQ(v.sampler.spacing, Spacing::trailing);
   EXPECT_EQ(v.sampler.clip, 2.0);
   EXPECT_TRUE(v.sampler.last_to_clean);
+  EXPECT_FALSE(v.sampler.use_clipped_model_output) << "diffusers' default";
+  EXPECT_TRUE(ddpm.sampler.use_clipped_model_output);
   EXPECT_FALSE(scaled.sampler.last_to_clean);
   EXPECT_EQ(scaled.sampler.offset, 1);
 }
@@ -71,7 +73,7 @@ TEST(SchedulerFile, WhatIsWrittenReadsBackWhole) {
                    .spacing = Spacing::leading,
                    .offset = 1,
                    .clip = {},
-                   .use_clipped_model_output = true,
+                   .use_clipped_model_output = false,
                    .last_to_clean = false,
                    .guidance = 2.5}},
       {.schedule = {.betas = Betas::scaled_linear, .beta_start = 0.00085, .beta_end = 0.012},

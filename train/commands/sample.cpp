@@ -77,7 +77,7 @@ diffusion::SamplerConfig sampler_of(const TrainConfig& c, const Options& o) {
   if (o.sampler == "ddpm") {
     s.sampler = diffusion::Sampler::ddpm;
     s.eta = 0;  // what the file says of ddim alone
-    s.use_clipped_model_output = false;
+    s.use_clipped_model_output = true;
     s.last_to_clean = true;
   }
   if (o.sampler == "ddim") s.sampler = diffusion::Sampler::ddim;
