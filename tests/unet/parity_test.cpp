@@ -130,6 +130,7 @@ TEST_P(TrainedParity, TenDdimStepsArriveAtTheSameImages) {
                                          .eta = 0,
                                          .spacing = diffusion::Spacing::leading,
                                          .clip = 1.0,
+                                         .use_clipped_model_output = false,
                                          .last_to_clean = true};
   const auto plan = make_plan(diffusion::Schedule({}), diffusion::Target::eps, sampler);
   const auto denoise = [&, labels = labels(f)](const Tensor& x, const Tensor& t) {
