@@ -57,12 +57,11 @@ if [[ -n $interrupted ]]; then
   exit 0
 fi
 
-step "Samples: one class a row"
+step "Samples: 500, of which the grid shows ten of each class"
 newest=$(printf '%s\n' "$run"/checkpoints/update-*.h5 | tail -n 1)  # the names sort by update
-there "$run/grid.png" "$newest" || noisette sample "$run" --class all --n 100 -o "$run/grid.png"
-step "How good they are: 500 samples, judged by real images"
-there "$run/samples.h5" "$newest" ||
-  noisette sample "$run" --class all --n 500 -o "$run/samples.h5"
+{ there "$run/grid.png" "$newest" && there "$run/samples.h5" "$newest"; } ||
+  noisette sample "$run" --class all --n 500 -o "$run/samples.h5" -o "$run/grid.png" --columns 10
+step "How good they are, judged by real images"
 there "$run/eval.json" "$run/samples.h5" ||
   noisette eval "$run/samples.h5" --data data/fashion-mnist.h5 --metrics knn,variety
 step "Report"

@@ -189,6 +189,38 @@ TEST_F(SampleCommand, NoRowOfAGridMixesClasses) {
   EXPECT_EQ(grid("one.png").width, 2 * 10 + 2) << "one class alone makes a square";
 }
 
+TEST_F(SampleCommand, AGridShowsAsManyColumnsAsAskedFor) {
+  const auto grid = [&](const std::string& name) {
+    return decode_image(read_file(t.folder / name), name);
+  };
+  sample({}, "all.png");  // classes 0, 0, 1, 2
+  sample({"--columns", "1"}, "one.png");
+  const Image all = grid("all.png"), one = grid("one.png");
+  EXPECT_EQ(one.width, 10 + 2);
+  EXPECT_EQ(one.height, 3 * 10 + 2);
+  for (int64_t y = 0; y < one.height; ++y)
+    EXPECT_TRUE(std::equal(one.row(y), one.row(y) + one.width, all.row(y))) << y;
+  sample({"--columns", "3"}, "wide.png");
+  EXPECT_EQ(grid("wide.png").width, 3 * 10 + 2);
+  sample({"--class", "1", "--columns", "1"}, "column.png");
+  EXPECT_EQ(grid("column.png").height, 4 * 10 + 2) << "of one class alone all are shown";
+  EXPECT_EQ(unread({"--columns", "0"}), "--columns: must be at least 1; got 0");
+}
+
+TEST_F(SampleCommand, SeveralOutputsShowTheSameImages) {
+  const std::string grid = (t.folder / "g.png").string(), single = (t.folder / "f/").string();
+  EXPECT_CONTAINS(sample({"-o", grid, "-o", single}, "s.h5"), "s.h5, " + grid + ", " + single);
+  sample({}, "alone.h5");
+  sample({}, "alone.png");
+  EXPECT_EQ(get(t.folder / "g.png"), get(t.folder / "alone.png"));
+  EXPECT_EQ(files_below(t.folder / "f").size(), 4u);
+  const auto both = Dataset::open(t.folder / "s.h5"), alone = Dataset::open(t.folder / "alone.h5");
+  EXPECT_EQ(both->info().fingerprint, alone->info().fingerprint);
+  EXPECT_CONTAINS(refused({"-o", (t.folder / "new/../new/grid.png").string()}), "is given twice");
+  EXPECT_CONTAINS(refused({"-o", (t.folder / "x.jpg").string()}),
+                  "a grid.png, a set.h5 or a folder");
+}
+
 TEST_F(SampleCommand, AFullDiskLeavesNoPictures) {
   sample({}, "whole/");
   std::vector<std::uintmax_t> sizes;

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <deque>
 #include <filesystem>
 
 #include "framework/data/dataset.h"
@@ -25,9 +26,9 @@ constexpr std::string_view kSamplesOf = "samples of ";  // begins the source of 
 constexpr std::string_view kSettable[] = {"schedule.", "sampler.", "objective.target"};
 
 struct Options {
-  std::string model, output, classes = "all", sampler, dtype;
-  std::vector<std::string> set;
-  int64_t n = 0, steps = 0, batch = 64, first = 0, seed = 0, threads = 0;
+  std::string model, classes = "all", sampler, dtype;
+  std::vector<std::string> outputs, set;
+  int64_t n = 0, steps = 0, batch = 64, first = 0, columns = 0, seed = 0, threads = 0;
   std::optional<double> guidance, eta;
   bool raw = false;
 };
@@ -124,7 +125,11 @@ std::string source_of(const std::map<std::string, std::string>& text) {
   return fmt::format("{}{} ({})", kSamplesOf, text.at("model"), facts);
 }
 
-enum class Output { grid, set, folder };
+enum class OutputKind { grid, set, folder };
+struct Output {
+  OutputKind kind;
+  fs::path path;  // a folder's ends with /
+};
 
 /// What an existing file is that no set of samples may replace; "" for an older set of samples.
 std::string in_the_way(const fs::path& file) {
@@ -152,17 +157,17 @@ void check_replaceable(const fs::path& set) {
         set.string(), what));
 }
 
-/// What -o asks for. Throws UsageError for what cannot be meant, and for a folder whose files would
-/// be mixed with these.
+/// What one -o asks for. Throws UsageError for what cannot be meant, and for a folder whose files
+/// would be mixed with these.
 Output output_of(const std::string& text) {
   const fs::path path = text;
   std::error_code none;
   const bool folder = fs::is_directory(path, none);
   const std::string extension = folder ? "" : path.extension().string();
-  if (extension == ".png") return Output::grid;
+  if (extension == ".png") return {OutputKind::grid, path};
   if (extension == ".h5") {
     check_replaceable(path);
-    return Output::set;
+    return {OutputKind::set, path};
   }
   if (!extension.empty())
     throw UsageError(
@@ -175,7 +180,7 @@ Output output_of(const std::string& text) {
     throw UsageError(fmt::format(
         "[sample] the folder {} is not empty; -o takes a new or empty one, a grid.png or a set.h5",
         text));
-  return Output::folder;
+  return {OutputKind::folder, path / ""};
 }
 
 Image picture(const std::vector<uint8_t>& pixels, int64_t i, const UNetConfig& c) {
@@ -185,23 +190,44 @@ Image picture(const std::vector<uint8_t>& pixels, int64_t i, const UNetConfig& c
   return image;
 }
 
-/// One picture, a class of equal shares in rows of its own: the end of a class that has fewer
-/// images stays white.
+/// All that is asked for, no file twice.
+std::vector<Output> outputs_of(const std::vector<std::string>& texts) {
+  std::vector<Output> outputs;
+  for (const std::string& text : texts) {
+    const Output output = output_of(text);
+    const auto same = [&](const Output& other) {
+      return other.path.lexically_normal() == output.path.lexically_normal();
+    };
+    if (std::any_of(outputs.begin(), outputs.end(), same))
+      throw UsageError(fmt::format("[sample] -o {} is given twice; name each output once", text));
+    outputs.push_back(output);
+  }
+  return outputs;
+}
+
+/// One picture. Several classes have a row each, whose end stays white where a class has fewer
+/// images; `columns` > 0 shows so many of each. Else all images fill a square, or so many columns.
 void write_grid(const fs::path& path, const std::vector<uint8_t>& pixels, const SampleRequest& r,
-                const UNetConfig& c, int64_t classes,
+                const UNetConfig& c, int64_t classes, int64_t columns,
                 const std::map<std::string, std::string>& text) {
   constexpr uint8_t kWhite = 255;
   const int64_t item = c.sample_size * c.sample_size * c.out_channels;
   const bool by_class = classes > 1 && r.count >= classes;
-  const int64_t columns = by_class ? (r.count + classes - 1) / classes
-                                   : std::max(int64_t(std::ceil(std::sqrt(r.count))), int64_t(1));
+  if (columns == 0)
+    columns = by_class ? (r.count + classes - 1) / classes
+                       : std::max(int64_t(std::ceil(std::sqrt(r.count))), int64_t(1));
   std::vector<uint8_t> cells;
+  int64_t in_row = 0;
   for (int64_t i = 0; i < r.count; ++i) {
     const bool next = by_class && i > 0 && r.labels[std::size_t(i)] != r.labels[std::size_t(i - 1)];
-    while (next && int64_t(cells.size()) / item % columns != 0)
-      cells.insert(cells.end(), std::size_t(item), kWhite);
+    if (next) {
+      cells.insert(cells.end(), std::size_t((columns - in_row) * item), kWhite);
+      in_row = 0;
+    }
+    if (by_class && in_row == columns) continue;
     const auto image = pixels.begin() + i * item;
     cells.insert(cells.end(), image, image + item);
+    ++in_row;
   }
   write_png(path, grid_of(cells, c.sample_size, c.sample_size, c.out_channels, columns), text);
 }
@@ -271,10 +297,12 @@ std::vector<int64_t> classes_of(const LoadedModel& m, const Options& o) {
 void run(const Options& o) {
   use_threads(o.threads);
   check_overrides("sample", o.set, kSettable);
-  const Output output = output_of(o.output);
-  const fs::path target = output == Output::folder ? fs::path(o.output) / "" : fs::path(o.output);
-  const ParentFolders folders(target, "sample");  // before the long part, not after it
-  check_writable(output == Output::folder ? target / "00000.png" : target);
+  const std::vector<Output> outputs = outputs_of(o.outputs);
+  std::deque<ParentFolders> folders;  // made and tried before the long part, not after it
+  for (const Output& output : outputs) {
+    folders.emplace_back(output.path, "sample");
+    check_writable(output.kind == OutputKind::folder ? output.path / "00000.png" : output.path);
+  }
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = precision_of(o.dtype);
   const LoadedModel m =
@@ -294,15 +322,22 @@ void run(const Options& o) {
   if (!classes.empty()) r.labels = spread_labels(n, classes, true);
   const std::vector<uint8_t> pixels = draw(m, s, r);
   const auto text = provenance(m, o, s);
-  if (output == Output::grid)
-    write_grid(o.output, pixels, r, c, int64_t(classes.size()), text);
-  else if (output == Output::set)
-    write_set(o.output, pixels, r, c, source_of(text));
-  else
-    write_folder(o.output, pixels, r, c, text);
+  for (const Output& output : outputs) {
+    switch (output.kind) {
+      case OutputKind::grid:
+        write_grid(output.path, pixels, r, c, int64_t(classes.size()), o.columns, text);
+        break;
+      case OutputKind::set:
+        write_set(output.path, pixels, r, c, source_of(text));
+        break;
+      case OutputKind::folder:
+        write_folder(output.path, pixels, r, c, text);
+        break;
+    }
+  }
   print(fmt::format("{} images, {} {} steps, guidance {}, seed {}, {} weights of {} -> {}", n,
                     config::name_of(s.sampler), s.steps, s.guidance, o.seed, text.at("weights"),
-                    m.origin, o.output));
+                    m.origin, fmt::join(o.outputs, ", ")));
 }
 
 }  // namespace
@@ -314,9 +349,11 @@ void add_sample(CLI::App& app) {
                   "run folder, checkpoint, or folder with config.json and safetensors")
       ->required();
   cmd->add_option(
-         "-o,--output", o->output,
-         "grid.png: one picture; set.h5: a data set; folder/: PNG files in a new or empty folder")
-      ->required();
+         "-o,--output", o->outputs,
+         "grid.png: one picture; set.h5: a data set; folder/: PNG files in a new or empty folder; "
+         "again for another of the same images")
+      ->required()
+      ->allow_extra_args(false);
   cmd->add_option("--n", o->n, "number of images; default: 64, or the next multiple of the classes")
       ->check(between(1, 10'000'000));
   cmd->add_option(
@@ -341,6 +378,9 @@ void add_sample(CLI::App& app) {
          "--first 5 --n 1 --class with the class of its row")
       ->check(at_least(0))
       ->capture_default_str();
+  cmd->add_option("--columns", o->columns,
+                  "images a row of a grid; of several classes it shows one row each; default: all")
+      ->check(at_least(1));
   cmd->add_option("--batch", o->batch, "images computed at once")
       ->check(at_least(1))
       ->capture_default_str();
