@@ -107,6 +107,22 @@ void check_plan(const TrainConfig& c, const char* table, const diffusion::Sample
   }
 }
 
+/// The weaker network of autoguidance must be there when the run has ended.
+void check_weaker(const TrainConfig& c) {
+  const int64_t update = c.sampler.autoguidance_update, kept = c.checkpoint.keep_every;
+  if (update == 0) return;
+  if (update >= c.run.updates)
+    throw UsageError(fmt::format(
+        "[config] sampler.autoguidance_update is of a weaker network, before the last of {} "
+        "updates; got {}",
+        c.run.updates, update));
+  if (update % c.checkpoint.every != 0 || kept == 0 || update % kept != 0)
+    throw UsageError(fmt::format(
+        "[config] no checkpoint of update {} stays for sampler.autoguidance_update: it must be a "
+        "multiple of checkpoint.every = {} and of checkpoint.keep_every = {}",
+        update, c.checkpoint.every, kept));
+}
+
 TrainConfig from_parsed(const config::Table& table, const std::string& origin) {
   TrainConfig c;
   if (const auto model = table.find("model"); model != table.end())
@@ -143,6 +159,7 @@ void check_run(const TrainConfig& c) {
         "model.sample_size divisible by {}; got {}",
         halvings + 1, halvings, multiple, c.model.sample_size));
   check_plan(c, "sampler", c.sampler);
+  check_weaker(c);
   if (c.preview.every > 0) check_plan(c, "preview", preview_sampler(c));
 }
 
@@ -150,6 +167,7 @@ diffusion::SamplerConfig preview_sampler(const TrainConfig& c) {
   diffusion::SamplerConfig sampler = c.sampler;
   sampler.steps = c.preview.steps;
   sampler.guidance = c.preview.guidance;
+  sampler.autoguidance = 1;  // early previews have no weaker network yet
   return sampler;
 }
 

@@ -25,6 +25,15 @@ diffusion::Denoiser denoiser(const UNet& unet, const Tensor& labels, double guid
       unet.config().num_class_embeds - 1, guidance);
 }
 
+diffusion::Denoiser denoiser(const UNet& unet, const UNet* weaker, const Tensor& labels,
+                             const diffusion::SamplerConfig& sampler) {
+  diffusion::Denoiser alone = denoiser(unet, labels, sampler.guidance);
+  if (sampler.autoguidance == 1) return alone;
+  constexpr double kConditional = 1;
+  return diffusion::autoguide(std::move(alone), denoiser(*weaker, labels, kConditional),
+                              sampler.autoguidance);
+}
+
 /// images [n, H, W, C], the first of number `first`.
 void check_finite(const Tensor& images, int64_t first) {
   const int64_t item = images.numel() / images.dim(0);
@@ -45,6 +54,8 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
   check(c.num_class_embeds == 0 ? r.labels.empty() : int64_t(r.labels.size()) == r.count,
         "[sample] {} images of a network with {} classes need as many labels; got {}", r.count,
         c.num_class_embeds, r.labels.size());
+  check(sampler.autoguidance == 1 || r.weaker != nullptr,
+        "[sample] autoguidance {} needs a weaker network; got none", sampler.autoguidance);
   const NoGrad no_grad;
   const auto plan = diffusion::make_plan(diffusion::Schedule(schedule), target, sampler);
   const int64_t item = c.sample_size * c.sample_size * c.in_channels;
@@ -65,7 +76,7 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
     const auto progress = [&](int64_t done) {
       if (r.progress) r.progress(b * int64_t(plan.size()) + done, batches * int64_t(plan.size()));
     };
-    const Tensor images = diffusion::sample(denoiser(unet, labels, sampler.guidance), plan, start,
+    const Tensor images = diffusion::sample(denoiser(unet, r.weaker, labels, sampler), plan, start,
                                             r.dtype, noise, progress);
     if (r.only_finite) check_finite(images, r.first + begin);
     pixels_from_float(images.span<float>(), pixels.data() + begin * item);

@@ -30,6 +30,16 @@ void SamplerConfig::fields(config::Fields& f) {
         {.doc = "the last step goes to the clean image, not to the noise level of timestep 0"});
   f.add("guidance", guidance,
         {.min = 0, .max = 100, .doc = "classifier-free guidance: 1 conditional, 0 unconditional"});
+  f.add("autoguidance", autoguidance,
+        {.min = 1,
+         .max = 100,
+         .doc = "how far predictions go from a weaker network's beyond the network's own; 1: no "
+                "weaker network"});
+  f.add("autoguidance_update", autoguidance_update,
+        {.unit = "updates",
+         .min = 0,
+         .doc = "whose checkpoint of the same run is the weaker network; 0: `sample --weaker` "
+                "says which"});
 }
 
 std::string SamplerConfig::problem() const {

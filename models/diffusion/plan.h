@@ -53,6 +53,8 @@ struct SamplerConfig {
   bool use_clipped_model_output = true;
   bool last_to_clean = true;
   double guidance = 1;
+  double autoguidance = 1;
+  int64_t autoguidance_update = 0;
 
   void fields(config::Fields& f);
   std::string problem() const;

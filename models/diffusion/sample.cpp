@@ -73,4 +73,12 @@ Denoiser guide(LabelledDenoiser denoise, Tensor labels, int64_t empty_label, dou
   };
 }
 
+Denoiser autoguide(Denoiser denoise, Denoiser weaker, double w) {
+  if (w == 1) return denoise;
+  return [denoise = std::move(denoise), weaker = std::move(weaker), w](const Tensor& x,
+                                                                       const Tensor& t) {
+    return scaled_sum(w, denoise(x, t), 1 - w, weaker(x, t));
+  };
+}
+
 }  // namespace noisette::diffusion

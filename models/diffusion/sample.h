@@ -45,4 +45,10 @@ Tensor sample(const Denoiser& denoise, const std::vector<Step>& plan, const Shap
 /// empty label. Formula: guided() of plan.h.
 Denoiser guide(LabelledDenoiser denoise, Tensor labels, int64_t empty_label, double w);
 
+/// Autoguidance, Karras et al. 2024, "Guiding a Diffusion Model with a Bad Version of Itself",
+/// eq. 3, arXiv:2406.02507: weaker + w (denoise - weaker), away from the errors that a less trained
+/// network makes more of. Unlike guide() it does not draw the images of a class together. w = 1
+/// asks `denoise` alone.
+Denoiser autoguide(Denoiser denoise, Denoiser weaker, double w);
+
 }  // namespace noisette::diffusion

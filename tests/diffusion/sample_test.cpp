@@ -147,6 +147,25 @@ TEST(Sample, GuidanceInOneBatchEqualsTwoPasses) {
   }
 }
 
+TEST(Sample, AutoguidanceGoesAwayFromTheWeakerNetwork) {
+  int64_t calls = 0;
+  const auto network = [&calls](double a) -> Denoiser {
+    return [a, &calls](const Tensor& x, const Tensor&) {
+      ++calls;
+      return scaled_sum(a, x, 0, x);
+    };
+  };
+  const Tensor x = image_noise(3, 0, -1, {2, 3, 3, 1}, DType::f64);
+  const Tensor t = full({2}, 7, DType::i64);
+  for (const double w : {1.0, 1.5, 3.0}) {
+    calls = 0;
+    const Tensor y = autoguide(network(0.5), network(-2), w)(x, t);
+    EXPECT_EQ(calls, w == 1 ? 1 : 2);
+    for (int64_t i = 0; i < x.numel(); ++i)
+      EXPECT_NEAR(y.data<double>()[i], guided(-2, 0.5, w) * x.data<double>()[i], 1e-13) << w;
+  }
+}
+
 TEST(Sample, AnImageDoesNotDependOnItsBatch) {
   const Schedule s({});
   const Oracle oracle{s, {{0.5, 0.04}}};

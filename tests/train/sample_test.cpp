@@ -78,6 +78,29 @@ TEST_F(SampleCommand, GuidanceNeedsATrainedEmptyLabel) {
   EXPECT_CONTAINS(sample({"--guidance", "1"}, "d.png"), "guidance 1");
 }
 
+TEST_F(SampleCommand, AutoguidanceTakesAnEarlierCheckpointOfTheRun) {
+  TrainConfig c = small_config(t.folder / "set.h5");
+  c.sampler.autoguidance = 2;
+  EXPECT_CONTAINS(refused({"--autoguidance", "2"}), "autoguidance 2 needs a weaker network");
+  EXPECT_CONTAINS(refused({"--weaker", model.string()}),
+                  "--weaker is for autoguidance, which is 1");
+  c.sampler.autoguidance_update = 4;
+  make_checkpoint(model, c);
+  EXPECT_CONTAINS(refused({}), "update-00000004.h5, which is not there");
+  const fs::path early = checkpoint_path(t.folder.path(), 4);
+  make_checkpoint(early, c);
+  const std::string line = sample({}, "away.h5");
+  EXPECT_CONTAINS(line, "autoguidance 2 from " + early.string());
+  EXPECT_CONTAINS(Dataset::open(t.folder / "away.h5")->info().source, "autoguidance 2");
+  sample({"--autoguidance", "1"}, "alone.png");
+  sample({}, "same.png");  // both checkpoints hold one network: nothing to go away from
+  EXPECT_EQ(decode_image(read_file(t.folder / "alone.png"), "a").pixels,
+            decode_image(read_file(t.folder / "same.png"), "b").pixels);
+  c.objective.target = diffusion::Target::v;
+  make_checkpoint(early, c);
+  EXPECT_CONTAINS(refused({}), "objective.target is eps there, and v in " + early.string());
+}
+
 TEST_F(SampleCommand, KeysOfTheTrainedModelCannotBeSet) {
   EXPECT_EQ(refused({"--set", "model.norm_num_groups=2"}),
             "[sample] of a trained model, --set changes schedule.*, sampler.*, objective.target; "

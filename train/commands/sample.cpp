@@ -10,6 +10,7 @@
 #include "framework/io/image.h"
 #include "framework/report/console.h"
 #include "framework/report/progress.h"
+#include "train/checkpoint.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
 #include "train/file_kind.h"
@@ -26,10 +27,10 @@ constexpr std::string_view kSamplesOf = "samples of ";  // begins the source of 
 constexpr std::string_view kSettable[] = {"schedule.", "sampler.", "objective.target"};
 
 struct Options {
-  std::string model, classes = "all", sampler, dtype;
+  std::string model, weaker, classes = "all", sampler, dtype;
   std::vector<std::string> outputs, set;
   int64_t n = 0, steps = 0, batch = 64, first = 0, columns = 0, seed = 0, threads = 0;
-  std::optional<double> guidance, eta;
+  std::optional<double> guidance, autoguidance, eta;
   bool raw = false;
 };
 
@@ -84,6 +85,7 @@ diffusion::SamplerConfig sampler_of(const TrainConfig& c, const Options& o) {
   if (o.sampler == "ddim") s.sampler = diffusion::Sampler::ddim;
   if (o.steps > 0) s.steps = o.steps;
   if (o.guidance) s.guidance = *o.guidance;
+  if (o.autoguidance) s.autoguidance = *o.autoguidance;
   if (o.eta) s.eta = *o.eta;
   return s;
 }
@@ -101,18 +103,62 @@ void check_guidance(const LoadedModel& m, const diffusion::SamplerConfig& s) {
         s.guidance, m.origin);
 }
 
-std::map<std::string, std::string> provenance(const LoadedModel& m, const Options& o,
-                                              const diffusion::SamplerConfig& s) {
-  return {{"Software", "noisette"},
-          {"model", m.origin},
-          {"update", std::to_string(m.update)},
-          {"weights", m.arena->in_use() == ParameterArena::Weights::ema ? "averaged" : "raw"},
-          {"sampler", std::string(config::name_of(s.sampler))},
-          {"steps", std::to_string(s.steps)},
-          {"eta", fmt::format("{}", s.eta)},
-          {"guidance", fmt::format("{}", s.guidance)},
-          {"seed", std::to_string(o.seed)},
-          {"first", std::to_string(o.first)}};
+/// The weaker network of autoguidance: as --weaker says, or an earlier checkpoint of the same run.
+/// Throws UsageError when there is none, or when it does not predict the same thing of the same
+/// images.
+LoadedModel open_weaker(const LoadedModel& m, const Options& o, const diffusion::SamplerConfig& s,
+                        const ModelOptions& options) {
+  fs::path source = o.weaker;
+  if (source.empty()) {
+    if (s.autoguidance_update == 0)
+      throw UsageError(
+          fmt::format("[sample] autoguidance {} needs a weaker network: name one with --weaker, as "
+                      "an earlier checkpoint, or take --autoguidance 1",
+                      s.autoguidance));
+    source = checkpoint_path(fs::path(m.origin).parent_path(), s.autoguidance_update);
+    if (!fs::exists(source))
+      throw UsageError(fmt::format(
+          "[sample] {} draws with autoguidance {} away from {}, which is not there; name a weaker "
+          "network with --weaker, or take --autoguidance 1",
+          m.origin, s.autoguidance, source.string()));
+  }
+  LoadedModel weaker = open_model(source, options);
+  const auto same = [&](std::string_view what, const auto& strong, const auto& weak) {
+    if (strong != weak)
+      throw UsageError(fmt::format(
+          "[sample] the weaker network must predict the same as {}: {} is {} there, and {} in {}",
+          m.origin, what, strong, weak, weaker.origin));
+  };
+  const TrainConfig &a = m.config, &b = weaker.config;
+  same("model.sample_size", a.model.sample_size, b.model.sample_size);
+  same("model.in_channels", a.model.in_channels, b.model.in_channels);
+  same("model.out_channels", a.model.out_channels, b.model.out_channels);
+  same("model.num_class_embeds", a.model.num_class_embeds, b.model.num_class_embeds);
+  same("objective.target", config::name_of(a.objective.target),
+       config::name_of(b.objective.target));
+  same("schedule", config::to_toml(a.schedule), config::to_toml(b.schedule));
+  return weaker;
+}
+
+std::map<std::string, std::string> provenance(const LoadedModel& m,
+                                              const std::optional<LoadedModel>& weaker,
+                                              const Options& o, const diffusion::SamplerConfig& s) {
+  std::map<std::string, std::string> text = {
+      {"Software", "noisette"},
+      {"model", m.origin},
+      {"update", std::to_string(m.update)},
+      {"weights", m.arena->in_use() == ParameterArena::Weights::ema ? "averaged" : "raw"},
+      {"sampler", std::string(config::name_of(s.sampler))},
+      {"steps", std::to_string(s.steps)},
+      {"eta", fmt::format("{}", s.eta)},
+      {"guidance", fmt::format("{}", s.guidance)},
+      {"seed", std::to_string(o.seed)},
+      {"first", std::to_string(o.first)}};
+  if (weaker) {
+    text["autoguidance"] = fmt::format("{}", s.autoguidance);
+    text["weaker"] = weaker->origin;
+  }
+  return text;
 }
 
 /// "samples of runs/a/checkpoints/update-00001000.h5 (eta 0, first 0, guidance 2, ...)", the source
@@ -305,11 +351,15 @@ void run(const Options& o) {
   }
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = precision_of(o.dtype);
-  const LoadedModel m =
-      open_model(o.model, {.ema = !o.raw, .precision = precision, .overrides = o.set});
+  const ModelOptions options{.ema = !o.raw, .precision = precision, .overrides = o.set};
+  const LoadedModel m = open_model(o.model, options);
   const UNetConfig& c = m.config.model;
   const diffusion::SamplerConfig s = sampler_of(m.config, o);
   check_guidance(m, s);
+  std::optional<LoadedModel> weaker;
+  if (s.autoguidance != 1) weaker = open_weaker(m, o, s, options);
+  if (!weaker && !o.weaker.empty())
+    throw UsageError("[sample] --weaker is for autoguidance, which is 1; add --autoguidance 2");
   const std::vector<int64_t> classes = classes_of(m, o);
   const int64_t n = count_of(o, int64_t(classes.size()));
   SampleRequest r{.count = n,
@@ -318,10 +368,11 @@ void run(const Options& o) {
                   .batch = o.batch,
                   .seed = uint64_t(o.seed),
                   .dtype = element_type(m.config.run.precision),
+                  .weaker = weaker ? weaker->unet.get() : nullptr,
                   .only_finite = true};
   if (!classes.empty()) r.labels = spread_labels(n, classes, true);
   const std::vector<uint8_t> pixels = draw(m, s, r);
-  const auto text = provenance(m, o, s);
+  const auto text = provenance(m, weaker, o, s);
   for (const Output& output : outputs) {
     switch (output.kind) {
       case OutputKind::grid:
@@ -335,9 +386,11 @@ void run(const Options& o) {
         break;
     }
   }
-  print(fmt::format("{} images, {} {} steps, guidance {}, seed {}, {} weights of {} -> {}", n,
-                    config::name_of(s.sampler), s.steps, s.guidance, o.seed, text.at("weights"),
-                    m.origin, fmt::join(o.outputs, ", ")));
+  const std::string away =
+      weaker ? fmt::format("autoguidance {} from {}, ", s.autoguidance, weaker->origin) : "";
+  print(fmt::format("{} images, {} {} steps, guidance {}, {}seed {}, {} weights of {} -> {}", n,
+                    config::name_of(s.sampler), s.steps, s.guidance, away, o.seed,
+                    text.at("weights"), m.origin, fmt::join(o.outputs, ", ")));
 }
 
 }  // namespace
@@ -364,6 +417,12 @@ void add_sample(CLI::App& app) {
   cmd->add_option("--guidance", o->guidance,
                   "classifier-free guidance: 1 none, 0 no class; default: the model's")
       ->check(between(0.0, 100.0));
+  cmd->add_option("--autoguidance", o->autoguidance,
+                  "how far from a weaker network, 1: none; default: the model's")
+      ->check(between(1.0, 100.0));
+  cmd->add_option("--weaker", o->weaker,
+                  "the weaker network: checkpoint, run folder or model folder; default: the run's "
+                  "checkpoint of sampler.autoguidance_update");
   cmd->add_option("--steps", o->steps, "sampling steps; default: the model's")->check(at_least(1));
   cmd->add_option("--sampler", o->sampler, "ddim or ddpm (ancestral); default: the model's")
       ->check(CLI::IsMember({"ddim", "ddpm"}));
