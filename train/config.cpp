@@ -110,11 +110,11 @@ void check_plan(const TrainConfig& c, const char* table, const diffusion::Sample
 /// The weaker network of autoguidance must be there when the run has ended.
 void check_weaker(const TrainConfig& c) {
   const int64_t update = c.sampler.autoguidance_update, kept = c.checkpoint.keep_every;
-  if (update == 0) return;
+  if (update == 0 || c.sampler.autoguidance == 1) return;
   if (update >= c.run.updates)
     throw UsageError(fmt::format(
         "[config] sampler.autoguidance_update is of a weaker network, before the last of {} "
-        "updates; got {}",
+        "updates; got {}; a shorter run takes sampler.autoguidance = 1",
         c.run.updates, update));
   if (update % c.checkpoint.every != 0 || kept == 0 || update % kept != 0)
     throw UsageError(fmt::format(
