@@ -24,6 +24,12 @@ function(noisette_library name)
     # Loops over pixels and channels are what the CPU backend is: let the vectoriser at all of them.
     target_compile_options(noisette_${name} PRIVATE -O3)
   endif()
+  if(name STREQUAL "train")
+    # Reading options and printing tables is nothing to optimise, and the headers for it are large.
+    set(commands ${sources})
+    list(FILTER commands INCLUDE REGEX /train/commands/)
+    set_source_files_properties(${commands} PROPERTIES COMPILE_OPTIONS -O1)
+  endif()
 endfunction()
 
 # noisette_test(FOLDER DEPENDS room...): one executable per test folder, tests/FOLDER/*.cpp.

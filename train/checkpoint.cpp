@@ -334,9 +334,18 @@ std::optional<fs::path> newest_valid_checkpoint(const fs::path& folder,
   return {};
 }
 
-void prune_checkpoints(const fs::path& folder, int64_t keep, int64_t keep_every) {
+std::optional<fs::path> newest_checkpoint_until(const fs::path& folder, int64_t update) {
+  std::optional<fs::path> newest;
+  for (fs::path& path : list_checkpoints(folder))
+    if (*update_of_checkpoint(path) <= update) newest = std::move(path);
+  return newest;
+}
+
+void prune_checkpoints(const fs::path& folder, int64_t keep, int64_t keep_every, int64_t weaker) {
+  const std::optional<fs::path> weaker_one = newest_checkpoint_until(folder, weaker);
   std::vector<fs::path> paths = list_checkpoints(folder);
   for (std::size_t i = 0; i + std::size_t(keep) < paths.size(); ++i) {
+    if (paths[i] == weaker_one) continue;
     if (keep_every > 0 && *update_of_checkpoint(paths[i]) % keep_every == 0) continue;
     std::error_code none;
     fs::remove(paths[i], none);

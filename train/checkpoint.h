@@ -92,8 +92,12 @@ std::optional<int64_t> update_of_checkpoint(const std::filesystem::path& path);
 /// asked while a run is making new ones and removes old ones.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& folder,
                                                              std::vector<std::string>& skipped);
-/// Deletes all but the newest `keep` and those whose update is a multiple of `keep_every` (0:
-/// none).
-void prune_checkpoints(const std::filesystem::path& folder, int64_t keep, int64_t keep_every);
+/// The newest of at most `update`; none where all are later.
+std::optional<std::filesystem::path> newest_checkpoint_until(const std::filesystem::path& folder,
+                                                             int64_t update);
+/// Deletes all but the newest `keep`, those whose update is a multiple of `keep_every` (0: none)
+/// and the newest until `weaker`.
+void prune_checkpoints(const std::filesystem::path& folder, int64_t keep, int64_t keep_every,
+                       int64_t weaker);
 
 }  // namespace noisette

@@ -1,5 +1,8 @@
 #include "train/config.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "framework/core/check.h"
 
 namespace noisette {
@@ -107,20 +110,11 @@ void check_plan(const TrainConfig& c, const char* table, const diffusion::Sample
   }
 }
 
-/// The weaker network of autoguidance must be there when the run has ended.
 void check_weaker(const TrainConfig& c) {
-  const int64_t update = c.sampler.autoguidance_update, kept = c.checkpoint.keep_every;
-  if (update == 0 || c.sampler.autoguidance == 1) return;
-  if (update >= c.run.updates)
-    throw UsageError(fmt::format(
-        "[config] sampler.autoguidance_update is of a weaker network, before the last of {} "
-        "updates; got {}; a shorter run takes sampler.autoguidance = 1",
-        c.run.updates, update));
-  if (update % c.checkpoint.every != 0 || kept == 0 || update % kept != 0)
-    throw UsageError(fmt::format(
-        "[config] no checkpoint of update {} stays for sampler.autoguidance_update: it must be a "
-        "multiple of checkpoint.every = {} and of checkpoint.keep_every = {}",
-        update, c.checkpoint.every, kept));
+  if (c.sampler.autoguidance != 1 && c.sampler.autoguidance_share > 0 && c.run.updates < 2)
+    throw UsageError(
+        "[config] sampler.autoguidance leads away from an earlier update of the run, and a run of "
+        "1 update has none; take sampler.autoguidance = 1");
 }
 
 TrainConfig from_parsed(const config::Table& table, const std::string& origin) {
@@ -161,6 +155,13 @@ void check_run(const TrainConfig& c) {
   check_plan(c, "sampler", c.sampler);
   check_weaker(c);
   if (c.preview.every > 0) check_plan(c, "preview", preview_sampler(c));
+}
+
+int64_t weaker_update(const TrainConfig& c) {
+  if (c.sampler.autoguidance == 1 || c.sampler.autoguidance_share == 0) return 0;
+  const int64_t last = std::max<int64_t>(c.run.updates - 1, 0);
+  return std::clamp<int64_t>(std::llround(c.sampler.autoguidance_share * double(c.run.updates)),
+                             std::min<int64_t>(1, last), last);
 }
 
 diffusion::SamplerConfig preview_sampler(const TrainConfig& c) {

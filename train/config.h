@@ -89,6 +89,9 @@ TrainConfig parse_train_config(const std::string& text, const std::string& origi
 /// can halve, and a sampler and previews that the schedule can serve. Throws UsageError.
 void check_run(const TrainConfig& config);
 
+/// After which update the run's own network is the weaker one of autoguidance; 0: never.
+int64_t weaker_update(const TrainConfig& config);
+
 /// How previews are drawn: as [sampler] says, but for what [preview] has of its own.
 diffusion::SamplerConfig preview_sampler(const TrainConfig& config);
 

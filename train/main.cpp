@@ -1,5 +1,6 @@
 // The `noisette` program. Exit codes: 0 done (or interrupted and saved), 1 the run failed, 2 usage
 // or configuration.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 

@@ -297,7 +297,8 @@ void Run::save(int64_t update) {
                    .data_fingerprint = data_.info().fingerprint,
                    .numbers = std::move(numbers)});
   last_checkpoint_ = path;
-  prune_checkpoints(folder_->checkpoints(), config_.checkpoint.keep, config_.checkpoint.keep_every);
+  prune_checkpoints(folder_->checkpoints(), config_.checkpoint.keep, config_.checkpoint.keep_every,
+                    weaker_update(config_));
   saved_ = update;
 }
 
@@ -352,8 +353,8 @@ TrainResult Run::go(const std::atomic<bool>* stop) {
     const int64_t done = update + 1;
     const bool last = done == config_.run.updates;
     const auto due = [&](int64_t every) { return every > 0 && (last || done % every == 0); };
-    const bool save_now = due(config_.checkpoint.every), log_now = due(config_.run.log_every),
-               show_now = due(config_.preview.every);
+    const bool save_now = due(config_.checkpoint.every) || done == weaker_update(config_),
+               log_now = due(config_.run.log_every), show_now = due(config_.preview.every);
     if (save_now || show_now || log_now) settle();
     if (log_now) record(done);
     if (save_now) save(done);

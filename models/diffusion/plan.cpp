@@ -35,11 +35,11 @@ void SamplerConfig::fields(config::Fields& f) {
          .max = 100,
          .doc = "how far predictions go from a weaker network's beyond the network's own; 1: no "
                 "weaker network"});
-  f.add("autoguidance_update", autoguidance_update,
-        {.unit = "updates",
-         .min = 0,
-         .doc = "whose checkpoint of the same run is the weaker network; 0: `sample --weaker` "
-                "says which"});
+  f.add("autoguidance_share", autoguidance_share,
+        {.min = 0,
+         .below = 1,
+         .doc = "the weaker network is the run's own after this share of its updates, whose "
+                "checkpoint stays for good; 0: `sample --weaker` says which"});
 }
 
 std::string SamplerConfig::problem() const {

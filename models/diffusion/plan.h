@@ -54,7 +54,7 @@ struct SamplerConfig {
   bool last_to_clean = true;
   double guidance = 1;
   double autoguidance = 1;
-  int64_t autoguidance_update = 0;
+  double autoguidance_share = 0;
 
   void fields(config::Fields& f);
   std::string problem() const;

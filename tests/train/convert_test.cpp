@@ -95,7 +95,7 @@ TrainConfig unusual(const fs::path& data) {
 
 TEST_F(Convert, ScheduleTargetAndSamplerGoThroughAModelFolder) {
   make_checkpoint(folder / "run.h5", unusual(folder / "set.h5"));
-  EXPECT_EQ(run({"convert", at("run.h5"), at("dif")}), "");
+  EXPECT_CONTAINS(run({"convert", at("run.h5"), at("dif")}), "guidance 2, which a folder");
   EXPECT_EQ(run({"convert", at("dif"), at("back.h5"), "--to", "checkpoint"}), "");
   const TrainConfig before = open_model(folder / "run.h5").config,
                     after = open_model(folder / "back.h5").config;
@@ -163,6 +163,18 @@ TEST_F(Convert, WeightsOfAnotherNameAreReadOrNamed) {
   fs::remove(name + ".bin");
   expect_one_sentence(noisette(output, arguments), 1,
                       "dif has no diffusion_pytorch_model.safetensors");
+}
+
+TEST_F(Convert, WarnsOfGuidanceThatTheFolderDoesNotHold) {
+  TrainConfig c = small_config(folder / "set.h5");
+  make_checkpoint(folder / "plain.h5", c);
+  EXPECT_EQ(noisette(output, {"convert", at("plain.h5"), at("plain")}).err, "");
+  c.sampler.guidance = 1.5;
+  c.sampler.autoguidance = 2;
+  make_checkpoint(folder / "guided.h5", c);
+  EXPECT_CONTAINS(noisette(output, {"convert", at("guided.h5"), at("guided")}).err,
+                  "warning: the model draws with guidance 1.5 and autoguidance 2, which a folder "
+                  "of diffusers cannot hold");
 }
 
 TEST_F(Convert, ANameThatContradictsTheFormatIsRefused) {

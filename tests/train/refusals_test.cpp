@@ -1,5 +1,6 @@
 // What the program says when it cannot go on, and that it leaves no trace then.
 #include "framework/io/image.h"
+#include "kernels/philox.h"
 #include "tests/train/program.h"
 #include "train/measure.h"
 

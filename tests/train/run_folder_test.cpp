@@ -62,6 +62,28 @@ TEST_F(RunFolders, KeepTheNewestCheckpointsAndThoseAtMultiples) {
             (Names{"update-00000004.h5", "update-00000008.h5", "update-00000009.h5"}));
 }
 
+TEST_F(RunFolders, KeepTheWeakerNetworkOfAutoguidance) {
+  TrainConfig c = t.config("a");
+  c.run.updates = 12;
+  c.checkpoint = {.every = 5, .keep = 1};
+  c.sampler.autoguidance_share = 0.25;
+  run(c);
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(checkpoints(c), Names{"update-00000012.h5"});  // autoguidance is 1
+  c.run.name = "b";
+  c.sampler.autoguidance = 2;
+  run(c);
+  EXPECT_EQ(checkpoints(c), (Names{"update-00000003.h5", "update-00000012.h5"}));
+  c.run.updates = 20;  // a quarter is 5, and long past
+  put(t.folder / "run.toml", config::to_toml(c));
+  EXPECT_EQ(
+      noisette(t.folder, {"train", (t.folder / "run.toml").string(), "--resume", "auto"}).code, 0);
+  EXPECT_EQ(checkpoints(c), (Names{"update-00000003.h5", "update-00000020.h5"}));
+  c.run.name = "c";
+  c.run.updates = 1;
+  EXPECT_CONTAINS(message_of([&] { run(c); }), "a run of 1 update has none");
+}
+
 TEST_F(RunFolders, ADamagedNewestCheckpointIsPassedOverWithAWarning) {
   TrainConfig c = four_updates(), whole = t.config("whole");
   run(c);

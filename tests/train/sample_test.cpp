@@ -31,13 +31,7 @@ class SampleCommand : public testing::Test {
   }
   /// The message about an option that cannot be read.
   std::string unread(const std::vector<std::string>& options) const {
-    try {
-      sample(options, "new/grid.png");
-    } catch (const CLI::ParseError& e) {
-      return e.what();
-    }
-    ADD_FAILURE() << "it was read";
-    return "";
+    return parse_error_of(arguments(options, "new/grid.png"));
   }
 
   Training t;
@@ -84,9 +78,11 @@ TEST_F(SampleCommand, AutoguidanceTakesAnEarlierCheckpointOfTheRun) {
   EXPECT_CONTAINS(refused({"--autoguidance", "2"}), "autoguidance 2 needs a weaker network");
   EXPECT_CONTAINS(refused({"--weaker", model.string()}),
                   "--weaker is for autoguidance, which is 1");
-  c.sampler.autoguidance_update = 4;
+  c.sampler.autoguidance_share = 0.5;  // of 10 updates
   make_checkpoint(model, c);
-  EXPECT_CONTAINS(refused({}), "update-00000004.h5, which is not there");
+  make_checkpoint(checkpoint_path(t.folder.path(), 6), c);
+  EXPECT_CONTAINS(refused({}), "no checkpoint until update 5 is in " + t.folder.path().string());
+  make_checkpoint(checkpoint_path(t.folder.path(), 2), c);
   const fs::path early = checkpoint_path(t.folder.path(), 4);
   make_checkpoint(early, c);
   const std::string line = sample({}, "away.h5");

@@ -1,6 +1,9 @@
 // The parts of `noisette bench` that have a file of their own.
 #pragma once
-#include <CLI/CLI.hpp>
+
+namespace CLI {
+class App;
+}
 
 namespace noisette::commands {
 

@@ -1,10 +1,13 @@
 // The subcommands of `noisette`, one file each. Each add_*() declares its options and what runs
 // when it is chosen.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;  // its header takes seconds to compile; train/commands/options.h has it
+}
 
 namespace noisette::commands {
 

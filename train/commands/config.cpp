@@ -2,6 +2,7 @@
 #include "train/config.h"
 #include "framework/core/check.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 
 namespace noisette::commands {
 namespace {

@@ -1,4 +1,6 @@
 // noisette convert: to and from diffusers' folder of a pixel UNet.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 #include "framework/core/check.h"
@@ -7,6 +9,7 @@
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/model_source.h"
 
 namespace noisette::commands {
@@ -39,6 +42,18 @@ void check_name(const Options& o) {
                     o.out));
 }
 
+/// How the model's own samples are drawn is no part of diffusers' files: guidance is asked for with
+/// each call there, and autoguidance would take a second network.
+void warn_of_guidance(const diffusion::SamplerConfig& s) {
+  if (s.guidance == 1 && s.autoguidance == 1) return;
+  const std::string away =
+      s.autoguidance == 1 ? "" : fmt::format(" and autoguidance {}", s.autoguidance);
+  spdlog::warn(
+      "the model draws with guidance {}{}, which a folder of diffusers cannot hold: ask for that "
+      "again when drawing from it",
+      s.guidance, away);
+}
+
 void run(const Options& o) {
   check_name(o);
   LoadedModel model = open_model(
@@ -47,6 +62,7 @@ void run(const Options& o) {
   const auto which = arena.in_use();
   if (o.to == "diffusers") {
     const TrainConfig& c = model.config;
+    warn_of_guidance(c.sampler);
     write_unet_folder(o.out, c.model, arena, which,
                       diffusion::scheduler_json({c.schedule, c.objective.target, c.sampler}));
   } else {

@@ -9,6 +9,7 @@
 #include "models/unet/diffusers.h"
 #include "train/checkpoint.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/file_kind.h"
 #include "train/model_source.h"
 

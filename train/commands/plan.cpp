@@ -6,6 +6,7 @@
 #include "framework/report/progress.h"
 #include "framework/report/table.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/measure.h"
 #include "train/precision.h"
 

@@ -8,6 +8,7 @@
 #include "framework/report/html_report.h"
 #include "framework/report/table.h"
 #include "train/commands/commands.h"
+#include "train/commands/options.h"
 #include "train/config.h"
 #include "train/eval_record.h"
 #include "train/file_kind.h"

@@ -7,13 +7,12 @@
 #include <filesystem>
 
 #include "framework/data/dataset.h"
-#include "framework/io/image.h"
 #include "framework/report/console.h"
 #include "framework/report/progress.h"
 #include "train/checkpoint.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
-#include "train/file_kind.h"
+#include "train/commands/sample_output.h"
 #include "train/model_source.h"
 #include "train/precision.h"
 #include "train/sampling.h"
@@ -23,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kSamplesOf = "samples of ";  // begins the source of a set
 constexpr std::string_view kSettable[] = {"schedule.", "sampler.", "objective.target"};
 
 struct Options {
@@ -103,26 +101,34 @@ void check_guidance(const LoadedModel& m, const diffusion::SamplerConfig& s) {
         s.guidance, m.origin);
 }
 
+/// The run's checkpoint nearest to where sampler.autoguidance_share says, and not after it: the run
+/// may have been made longer since. Throws UsageError when there is none.
+fs::path earlier_checkpoint(const LoadedModel& m, const diffusion::SamplerConfig& s) {
+  const auto none = [&](const std::string& why) {
+    return UsageError(fmt::format(
+        "[sample] autoguidance {} needs a weaker network, and {}; name one with --weaker, as an "
+        "earlier checkpoint, or take --autoguidance 1",
+        s.autoguidance, why));
+  };
+  if (s.autoguidance_share == 0) throw none("sampler.autoguidance_share is 0");
+  if (m.update == 0) throw none(fmt::format("{} is no checkpoint of a run", m.origin));
+  TrainConfig c = m.config;
+  c.sampler = s;
+  const int64_t until = std::min(weaker_update(c), m.update - 1);
+  const fs::path folder = fs::path(m.origin).parent_path();
+  const std::optional<fs::path> found = newest_checkpoint_until(folder, until);
+  if (!found)
+    throw none(fmt::format("no checkpoint until update {} is in {}", until, folder.string()));
+  return *found;
+}
+
 /// The weaker network of autoguidance: as --weaker says, or an earlier checkpoint of the same run.
 /// Throws UsageError when there is none, or when it does not predict the same thing of the same
 /// images.
 LoadedModel open_weaker(const LoadedModel& m, const Options& o, const diffusion::SamplerConfig& s,
                         const ModelOptions& options) {
-  fs::path source = o.weaker;
-  if (source.empty()) {
-    if (s.autoguidance_update == 0)
-      throw UsageError(
-          fmt::format("[sample] autoguidance {} needs a weaker network: name one with --weaker, as "
-                      "an earlier checkpoint, or take --autoguidance 1",
-                      s.autoguidance));
-    source = checkpoint_path(fs::path(m.origin).parent_path(), s.autoguidance_update);
-    if (!fs::exists(source))
-      throw UsageError(fmt::format(
-          "[sample] {} draws with autoguidance {} away from {}, which is not there; name a weaker "
-          "network with --weaker, or take --autoguidance 1",
-          m.origin, s.autoguidance, source.string()));
-  }
-  LoadedModel weaker = open_model(source, options);
+  LoadedModel weaker =
+      open_model(o.weaker.empty() ? earlier_checkpoint(m, s) : fs::path(o.weaker), options);
   const auto same = [&](std::string_view what, const auto& strong, const auto& weak) {
     if (strong != weak)
       throw UsageError(fmt::format(
@@ -159,158 +165,6 @@ std::map<std::string, std::string> provenance(const LoadedModel& m,
     text["weaker"] = weaker->origin;
   }
   return text;
-}
-
-/// "samples of runs/a/checkpoints/update-00001000.h5 (eta 0, first 0, guidance 2, ...)", the source
-/// of a set.
-std::string source_of(const std::map<std::string, std::string>& text) {
-  std::string facts;
-  for (const auto& [key, value] : text)
-    if (key != "Software" && key != "model")
-      facts += fmt::format("{}{} {}", facts.empty() ? "" : ", ", key, value);
-  return fmt::format("{}{} ({})", kSamplesOf, text.at("model"), facts);
-}
-
-enum class OutputKind { grid, set, folder };
-struct Output {
-  OutputKind kind;
-  fs::path path;  // a folder's ends with /
-};
-
-/// What an existing file is that no set of samples may replace; "" for an older set of samples.
-std::string in_the_way(const fs::path& file) {
-  constexpr int64_t kNotInMemory = 0;
-  try {
-    const FileKind kind = kind_of(file, "sample");
-    if (kind == FileKind::checkpoint) return "a checkpoint";
-    if (kind != FileKind::data_set) return "no set of samples";
-    const DatasetInfo info = Dataset::open(file, kNotInMemory)->info();
-    return info.source.starts_with(kSamplesOf)
-               ? ""
-               : fmt::format("a data set of {} images from {}", info.count, info.source);
-  } catch (const Error&) {
-    return "no set of samples that can be read";
-  }
-}
-
-void check_replaceable(const fs::path& set) {
-  std::error_code none;
-  const std::string what = fs::exists(set, none) ? in_the_way(set) : "";
-  if (!what.empty())
-    throw UsageError(fmt::format(
-        "[sample] {} is {}; -o replaces nothing but older samples: choose another name, or "
-        "remove it first",
-        set.string(), what));
-}
-
-/// What one -o asks for. Throws UsageError for what cannot be meant, and for a folder whose files
-/// would be mixed with these.
-Output output_of(const std::string& text) {
-  const fs::path path = text;
-  std::error_code none;
-  const bool folder = fs::is_directory(path, none);
-  const std::string extension = folder ? "" : path.extension().string();
-  if (extension == ".png") return {OutputKind::grid, path};
-  if (extension == ".h5") {
-    check_replaceable(path);
-    return {OutputKind::set, path};
-  }
-  if (!extension.empty())
-    throw UsageError(
-        fmt::format("[sample] -o takes a grid.png, a set.h5 or a folder (with a dot in its name "
-                    "followed by /); got {}",
-                    text));
-  if (!folder && fs::exists(path, none))
-    throw UsageError(fmt::format("[sample] {} is a file; -o takes a new or empty folder", text));
-  if (folder && !fs::is_empty(path, none))
-    throw UsageError(fmt::format(
-        "[sample] the folder {} is not empty; -o takes a new or empty one, a grid.png or a set.h5",
-        text));
-  return {OutputKind::folder, path / ""};
-}
-
-Image picture(const std::vector<uint8_t>& pixels, int64_t i, const UNetConfig& c) {
-  Image image(c.sample_size, c.sample_size, c.out_channels);
-  std::copy_n(pixels.data() + i * int64_t(image.pixels.size()), image.pixels.size(),
-              image.pixels.data());
-  return image;
-}
-
-/// All that is asked for, no file twice.
-std::vector<Output> outputs_of(const std::vector<std::string>& texts) {
-  std::vector<Output> outputs;
-  for (const std::string& text : texts) {
-    const Output output = output_of(text);
-    const auto same = [&](const Output& other) {
-      return other.path.lexically_normal() == output.path.lexically_normal();
-    };
-    if (std::any_of(outputs.begin(), outputs.end(), same))
-      throw UsageError(fmt::format("[sample] -o {} is given twice; name each output once", text));
-    outputs.push_back(output);
-  }
-  return outputs;
-}
-
-/// One picture. Several classes have a row each, whose end stays white where a class has fewer
-/// images; `columns` > 0 shows so many of each. Else all images fill a square, or so many columns.
-void write_grid(const fs::path& path, const std::vector<uint8_t>& pixels, const SampleRequest& r,
-                const UNetConfig& c, int64_t classes, int64_t columns,
-                const std::map<std::string, std::string>& text) {
-  constexpr uint8_t kWhite = 255;
-  const int64_t item = c.sample_size * c.sample_size * c.out_channels;
-  const bool by_class = classes > 1 && r.count >= classes;
-  if (columns == 0)
-    columns = by_class ? (r.count + classes - 1) / classes
-                       : std::max(int64_t(std::ceil(std::sqrt(r.count))), int64_t(1));
-  std::vector<uint8_t> cells;
-  int64_t in_row = 0;
-  for (int64_t i = 0; i < r.count; ++i) {
-    const bool next = by_class && i > 0 && r.labels[std::size_t(i)] != r.labels[std::size_t(i - 1)];
-    if (next) {
-      cells.insert(cells.end(), std::size_t((columns - in_row) * item), kWhite);
-      in_row = 0;
-    }
-    if (by_class && in_row == columns) continue;
-    const auto image = pixels.begin() + i * item;
-    cells.insert(cells.end(), image, image + item);
-    ++in_row;
-  }
-  write_png(path, grid_of(cells, c.sample_size, c.sample_size, c.out_channels, columns), text);
-}
-
-/// `folder` is there. Nothing is left in it when a picture cannot be written.
-void write_folder(const fs::path& folder, const std::vector<uint8_t>& pixels,
-                  const SampleRequest& r, const UNetConfig& c,
-                  std::map<std::string, std::string> text) {
-  std::vector<fs::path> written;
-  try {
-    for (int64_t i = 0; i < r.count; ++i) {
-      std::string name = fmt::format("{:05d}", r.first + i);
-      if (!r.labels.empty()) {
-        text["class"] = std::to_string(r.labels[std::size_t(i)]);
-        name += "_class-" + text["class"];
-      }
-      const fs::path file = folder / (name + ".png");
-      write_png(file, picture(pixels, i, c), text);
-      written.push_back(file);
-    }
-  } catch (...) {
-    std::error_code ignored;
-    for (const fs::path& file : written) fs::remove(file, ignored);
-    throw;
-  }
-}
-
-void write_set(const fs::path& path, const std::vector<uint8_t>& pixels, const SampleRequest& r,
-               const UNetConfig& c, const std::string& source) {
-  DatasetWriter writer(path, r.count, c.sample_size, c.sample_size, c.out_channels);
-  const int64_t item = c.sample_size * c.sample_size * c.out_channels;
-  for (int64_t i = 0; i < r.count; ++i)
-    writer.add(std::span(pixels).subspan(std::size_t(i * item), std::size_t(item)),
-               r.labels.empty() ? -1 : int32_t(r.labels[std::size_t(i)]));
-  std::vector<std::string> names;
-  for (int64_t k = 0; k + 1 < c.num_class_embeds; ++k) names.push_back(std::to_string(k));
-  writer.finish(source, names, {{"train", r.count}});
 }
 
 std::vector<uint8_t> draw(const LoadedModel& m, const diffusion::SamplerConfig& s,
@@ -353,14 +207,13 @@ void run(const Options& o) {
   if (!o.dtype.empty()) precision = precision_of(o.dtype);
   const ModelOptions options{.ema = !o.raw, .precision = precision, .overrides = o.set};
   const LoadedModel m = open_model(o.model, options);
-  const UNetConfig& c = m.config.model;
   const diffusion::SamplerConfig s = sampler_of(m.config, o);
   check_guidance(m, s);
+  const std::vector<int64_t> classes = classes_of(m, o);
   std::optional<LoadedModel> weaker;
   if (s.autoguidance != 1) weaker = open_weaker(m, o, s, options);
   if (!weaker && !o.weaker.empty())
     throw UsageError("[sample] --weaker is for autoguidance, which is 1; add --autoguidance 2");
-  const std::vector<int64_t> classes = classes_of(m, o);
   const int64_t n = count_of(o, int64_t(classes.size()));
   SampleRequest r{.count = n,
                   .labels = {},
@@ -373,19 +226,8 @@ void run(const Options& o) {
   if (!classes.empty()) r.labels = spread_labels(n, classes, true);
   const std::vector<uint8_t> pixels = draw(m, s, r);
   const auto text = provenance(m, weaker, o, s);
-  for (const Output& output : outputs) {
-    switch (output.kind) {
-      case OutputKind::grid:
-        write_grid(output.path, pixels, r, c, int64_t(classes.size()), o.columns, text);
-        break;
-      case OutputKind::set:
-        write_set(output.path, pixels, r, c, source_of(text));
-        break;
-      case OutputKind::folder:
-        write_folder(output.path, pixels, r, c, text);
-        break;
-    }
-  }
+  const Samples samples = {pixels, r, m.config.model, int64_t(classes.size()), text};
+  for (const Output& output : outputs) write_output(output, samples, o.columns);
   const std::string away =
       weaker ? fmt::format("autoguidance {} from {}, ", s.autoguidance, weaker->origin) : "";
   print(fmt::format("{} images, {} {} steps, guidance {}, {}seed {}, {} weights of {} -> {}", n,
@@ -422,7 +264,7 @@ void add_sample(CLI::App& app) {
       ->check(between(1.0, 100.0));
   cmd->add_option("--weaker", o->weaker,
                   "the weaker network: checkpoint, run folder or model folder; default: the run's "
-                  "checkpoint of sampler.autoguidance_update");
+                  "checkpoint that sampler.autoguidance_share says");
   cmd->add_option("--steps", o->steps, "sampling steps; default: the model's")->check(at_least(1));
   cmd->add_option("--sampler", o->sampler, "ddim or ddpm (ancestral); default: the model's")
       ->check(CLI::IsMember({"ddim", "ddpm"}));
