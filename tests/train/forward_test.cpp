@@ -72,6 +72,15 @@ TEST_F(Forward, WhatTheInputLacksIsSaidWithoutALineOfOurSource) {
   refused({1, 1, 8, 8}, "no tensor 'class_labels'; it holds 2 tensors: 'sample', 'timestep'");
 }
 
+TEST_F(Forward, LabelsForANetworkWithoutClassesAreRefused) {
+  TrainConfig c = small_config(folder / "set.h5");
+  c.model.num_class_embeds = 0;
+  make_checkpoint(folder / "model.h5", c);
+  expect_one_sentence(forward<int64_t, int64_t>("I64", {1}, "I64", {0}), 1,
+                      "holds 'class_labels', and " + (folder / "model.h5").string() +
+                          " has no classes; leave them out\n");
+}
+
 TEST_F(Forward, LabelsOutOfRangeAreRefused) {
   const std::string rule = "[forward] 'class_labels' must be whole numbers from 0 to 3; got ";
   const auto expect_refused = [&](const Outcome& o, const std::string& value) {

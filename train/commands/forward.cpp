@@ -106,6 +106,9 @@ void run(const Options& o) {
   const SafetensorsEntry& sample = input.at("sample");
   const UNetConfig& c = model.config.model;
   check_sample(sample, c, o.input);
+  check_user(c.num_class_embeds > 0 || input.find("class_labels") == nullptr,
+             "[forward] {} holds 'class_labels', and {} has no classes; leave them out", o.input,
+             model.origin);
   const int64_t n = sample.shape[0], h = sample.shape[2], w = sample.shape[3];
   const NoGrad no_grad;
   const Tensor x =

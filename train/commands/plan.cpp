@@ -17,6 +17,7 @@ struct Options {
   std::string file;
   std::vector<std::string> set;
   bool json = false, measure = true;
+  int64_t threads = 0;
 };
 
 std::string text_of(const TrainConfig& c, const StepPlan& p, double seconds_per_image) {
@@ -86,7 +87,9 @@ void add_plan(CLI::App& app) {
   cmd->add_flag_callback(
       "--no-measure", [o] { o->measure = false; },
       "leave out the time, which needs two training steps of a few images");
+  add_threads(cmd, o->threads);
   cmd->callback([o] {
+    use_threads(o->threads);
     TrainConfig c = load_train_config(o->file, o->set);
     check_run(c);
     use_supported_precision(c);
