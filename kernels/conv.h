@@ -29,6 +29,8 @@ struct ConvDims {
   bool operator==(const ConvDims&) const = default;
 };
 
+enum class ConvPass { forward, backward_data, backward_weight };
+
 namespace cpu {
 
 /// bias and residual may be null; residual may be y itself.

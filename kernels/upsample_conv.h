@@ -25,6 +25,10 @@ struct UpsampleConvDims {
   /// Of the definition, in each of the three directions, so that rates compare with those of
   /// conv2d.
   double flops() const { return 2.0 * double(y_numel()) * double(9 * in_c); }
+  /// The 2x2 convolution with padding 1 that computes the four kinds of output side by side.
+  ConvDims side_by_side() const {
+    return {batch, height, width, in_c, 4 * out_c, 2, 2, 1, 1, 1, 1, 1};
+  }
 };
 
 namespace cpu {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "framework/core/check.h"
+#include "train/conv_forms.h"
 
 namespace noisette {
 
@@ -45,6 +46,12 @@ void RunConfig::fields(config::Fields& f) {
         {.doc = "what is computed twice to save memory, with the same result: none, norms (a few "
                 "percent more time) or "
                 "blocks (a third more)"});
+  f.add("conv", conv,
+        {.doc = "how 3x3 convolutions are computed on the CPU: auto takes what measures faster, "
+                "shape by shape; winograd or direct wherever there is a choice"});
+  f.add("conv_forms", conv_forms,
+        {.doc = "what auto chose, \"rule\" and the exceptions to it; empty: a run measures when it "
+                "starts, and writes here what it found"});
   f.add("log_every", log_every,
         {.unit = "updates", .min = 1, .doc = "updates between records in metrics.jsonl"});
 }
@@ -53,6 +60,14 @@ std::string RunConfig::problem() const {
   if (task != "ddpm") return fmt::format("task '{}' is unknown; known: ddpm", task);
   if (name.find('/') != std::string::npos || name == "." || name == "..")
     return fmt::format("name '{}' must be a plain folder name; use folder for the place", name);
+  for (const std::string& text : conv_forms)
+    if (text != kByRule && !read_conv_form(text))
+      return fmt::format(
+          "conv_forms holds '{}', which is neither {} nor as in '{}'", text, kByRule,
+          write_conv_form({{ConvPass::backward_data, {16, 8, 8, 512, 256, 3, 3, 1, 1, 1, 1, 1}},
+                           cpu::ConvForm::direct}));
+  if (!conv_forms.empty() && conv_forms[0] != kByRule)
+    return fmt::format("conv_forms begins with '{}'; got '{}'", kByRule, conv_forms[0]);
   return "";
 }
 

@@ -19,6 +19,11 @@ enum class Precision { f32, bf16 };
 inline constexpr std::array<std::string_view, 2> kPrecisionNames = {"f32", "bf16"};
 constexpr std::span<const std::string_view> enum_names(Precision) { return kPrecisionNames; }
 
+/// How 3x3 convolutions of stride 1 are computed on the CPU (docs/winograd.md).
+enum class Conv { automatic, winograd, direct };
+inline constexpr std::array<std::string_view, 3> kConvNames = {"auto", "winograd", "direct"};
+constexpr std::span<const std::string_view> enum_names(Conv) { return kConvNames; }
+
 struct DataConfig {
   std::string path;
   std::string held_out;
@@ -39,6 +44,8 @@ struct RunConfig {
   int64_t micro_batch = 0;
   Precision precision = Precision::f32;
   Recompute recompute = Recompute::norms;
+  Conv conv = Conv::automatic;
+  std::vector<std::string> conv_forms;
   int64_t log_every = 10;
 
   void fields(config::Fields& f);

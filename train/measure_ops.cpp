@@ -22,6 +22,7 @@ namespace {
 
 constexpr const char* kCifar = "ddpm-cifar10";
 constexpr const char* kSmall = "unet-28";
+constexpr const char* kStable = "stable-diffusion";  // 1.x, 512x512, one image with guidance
 
 /// A leaf of standard normal numbers; each one draws from a stream of its own.
 Tensor draw(const Shape& shape, DType dtype, uint32_t layer) {
@@ -165,7 +166,7 @@ struct Timed {
 }  // namespace
 
 std::vector<OpCase> op_cases(int64_t batch) {
-  const int64_t c = batch > 0 ? batch : 16, s = batch > 0 ? batch : 64;
+  const int64_t c = batch > 0 ? batch : 16, s = batch > 0 ? batch : 64, d = batch > 0 ? batch : 2;
   return {convolution(kCifar, c, 32, 3, 128),
           convolution(kCifar, c, 32, 128, 128),
           convolution(kCifar, c, 32, 256, 128),
@@ -189,6 +190,10 @@ std::vector<OpCase> op_cases(int64_t batch) {
           convolution(kSmall, s, 7, 128, 128),
           convolution(kSmall, s, 7, 256, 128),
           convolution(kSmall, s, 28, 64, 1),
+          convolution(kStable, d, 64, 320, 320),
+          convolution(kStable, d, 32, 640, 640),
+          convolution(kStable, d, 16, 1280, 1280),
+          convolution(kStable, d, 8, 1280, 1280),
           convolution(kCifar, c, 32, 384, 128, 1),
           convolution(kCifar, c, 16, 512, 256, 1),
           convolution(kSmall, s, 28, 192, 64, 1),

@@ -44,6 +44,14 @@ std::string batch(const TrainConfig& c) {
   return text + fmt::format(", computed {} at a time", format_count(r.micro_batch));
 }
 
+std::string convolutions(const TrainConfig& c) {
+  if (c.run.conv == Conv::winograd) return "Winograd where it can be";
+  if (c.run.conv == Conv::direct) return "direct";
+  const auto exceptions = std::max<std::ptrdiff_t>(std::ssize(c.run.conv_forms) - 1, 0);
+  if (exceptions == 0) return "Winograd or direct, by rule";
+  return fmt::format("Winograd or direct, by rule, but for {} that measured otherwise", exceptions);
+}
+
 /// |average - weights| / |weights|
 double distance_of_average(const ParameterArena& arena) {
   const auto w = arena.master().span<float>(), a = arena.ema().span<float>();
@@ -83,6 +91,7 @@ std::string start_table(const TrainConfig& c, const DataSplit& data, const Param
          fmt::format("{} to {}; the whole run sees every image {} times", format_count(first),
                      format_count(c.run.updates), format_value(epochs))});
   t.row({"batch", batch(c)});
+  t.row({"convolutions", convolutions(c)});
   t.row({"learning rate", rates(c)});
   t.row({"average", c.optimizer.ema_decay > 0
                         ? fmt::format("of the weights, decay {}", c.optimizer.ema_decay)

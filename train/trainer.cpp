@@ -14,6 +14,7 @@
 #include "framework/report/sysinfo.h"
 #include "framework/report/tensorboard.h"
 #include "train/checkpoint.h"
+#include "train/conv_forms.h"
 #include "train/feed.h"
 #include "train/measure.h"
 #include "train/precision.h"
@@ -69,6 +70,13 @@ void check_same_run(const TrainConfig& now, const CheckpointInfo& info, const fs
         "[resume] the configuration is not the one {} was trained with: {}; go on with {}, "
         "or start anew with --overwrite in place of --resume",
         path.string(), changes, configuration_of(path)));
+}
+
+/// What was measured when the run began holds for all of it.
+void take_conv_forms(TrainConfig& now, const CheckpointInfo& info) {
+  const TrainConfig then = parse_train_config(info.config, "the checkpoint");
+  if (now.run.conv == then.run.conv && now.run.conv_forms.empty())
+    now.run.conv_forms = then.run.conv_forms;
 }
 
 /// A learning rate that falls over the whole run falls along another curve once the run has another
@@ -174,6 +182,8 @@ Run::Run(TrainConfig config, const TrainOptions& options)
     before = load(*options.resume);
   else
     arena_->initialize(config_.run.seed());
+  measure_conv_forms(config_);
+  use_conv_forms(config_);
   // What can be wrong with the input is known by now: only then is anything written.
   folder_ = std::make_unique<RunFolder>(config_);
   folder_->start_from(options.resume ? first_ : -1, options.overwrite);
@@ -194,7 +204,9 @@ CheckpointInfo Run::load(const fs::path& path) {
   check_user(std::find(buffers.begin(), buffers.end(), "m") != buffers.end(),
              "[resume] {} holds weights alone: no optimiser state; it cannot be resumed",
              path.string());
-  check_same_run(config_, read_checkpoint_info(path), path);
+  const CheckpointInfo written = read_checkpoint_info(path);
+  take_conv_forms(config_, written);
+  check_same_run(config_, written, path);
   CheckpointInfo info = load_checkpoint(path, *arena_);
   check_user(
       info.data_fingerprint == data_.info().fingerprint,

@@ -2,6 +2,7 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/dispatch.h"
+#include "framework/ops/conv_observer.h"
 #include "kernels/conv.h"
 #include "kernels/matmul.h"
 #include "kernels/upsample_conv.h"
@@ -42,6 +43,11 @@ ConvDims conv_dims(const Tensor& x, const Tensor& weight, const Conv2dOptions& o
   return d;
 }
 
+void announce(ConvPass pass, const char* kernel, const ConvDims& d, DType dtype) {
+  count_flops(kernel, d.flops());
+  note_conv(pass, d, dtype);
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -52,7 +58,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check(!residual.defined() || (residual.shape() == y.shape() && residual.dtype() == y.dtype()),
         "[conv2d] residual must be {} {} like the result; got {} {}", y.dtype(), y.shape(),
         residual.dtype(), residual.shape());
-  count_flops("conv2d_forward", d.flops());
+  announce(ConvPass::forward, "conv2d_forward", d, x.dtype());
   NOISETTE_DISPATCH(x, conv2d_forward, x.data<T>(), weight.data<T>(), data_or_null<acc_t<T>>(bias),
                     data_or_null<T>(residual), y.data<T>(), d);
   return record(
@@ -63,13 +69,13 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
           const Tensor other = needs.take(0);
           dx = other.defined() && other.sole_owner() ? other
                                                      : empty(x.shape(), dy.dtype(), dy.device());
-          count_flops("conv2d_backward_data", d.flops());
+          announce(ConvPass::backward_data, "conv2d_backward_data", d, dy.dtype());
           NOISETTE_DISPATCH(dy, conv2d_backward_data, dy.data<T>(), w.data<T>(),
                             data_or_null<T>(other), dx.data<T>(), d);
         }
         const GradTarget dw = needs.target(1), db = needs.target(2);
         if (dw.buffer.defined()) {
-          count_flops("conv2d_backward_weight", d.flops());
+          announce(ConvPass::backward_weight, "conv2d_backward_weight", d, dy.dtype());
           const Tensor input = x.get();
           NOISETTE_DISPATCH(dy, conv2d_backward_weight, input.data<T>(), dy.data<T>(),
                             dw.buffer.data<acc_t<T>>(), dw.accumulate, d);
@@ -91,6 +97,7 @@ Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias
   check_bias(x, bias, d.out_c, "upsample_conv2d");
   Tensor y = empty({d.batch, 2 * d.height, 2 * d.width, d.out_c}, x.dtype(), x.device());
   count_flops("upsample_conv2d_forward", d.flops());
+  note_conv(ConvPass::forward, d.side_by_side(), x.dtype());
   NOISETTE_DISPATCH(x, upsample_conv2d_forward, x.data<T>(), weight.data<T>(),
                     data_or_null<acc_t<T>>(bias), y.data<T>(), d);
   return record(
@@ -105,6 +112,8 @@ Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias
         }
         count_flops("upsample_conv2d_backward",
                     (double(dx.defined()) + double(dw.buffer.defined())) * d.flops());
+        if (dx.defined()) note_conv(ConvPass::backward_data, d.side_by_side(), dy.dtype());
+        if (dw.buffer.defined()) note_conv(ConvPass::backward_weight, d.side_by_side(), dy.dtype());
         const Tensor input = x.get();
         NOISETTE_DISPATCH(dy, upsample_conv2d_backward, input.data<T>(), w.data<T>(), dy.data<T>(),
                           data_or_null<T>(other), data_or_null<T>(dx),

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "kernels/accumulate.h"
+#include "kernels/cpu/conv_form.h"
 #include "kernels/cpu/conv_narrow.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/onednn.h"
@@ -89,12 +90,16 @@ void plain_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accu
   });
 }
 
-// --- f32 and bf16. Each tries what is fastest: loops for narrow shapes, then bf16 instructions by
-// the library, then Winograd where it pays, then the library in f32. What bf16 has no code for is
-// computed in f32.
+// --- f32 and bf16: loops for narrow shapes, Winograd where that form is chosen, else the library.
+// What it has no bf16 code for is computed in f32.
 
 template <class T>
 constexpr bool kBf16 = std::is_same_v<T, bfloat16>;
+
+template <class T>
+bool by_winograd(ConvPass pass, const ConvDims& d) {
+  return conv_form({pass, d, kBf16<T>}) == ConvForm::winograd;
+}
 
 void forward_f32(const float* x, const float* weight, const float* bias, float* y, bool add,
                  const ConvDims& d) {
@@ -106,14 +111,12 @@ template <class T>
 void fast_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                   const ConvDims& d) {
   if (is_narrow(d)) return narrow_forward(x, weight, bias, residual, y, d);
-  const bool winograd = winograd_pays(ConvPass::forward, d);
-  if (!kBf16<T> && winograd) return winograd_forward(x, weight, bias, residual, y, d);
+  if (by_winograd<T>(ConvPass::forward, d))
+    return winograd_forward(x, weight, bias, residual, y, d);
   const bool add = residual != nullptr;
   place(residual, y, d.y_numel());  // adding to what is in y is free, reading a third tensor is not
-  if constexpr (kBf16<T>) {
+  if constexpr (kBf16<T>)
     if (onednn::conv_forward(x, weight, bias, y, add, d)) return;
-    if (winograd) return winograd_forward(x, weight, bias, add ? y : nullptr, y, d);
-  }
   Scratch scratch;
   float* y32 = output_f32(scratch, y, d.y_numel(), add);
   forward_f32(as_f32(scratch, x, d.x_numel()), as_f32(scratch, weight, d.weight_numel()), bias, y32,
@@ -135,11 +138,8 @@ void backward_data_f32(const float* dy, const float* weight, float* dx, const Co
 
 template <class T>
 void backward_data_alone(const T* dy, const T* weight, T* dx, const ConvDims& d) {
-  if constexpr (kBf16<T>) {
+  if constexpr (kBf16<T>)
     if (onednn::conv_backward_data(dy, weight, dx, d)) return;
-    if (winograd_pays(ConvPass::backward_data, d))
-      return winograd_backward_data<T>(dy, weight, nullptr, dx, d);
-  }
   Scratch scratch;
   float* dx32 = output_f32(scratch, dx, d.x_numel(), false);
   backward_data_f32(as_f32(scratch, dy, d.y_numel()), as_f32(scratch, weight, d.weight_numel()),
@@ -153,7 +153,7 @@ void fast_backward_data(const T* dy, const T* weight, const T* add, T* dx, const
   if (is_pointwise(d))
     return matmul<T>(dy, weight, nullptr, add, dx,
                      {.m = d.batch * d.in_h * d.in_w, .n = d.in_c, .k = d.out_c});
-  if (!kBf16<T> && winograd_pays(ConvPass::backward_data, d))
+  if (by_winograd<T>(ConvPass::backward_data, d))
     return winograd_backward_data(dy, weight, add, dx, d);
   if (add == nullptr) return backward_data_alone(dy, weight, dx, d);
   Scratch scratch;
@@ -172,10 +172,10 @@ template <class T>
 void fast_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
                           const ConvDims& d) {
   if (is_narrow(d)) return narrow_backward_weight(x, dy, dweight, accumulate, d);
+  if (by_winograd<T>(ConvPass::backward_weight, d))
+    return winograd_backward_weight(x, dy, dweight, accumulate, d);
   if constexpr (kBf16<T>)
     if (onednn::conv_backward_weight(x, dy, dweight, accumulate, d)) return;
-  if (winograd_pays(ConvPass::backward_weight, d))
-    return winograd_backward_weight(x, dy, dweight, accumulate, d);
   Scratch scratch;
   backward_weight_f32(as_f32(scratch, x, d.x_numel()), as_f32(scratch, dy, d.y_numel()), dweight,
                       accumulate, d);

@@ -312,6 +312,19 @@ bool conv_backward_weight(const T* x, const T* dy, float* dweight, bool accumula
   return true;
 }
 
+template <class T>
+bool has_conv(ConvPass pass, const ConvDims& d) {
+  const Op op = pass == ConvPass::forward         ? Op::forward
+                : pass == ConvPass::backward_data ? Op::backward_data
+                                                  : Op::backward_weight;
+  const Plan& plan = plan_for(conv_key<T>(op, d, false, false), [&](Plan& p) {
+    if (op == Op::forward) make_forward<T>(p, d, false, false);
+    if (op == Op::backward_data) make_backward_data<T>(p, d);
+    if (op == Op::backward_weight) make_backward_weight<T>(p, d, false);
+  });
+  return plan.usable();
+}
+
 template <class T, class C>
 bool matmul(const T* a, const T* b, const float* bias, C* c, bool add, const MatmulDims& d) {
   const bool with_bias = bias != nullptr;
@@ -337,6 +350,7 @@ bool matmul(const T* a, const T* b, const float* bias, C* c, bool add, const Mat
   template bool conv_forward(const T*, const T*, const float*, T*, bool, const ConvDims&); \
   template bool conv_backward_data(const T*, const T*, T*, const ConvDims&);               \
   template bool conv_backward_weight(const T*, const T*, float*, bool, const ConvDims&);   \
+  template bool has_conv<T>(ConvPass, const ConvDims&);                                    \
   template bool matmul(const T*, const T*, const float*, T*, bool, const MatmulDims&);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)

@@ -24,6 +24,10 @@ template <class T>
 bool conv_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
                           const ConvDims& d);
 
+/// Whether the function of that pass has code for T and these shapes.
+template <class T>
+bool has_conv(ConvPass pass, const ConvDims& d);
+
 /// c = A B + bias, plus what is in c before if `add`. C is T or float; bias may be null.
 template <class T, class C>
 bool matmul(const T* a, const T* b, const float* bias, C* c, bool add, const MatmulDims& d);

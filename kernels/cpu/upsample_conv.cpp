@@ -16,10 +16,6 @@
 namespace noisette::cpu {
 namespace {
 
-ConvDims inner(const UpsampleConvDims& d) {
-  return {d.batch, d.height, d.width, d.in_c, 4 * d.out_c, 2, 2, 1, 1, 1, 1, 1};
-}
-
 /// The tap of an output of kind p under which weight a of three falls.
 constexpr int64_t tap(int64_t p, int64_t a) { return p == 0 ? (a > 0) : (a > 1); }
 
@@ -97,7 +93,7 @@ template <class T>
 void upsample_conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, T* y,
                              const UpsampleConvDims& d) {
   if (d.y_numel() == 0) return;
-  const ConvDims c = inner(d);
+  const ConvDims c = d.side_by_side();
   Scratch scratch;
   T* sums = scratch.take<T>(c.weight_numel());
   T* z = scratch.take<T>(c.y_numel());
@@ -114,7 +110,7 @@ void upsample_conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, 
 template <class T>
 void upsample_conv2d_backward(const T* x, const T* weight, const T* dy, const T* add, T* dx,
                               acc_t<T>* dweight, bool accumulate, const UpsampleConvDims& d) {
-  const ConvDims c = inner(d);
+  const ConvDims c = d.side_by_side();
   Scratch scratch;
   T* dz = scratch.take<T>(c.y_numel());
   separate(dy, dz, d);

@@ -25,11 +25,8 @@ inline bool winograd_takes(const ConvDims& d) {
          fits(d.pad_top) && fits(d.pad_left) && fits(d.pad_bottom) && fits(d.pad_right);
 }
 
-enum class ConvPass { forward, backward_data, backward_weight };
-
-/// Whether that pass is expected to be faster than the definition in f32. A rule of the shape
-/// alone, so that a run that is resumed, here or elsewhere, takes the same way; how it was fitted
-/// stands beside it.
+/// Whether that pass is expected to be faster than the definition in f32: a rule of the shape
+/// alone. How it was fitted stands beside it.
 bool winograd_pays(ConvPass pass, const ConvDims& d);
 
 /// T is float or bfloat16; no extent is zero; see conv2d_forward and its gradients in

@@ -108,7 +108,7 @@ TEST_P(Winograd, F32AsAccurateAsTheDirectForm) {
   const Results<double> want = exact();
   const std::vector<double> want_dw = exact_dw();
   const Results<float> direct = by_definition();
-  const double floor = cpu::winograd_pays(cpu::ConvPass::forward, d) ? 0 : kOfTransforms;
+  const double floor = cpu::winograd_pays(ConvPass::forward, d) ? 0 : kOfTransforms;
   for (const bool in_place : {false, true}) {
     const Results<float> got = by_winograd<float>(in_place);
     const auto check = [&](const char* what, double error, double of_direct, double size) {
@@ -197,9 +197,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return info.param.name; });
 
 TEST(WinogradPays, ByShape) {
-  const auto forward = [](const ConvDims& d) {
-    return cpu::winograd_pays(cpu::ConvPass::forward, d);
-  };
+  const auto forward = [](const ConvDims& d) { return cpu::winograd_pays(ConvPass::forward, d); };
   EXPECT_TRUE(forward(same3(16, 32, 32, 128, 128)));
   EXPECT_TRUE(forward(same3(32, 7, 7, 64, 64)));
   EXPECT_FALSE(forward(same3(64, 28, 28, 1, 64))) << "one channel fills no vector";

@@ -3,6 +3,7 @@
 #include "framework/core/profile.h"
 #include "framework/ops/elementwise.h"
 #include "framework/ops/shape.h"
+#include "tests/support/conv_mode.h"
 #include "tests/support/gradcheck.h"
 
 namespace noisette {

@@ -5,6 +5,7 @@
 #include "kernels/philox.h"
 #include "models/unet/diffusers.h"
 #include "models/unet/unet.h"
+#include "tests/support/conv_mode.h"
 #include "tests/support/fixture.h"
 
 namespace noisette::unet_test {

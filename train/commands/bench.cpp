@@ -11,6 +11,7 @@
 #include "train/commands/bench.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
+#include "train/conv_forms.h"
 #include "train/measure.h"
 #include "train/precision.h"
 
@@ -79,6 +80,8 @@ Json json_of(const TrainConfig& c, const StepMeasurement& m, const char* what) {
         {"calls", count.calls}, {"seconds", count.seconds}, {"flops", count.flops}};
   j["batch"] = c.run.batch;
   j["dtype"] = std::string(config::name_of(c.run.precision));
+  j["conv"] = std::string(config::name_of(c.run.conv));
+  j["conv_forms"] = c.run.conv_forms;
   j["threads"] = omp_get_max_threads();
   for (const auto& [name, value] : machine_rows(system)) j["machine"][name] = value;
   for (const auto& [name, value] : version_rows(system)) j["versions"][name] = value;
@@ -146,8 +149,10 @@ void add_bench_train(CLI::App* bench) {
       ->check(at_least(1))
       ->capture_default_str();
   cmd->callback([o] {
-    const TrainConfig c = read(*o);
+    TrainConfig c = read(*o);
     check_memory(c);
+    measure_conv_forms(c);  // as a run does
+    use_conv_forms(c);
     const StepMeasurement m = measure_step(c, o->steps, o->warmup);
     print(o->json ? json_of(c, m, "training step").dump(2) : text_of(c, m, o->kernels));
   });
@@ -163,6 +168,7 @@ void add_bench_sample(CLI::App* bench) {
       ->capture_default_str();
   cmd->callback([o] {
     const TrainConfig c = read(*o);
+    use_conv_forms(c);
     const StepMeasurement m = measure_sampling(c, c.run.batch, o->sampling_steps, o->warmup);
     print(o->json ? json_of(c, m, "sampling").dump(2) : text_of(c, m, o->kernels));
   });

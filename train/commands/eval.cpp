@@ -9,6 +9,7 @@
 #include "framework/report/table.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
+#include "train/conv_forms.h"
 #include "train/eval_record.h"
 #include "train/feed.h"
 #include "train/file_kind.h"
@@ -192,6 +193,7 @@ Findings evaluate_model(Options& o) {
   if (!o.dtype.empty()) precision = precision_of(o.dtype);
   const LoadedModel model =
       open_model(o.target, {.ema = !o.raw, .precision = precision, .overrides = o.set});
+  use_conv_forms(model.config);
   const DataSplit data = held_out_of(model.config, o);
   const EvalResult r = measure(model, data, o);
   const Json context = context_of(model, data, r, o);

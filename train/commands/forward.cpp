@@ -8,6 +8,7 @@
 #include "models/unet/diffusers.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
+#include "train/conv_forms.h"
 #include "train/model_source.h"
 #include "train/precision.h"
 
@@ -102,6 +103,7 @@ void run(const Options& o) {
   const Precision precision = precision_of(o.dtype);
   const LoadedModel model = open_model(
       o.model, {.ema = !o.raw, .precision = precision, .overrides = {}, .scheduler = false});
+  use_conv_forms(model.config);
   const SafetensorsFile input = SafetensorsFile::open(o.input);
   const SafetensorsEntry& sample = input.at("sample");
   const UNetConfig& c = model.config.model;

@@ -13,6 +13,7 @@
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
 #include "train/commands/sample_output.h"
+#include "train/conv_forms.h"
 #include "train/model_source.h"
 #include "train/precision.h"
 #include "train/sampling.h"
@@ -207,6 +208,7 @@ void run(const Options& o) {
   if (!o.dtype.empty()) precision = precision_of(o.dtype);
   const ModelOptions options{.ema = !o.raw, .precision = precision, .overrides = o.set};
   const LoadedModel m = open_model(o.model, options);
+  use_conv_forms(m.config);
   const diffusion::SamplerConfig s = sampler_of(m.config, o);
   check_guidance(m, s);
   const std::vector<int64_t> classes = classes_of(m, o);
