@@ -9,6 +9,7 @@
 #include "framework/core/tensor.h"
 #include "framework/ops/elementwise.h"
 #include "framework/ops/random.h"
+#include "kernels/frozen_weights.h"
 
 namespace noisette {
 namespace {
@@ -68,6 +69,11 @@ struct Pass {
     cpu::choose_conv_forms({.mode = mode});
     c.bf16 ? run<bfloat16>() : run<float>();
   }
+  double seconds_as(ConvMode mode) const {
+    const auto start = std::chrono::steady_clock::now();
+    run_as(mode);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
 };
 
 double median(std::vector<double> v) {
@@ -92,15 +98,10 @@ double relative_error(const Tensor& a, const Tensor& b) {
 ConvTimes time_conv(const ConvCase& c, int64_t pairs) {
   const ChoiceKept kept;
   const Pass pass(c);
-  const auto seconds = [&](ConvMode mode) {
-    const auto start = std::chrono::steady_clock::now();
-    pass.run_as(mode);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
   std::vector<double> direct, winograd;
   ConvTimes t;
   for (int64_t i = 0; i <= pairs; ++i) {
-    const double a = seconds(ConvMode::direct), b = seconds(ConvMode::winograd);
+    const double a = pass.seconds_as(ConvMode::direct), b = pass.seconds_as(ConvMode::winograd);
     if (i == 0) continue;
     direct.push_back(a);
     winograd.push_back(b);
@@ -110,6 +111,18 @@ ConvTimes time_conv(const ConvCase& c, int64_t pairs) {
   t.direct = median(direct);
   t.winograd = median(winograd);
   return t;
+}
+
+double time_with_kept_filters(const ConvCase& c, int64_t calls) {
+  const ChoiceKept kept;
+  const Pass pass(c);
+  const cpu::FrozenWeights frozen;
+  std::vector<double> seconds;
+  for (int64_t i = 0; i <= calls; ++i) {
+    const double one = pass.seconds_as(ConvMode::winograd);
+    if (i > 0) seconds.push_back(one);
+  }
+  return median(seconds);
 }
 
 ConvErrors conv_errors(ConvCase c) {

@@ -20,8 +20,8 @@ bool has_forms(const ConvCase& c) {
   return winograd_takes(c.dims) && !narrow;
 }
 
-ConvForm form_by_rule(const ConvCase& c) {
-  if (!winograd_pays(c.pass, c.dims)) return ConvForm::direct;
+ConvForm form_by_rule(const ConvCase& c, bool filters_kept) {
+  if (!winograd_pays(c.pass, c.dims, filters_kept)) return ConvForm::direct;
   if (c.bf16 && onednn::has_conv<bfloat16>(c.pass, c.dims)) return ConvForm::direct;
   return ConvForm::winograd;
 }
@@ -29,13 +29,13 @@ ConvForm form_by_rule(const ConvCase& c) {
 void choose_conv_forms(ConvChoice choice) { chosen() = std::move(choice); }
 const ConvChoice& conv_choice() { return chosen(); }
 
-ConvForm conv_form(const ConvCase& c) {
+ConvForm conv_form(const ConvCase& c, bool filters_kept) {
   const ConvChoice& choice = chosen();
   if (choice.mode == ConvMode::direct || !has_forms(c)) return ConvForm::direct;
   if (choice.mode == ConvMode::winograd) return ConvForm::winograd;
   for (const auto& [exception, form] : choice.exceptions)
     if (exception == c) return form;
-  return form_by_rule(c);
+  return form_by_rule(c, filters_kept);
 }
 
 }  // namespace noisette::cpu

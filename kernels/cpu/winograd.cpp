@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include "kernels/cpu/gemm_tile.h"
+#include "kernels/cpu/kept_filters.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/winograd_tiles.h"
 
@@ -39,10 +40,31 @@ void transform_filter(const Vec (&g)[S::kTaps][S::kTaps], float* u, int64_t poin
   }
 }
 
+/// Which filters the pass takes from `weight`.
+FilterKey key_of(ConvPass pass, const ConvDims& d, const void* weight) {
+  const bool turned = pass == ConvPass::backward_data;
+  return {weight, turned, d.kernel_h, turned ? d.out_c : d.in_c, turned ? d.in_c : d.out_c};
+}
+
+template <class S>
+int64_t numel_of(const FilterKey& key) {
+  return Filters{nullptr, S::kPoints, key.in, key.out}.numel();
+}
+
+/// The filters under `key`: kept ones, or made by `fill` where they are to be kept or in `scratch`.
+template <class S, class Fill>
+Filters filters_of(const FilterKey& key, Scratch& scratch, const Fill& fill) {
+  const int64_t numel = numel_of<S>(key);
+  const KeptFilters kept = kept_filters(key, numel);
+  float* u = kept.data != nullptr ? kept.data : scratch.take<float>(numel);
+  if (!kept.filled) fill(u);
+  return {u, S::kPoints, key.in, key.out};
+}
+
 /// Fills u. read(to, n, from, a) gives tap a of the filters from input channel `from` to the
 /// n <= kLanes output channels from `to` on; the other lanes are zero.
 template <class S, class Read>
-Filters transform(float* u, int64_t in, int64_t out, const Read& read) {
+void transform(float* u, int64_t in, int64_t out, const Read& read) {
   const Filters f{u, S::kPoints, in, out};
   parallel_items(f.panels() * 2, f.numel(), [&](int64_t block) {
     const int64_t to = block * kLanes, n = std::clamp<int64_t>(out - to, 0, kLanes);
@@ -55,7 +77,6 @@ Filters transform(float* u, int64_t in, int64_t out, const Read& read) {
       transform_filter<S>(g, panel + from * kTileCols, f.point());
     }
   });
-  return f;
 }
 
 /// Bytes of V and M that one thread works on at a time: what a second-level cache holds.
@@ -120,10 +141,10 @@ void convolve(const T* x, const Filters& f, const float* bias, const T* add, T* 
 // and M, and kPerFilter for each of U, which is what a few tiles with many channels are bound by.
 // Fitted to times of both forms on two AVX2 cores (docs/winograd.md); kMargin keeps the definition
 // where the difference is small.
-bool winograd_pays(ConvPass pass, const ConvDims& d) {
+bool winograd_pays(ConvPass pass, const ConvDims& d, bool filters_kept) {
   if (!winograd_takes(d)) return false;
   constexpr double kPerPoint = 15, kMargin = 1.15;
-  const double per_filter = pass == ConvPass::backward_weight ? 65 : 35;
+  const double per_filter = filters_kept ? 0 : pass == ConvPass::backward_weight ? 65 : 35;
   const double in = double(d.in_c), out = double(d.out_c);
   const double direct = d.flops() / 2;
   const double winograd = with_scheme(d.kernel_h, [&]<class S>(S) {
@@ -134,19 +155,28 @@ bool winograd_pays(ConvPass pass, const ConvDims& d) {
   return direct > kMargin * winograd;
 }
 
+bool winograd_keeps_filters(ConvPass pass, const ConvDims& d, const void* weight) {
+  if (!winograd_takes(d) || pass == ConvPass::backward_weight) return false;
+  const FilterKey key = key_of(pass, d, weight);
+  return with_scheme(d.kernel_h,
+                     [&]<class S>(S) { return can_keep_filters(key, numel_of<S>(key)); });
+}
+
 template <class T>
 void winograd_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                       const ConvDims& d) {
   with_scheme(d.kernel_h, [&]<class S>(S) {
-    Scratch scratch;
-    float* u = scratch.take<float>(Filters{nullptr, S::kPoints, d.in_c, d.out_c}.numel());
     constexpr int kAll = S::kTaps * S::kTaps;
     const auto read = [&](int64_t o, int64_t n, int64_t c, int a) {
       Vec g = {};
       for (int64_t l = 0; l < n; ++l) g[l] = float(weight[((o + l) * kAll + a) * d.in_c + c]);
       return g;
     };
-    convolve<S>(x, transform<S>(u, d.in_c, d.out_c, read), bias, residual, y, d);
+    Scratch scratch;
+    const Filters filters =
+        filters_of<S>(key_of(ConvPass::forward, d, weight), scratch,
+                      [&](float* u) { transform<S>(u, d.in_c, d.out_c, read); });
+    convolve<S>(x, filters, bias, residual, y, d);
   });
 }
 
@@ -167,14 +197,15 @@ void winograd_backward_data(const T* dy, const T* weight, const T* add, T* dx, c
                           .pad_right = most - d.pad_right};
   // dx is the convolution of dy with the filters turned by half a turn, in and out exchanged.
   with_scheme(d.kernel_h, [&]<class S>(S) {
-    Scratch scratch;
-    float* u = scratch.take<float>(Filters{nullptr, S::kPoints, d.out_c, d.in_c}.numel());
     constexpr int kAll = S::kTaps * S::kTaps;
     const auto read = [&](int64_t c, int64_t n, int64_t o, int a) {
       return lanes::read(weight + (o * kAll + kAll - 1 - a) * d.in_c + c, n);
     };
-    convolve<S>(dy, transform<S>(u, d.out_c, d.in_c, read), static_cast<const float*>(nullptr), add,
-                dx, mirrored);
+    Scratch scratch;
+    const Filters filters =
+        filters_of<S>(key_of(ConvPass::backward_data, d, weight), scratch,
+                      [&](float* u) { transform<S>(u, d.out_c, d.in_c, read); });
+    convolve<S>(dy, filters, static_cast<const float*>(nullptr), add, dx, mirrored);
   });
 }
 

@@ -25,9 +25,12 @@ inline bool winograd_takes(const ConvDims& d) {
          fits(d.pad_top) && fits(d.pad_left) && fits(d.pad_bottom) && fits(d.pad_right);
 }
 
-/// Whether that pass is expected to be faster than the definition in f32: a rule of the shape
-/// alone. How it was fitted stands beside it.
-bool winograd_pays(ConvPass pass, const ConvDims& d);
+/// Whether that pass is expected to be faster than the definition in f32: a rule of the shape and
+/// of whether its transformed filters are kept. How it was fitted stands beside it.
+bool winograd_pays(ConvPass pass, const ConvDims& d, bool filters_kept = false);
+
+/// Whether the filters of that pass are kept, or will be (kernels/frozen_weights.h).
+bool winograd_keeps_filters(ConvPass pass, const ConvDims& d, const void* weight);
 
 /// T is float or bfloat16; no extent is zero; see conv2d_forward and its gradients in
 /// kernels/conv.h.

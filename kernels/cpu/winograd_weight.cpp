@@ -20,10 +20,14 @@ using lanes::Vec;
 /// V and dM of one chunk together: what the last cache before memory holds.
 constexpr int64_t kChunkBytes = 3 << 20;
 
-/// dg = G^T dU G of one input channel and `n` output channels, one vector of dU.
+/// Channels on both sides that are brought from dU to dweight at a time: cache lines of both.
+constexpr int64_t kBlock = 16;
+
+/// dg = G^T dU G of one input channel and a vector of output channels; tap a of output channel l
+/// goes to dg[(l * kTaps^2 + a) * kBlock].
 template <class S>
-void add_gradient(const float* du, int64_t point_stride, float* dweight, int64_t filter_stride,
-                  int64_t tap_stride, int64_t n, bool accumulate) {
+void transform_back(const float* du, int64_t point_stride, float* dg) {
+  constexpr int kAll = S::kTaps * S::kTaps;
   Vec half[S::kTaps][S::kPatch];
   for (int j = 0; j < S::kPatch; ++j) {
     Vec column[S::kPatch], out[S::kTaps];
@@ -36,16 +40,34 @@ void add_gradient(const float* du, int64_t point_stride, float* dweight, int64_t
     Vec out[S::kTaps];
     S::filter_transposed(half[a], out);
     for (int b = 0; b < S::kTaps; ++b)
-      for (int64_t l = 0; l < n; ++l) {
-        float& to = dweight[l * filter_stride + (a * S::kTaps + b) * tap_stride];
-        to = accumulate ? to + out[b][l] : out[b][l];
-      }
+      for (int64_t l = 0; l < kLanes; ++l) dg[(l * kAll + a * S::kTaps + b) * kBlock] = out[b][l];
+  }
+}
+
+/// The gradient of the filters from input channels [c0, c0 + kBlock) to output channels [o0, o0 +
+/// kBlock). du's rows are input channels; beyond the last output channel they are zero.
+template <class S>
+void add_block(const Points& du, int64_t c0, int64_t o0, float* dweight, bool accumulate,
+               const ConvDims& d) {
+  constexpr int64_t kAll = S::kTaps * S::kTaps;
+  const int64_t nc = std::min(kBlock, d.in_c - c0), no = std::min(kBlock, d.out_c - o0);
+  float dg[kBlock * kAll * kBlock];
+  for (int64_t c = 0; c < nc; ++c)
+    for (int64_t o = 0; o < kBlock; o += kLanes)
+      transform_back<S>(du.at(0, c0 + c) + o0 + o, du.point, dg + o * kAll * kBlock + c);
+  for (int64_t row = 0; row < no * kAll; ++row) {
+    float* to = dweight + (o0 * kAll + row) * d.in_c + c0;
+    const float* from = dg + row * kBlock;
+    if (accumulate)
+      for (int64_t c = 0; c < nc; ++c) to[c] += from[c];
+    else
+      std::copy_n(from, nc, to);
   }
 }
 
 template <class S, class T>
 void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d) {
-  constexpr int64_t kPoints = S::kPoints, kAll = S::kTaps * S::kTaps;
+  constexpr int64_t kPoints = S::kPoints;
   const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
   const int64_t C = d.in_c, O = d.out_c, tiles = d.batch * in.per_image();
   const int64_t tile_floats = kPoints * (Points(1, C).row + Points(1, O).row);
@@ -77,10 +99,9 @@ void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, c
     });
   }
 
-  parallel_items(C, kPoints * du.point, [&](int64_t c) {
-    for (int64_t o = 0; o < O; o += kLanes)
-      add_gradient<S>(du.at(0, c) + o, du.point, dweight + o * kAll * C + c, kAll * C, C,
-                      std::min<int64_t>(kLanes, O - o), accumulate);
+  const int64_t across = ceil_div(C, kBlock);
+  parallel_items(across * ceil_div(O, kBlock), kPoints * du.point, [&](int64_t block) {
+    add_block<S>(du, block % across * kBlock, block / across * kBlock, dweight, accumulate, d);
   });
 }
 
