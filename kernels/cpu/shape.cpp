@@ -65,7 +65,8 @@ ImageDims pooled(const ImageDims& d, int64_t k) {
 template <class T>
 void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to, int64_t to_width,
                    int64_t to_begin, int64_t width, int64_t rows) {
-  const int64_t step = std::max<int64_t>(1, kChunk / std::max<int64_t>(width, 1));
+  if (width == 0) return;  // then neither side need have memory
+  const int64_t step = std::max<int64_t>(1, kChunk / width);
   parallel_items(ceil_div(rows, step), rows * width, [=](int64_t i) {
     for (int64_t r = i * step; r < std::min(rows, (i + 1) * step); ++r)
       std::memcpy(to + r * to_width + to_begin, from + r * from_width + from_begin,
