@@ -144,7 +144,7 @@ void convolve(const T* x, const Filters& f, const float* bias, const T* add, T* 
 bool winograd_pays(ConvPass pass, const ConvDims& d, bool filters_kept) {
   if (!winograd_takes(d)) return false;
   constexpr double kPerPoint = 15, kMargin = 1.15;
-  const double per_filter = filters_kept ? 0 : pass == ConvPass::backward_weight ? 65 : 35;
+  const double per_filter = filters_kept && pass != ConvPass::backward_weight ? 0 : 35;
   const double in = double(d.in_c), out = double(d.out_c);
   const double direct = d.flops() / 2;
   const double winograd = with_scheme(d.kernel_h, [&]<class S>(S) {
