@@ -19,9 +19,6 @@ using cpu::ConvCase;
 using cpu::ConvForm;
 using cpu::ConvMode;
 
-constexpr std::array<std::string_view, 3> kPasses = {"forward", "backward_data", "backward_weight"};
-constexpr std::array<std::string_view, 2> kForms = {"direct", "winograd"};
-
 /// Below this a call takes some tenths of a millisecond, and a clock says more of the machine's
 /// other work than of the form.
 constexpr double kWorthMeasuring = 5e7;  // floating-point operations
@@ -46,10 +43,10 @@ ConvForm measured_form(const ConvCase& c) {
 std::string write_conv_form(const ConvChosen& chosen) {
   const auto& [c, form] = chosen;
   const ConvDims& d = c.dims;
-  return fmt::format("{} {} {} {}x{}x{} {}->{} {}x{} pad {},{},{},{}", kForms[std::size_t(form)],
-                     kPasses[std::size_t(c.pass)], c.bf16 ? "bf16" : "f32", d.batch, d.in_h, d.in_w,
-                     d.in_c, d.out_c, d.kernel_h, d.kernel_w, d.pad_top, d.pad_left, d.pad_bottom,
-                     d.pad_right);
+  return fmt::format("{} {} {} {}x{}x{} {}->{} {}x{} pad {},{},{},{}",
+                     kFormNames[std::size_t(form)], kPassNames[std::size_t(c.pass)],
+                     c.bf16 ? "bf16" : "f32", d.batch, d.in_h, d.in_w, d.in_c, d.out_c, d.kernel_h,
+                     d.kernel_w, d.pad_top, d.pad_left, d.pad_bottom, d.pad_right);
 }
 
 std::optional<ConvChosen> read_conv_form(const std::string& text) {
@@ -68,10 +65,10 @@ std::optional<ConvChosen> read_conv_form(const std::string& text) {
   const auto index_in = [](const auto& names, std::string_view name) {
     return std::find(names.begin(), names.end(), name) - names.begin();
   };
-  chosen.second = ConvForm(index_in(kForms, form));
-  chosen.first.pass = ConvPass(index_in(kPasses, pass));
+  chosen.second = ConvForm(index_in(kFormNames, form));
+  chosen.first.pass = ConvPass(index_in(kPassNames, pass));
   chosen.first.bf16 = std::string_view(dtype) == "bf16";
-  const bool known = index_in(kForms, form) < 2 && index_in(kPasses, pass) < 3;
+  const bool known = index_in(kFormNames, form) < 2 && index_in(kPassNames, pass) < 3;
   if (!known || write_conv_form(chosen) != text) return {};
   return chosen;
 }

@@ -1,6 +1,7 @@
 // The choice between the direct and the Winograd form of a run's convolutions (run.conv and
 // run.conv_forms; kernels/cpu/conv_form.h).
 #pragma once
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,9 @@ namespace noisette {
 struct TrainConfig;
 
 inline constexpr std::string_view kByRule = "rule";
+inline constexpr std::array<std::string_view, 3> kPassNames = {"forward", "backward_data",
+                                                               "backward_weight"};
+inline constexpr std::array<std::string_view, 2> kFormNames = {"direct", "winograd"};
 
 /// A case and its form as text, as in "direct backward_data f32 16x8x8 512->256 3x3 pad 1,1,1,1"
 /// (batch x height x width of the input, channels, kernel, padding at top, left, bottom, right).

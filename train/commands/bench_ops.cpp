@@ -4,7 +4,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "framework/core/check.h"
@@ -14,6 +13,7 @@
 #include "train/commands/bench.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
+#include "train/conv_forms.h"
 #include "train/measure_conv.h"
 #include "train/measure_ops.h"
 
@@ -78,9 +78,6 @@ Measurements measure_all(const Options& o) {
   return all;
 }
 
-constexpr std::array<const char*, 3> kPasses = {"forward", "backward_data", "backward_weight"};
-constexpr std::array<const char*, 2> kForms = {"direct", "winograd"};
-
 /// "16 x 32 x 32, 128 -> 128, 3x3"
 std::string shape_of(const ConvDims& d) {
   return fmt::format("{} x {} x {}, {} -> {}, {}x{}", d.batch, d.in_h, d.in_w, d.in_c, d.out_c,
@@ -90,7 +87,7 @@ std::string shape_of(const ConvDims& d) {
 Json json_of(const FormMeasurement& m) {
   const double flops = m.c.dims.flops();
   return {{"shape", shape_of(m.c.dims)},
-          {"pass", kPasses[std::size_t(m.c.pass)]},
+          {"pass", kPassNames[std::size_t(m.c.pass)]},
           {"dtype", m.c.bf16 ? "bf16" : "f32"},
           {"direct_seconds", m.seconds.direct},
           {"winograd_seconds", m.seconds.winograd},
@@ -99,7 +96,7 @@ Json json_of(const FormMeasurement& m) {
           {"winograd_gflops_per_second", flops / m.seconds.winograd / 1e9},
           {"direct_error", m.error.direct},
           {"winograd_error", m.error.winograd},
-          {"by_rule", kForms[std::size_t(cpu::form_by_rule(m.c))]}};
+          {"by_rule", kFormNames[std::size_t(cpu::form_by_rule(m.c))]}};
 }
 
 Json json_of(const Measurements& all) {
@@ -136,13 +133,13 @@ std::string text_of(const std::vector<FormMeasurement>& all) {
     if (!shape.empty() && shape != now) t.rule();
     shape = now;
     const double gflop = m.c.dims.flops() / 1e9;
-    t.row({now, m.c.bf16 ? "bf16" : "f32", kPasses[std::size_t(m.c.pass)],
+    t.row({now, m.c.bf16 ? "bf16" : "f32", std::string(kPassNames[std::size_t(m.c.pass)]),
            fmt::format("{:.0f}", gflop / m.seconds.direct),
            fmt::format("{:.0f}", gflop / m.seconds.winograd),
            fmt::format("{:.0f}", gflop / m.kept_seconds),
            fmt::format("{:.2f}x", m.seconds.direct / m.seconds.winograd),
            fmt::format("{:.1e}", m.error.direct), fmt::format("{:.1e}", m.error.winograd),
-           kForms[std::size_t(cpu::form_by_rule(m.c))]});
+           std::string(kFormNames[std::size_t(cpu::form_by_rule(m.c))])});
   }
   return t.str();
 }
