@@ -105,24 +105,28 @@ nlohmann::ordered_json run_json(std::vector<std::string> arguments) {
   return nlohmann::ordered_json::parse(run_command(std::move(arguments)));
 }
 
-std::string usage_error_of(const std::vector<std::string>& arguments) {
+namespace {
+
+/// The message of the E that a command line ends with; `failure` is what is said when it ends well.
+template <class E>
+std::string message_of_thrown(const std::vector<std::string>& arguments, const char* failure) {
   try {
     run_command(arguments);
-  } catch (const UsageError& e) {
+  } catch (const E& e) {
     return e.what();
   }
-  ADD_FAILURE() << "no UsageError was thrown";
+  ADD_FAILURE() << failure;
   return "";
 }
 
+}  // namespace
+
+std::string usage_error_of(const std::vector<std::string>& arguments) {
+  return message_of_thrown<UsageError>(arguments, "no UsageError was thrown");
+}
+
 std::string parse_error_of(const std::vector<std::string>& arguments) {
-  try {
-    run_command(arguments);
-  } catch (const CLI::ParseError& e) {
-    return e.what();
-  }
-  ADD_FAILURE() << "it was read";
-  return "";
+  return message_of_thrown<CLI::ParseError>(arguments, "it was read");
 }
 
 std::string run_error_of(const std::vector<std::string>& arguments) {
