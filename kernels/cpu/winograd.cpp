@@ -102,10 +102,11 @@ void convolve(const T* x, const Filters& f, const float* bias, const T* add, T* 
   const int64_t tiles = d.batch * in.per_image();
   const int64_t tile_floats = S::kPoints * (Points(1, d.in_c).row + Points(1, d.out_c).row);
   const bool joint = f.numel() * int64_t(sizeof(float)) > kSharedFilters;
-  const int64_t fitting =
-      (joint ? kJointBytes : kChunkBytes) / int64_t(sizeof(float)) / tile_floats;
-  const int64_t chunk =
-      std::min(tiles, std::max<int64_t>(1, ceil_div(fitting, kTileRows)) * kTileRows);
+  const int64_t fitting = std::max<int64_t>(
+      kTileRows, (joint ? kJointBytes : kChunkBytes) / int64_t(sizeof(float)) / tile_floats);
+  // As many chunks for every thread. A tile's result does not depend on the others of its chunk.
+  const int64_t shares = joint ? 1 : omp_get_max_threads();
+  const int64_t chunk = ceil_div(tiles, shares * ceil_div(tiles, shares * fitting));
   const int64_t chunks = ceil_div(tiles, chunk);
 
   const auto work = [&](int64_t number) {

@@ -182,6 +182,9 @@ INSTANTIATE_TEST_SUITE_P(
         // One tile is more than a chunk's bytes, and the filters are not large enough to be shared.
         ConvCase{"OneTileIsMoreThanAChunk", same3(1, 5, 5, 12, 4600)},
         ConvCase{"SeveralChunks", same3(9, 14, 15, 32, 48)},
+        // The weight gradient's parts: all threads work on each of them where there are more.
+        ConvCase{"TwoParts", same3(17, 14, 15, 32, 48)},
+        ConvCase{"FourParts", same3(33, 14, 15, 20, 12)},
         ConvCase{"UNetLayer", same3(4, 16, 16, 128, 64)},
         ConvCase{"Upsampling", same2(2, 7, 7, 64, 48)},
         ConvCase{"UpsamplingOnePixel", same2(1, 1, 1, 3, 8)},
