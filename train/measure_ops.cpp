@@ -22,6 +22,7 @@ namespace {
 
 constexpr const char* kCifar = "ddpm-cifar10";
 constexpr const char* kSmall = "unet-28";
+constexpr const char* kDemo = "fashion-mnist";
 constexpr const char* kStable = "stable-diffusion";  // 1.x, 512x512, one image with guidance
 
 /// A leaf of standard normal numbers; each one draws from a stream of its own.
@@ -167,6 +168,7 @@ struct Timed {
 
 std::vector<OpCase> op_cases(int64_t batch) {
   const int64_t c = batch > 0 ? batch : 16, s = batch > 0 ? batch : 64, d = batch > 0 ? batch : 2;
+  const int64_t m = batch > 0 ? batch : 32;
   return {convolution(kCifar, c, 32, 3, 128),
           convolution(kCifar, c, 32, 128, 128),
           convolution(kCifar, c, 32, 256, 128),
@@ -190,6 +192,16 @@ std::vector<OpCase> op_cases(int64_t batch) {
           convolution(kSmall, s, 7, 128, 128),
           convolution(kSmall, s, 7, 256, 128),
           convolution(kSmall, s, 28, 64, 1),
+          convolution(kDemo, m, 28, 1, 32),
+          convolution(kDemo, m, 28, 32, 32),
+          convolution(kDemo, m, 28, 96, 32),
+          convolution(kDemo, m, 28, 32, 32, 3, 2),
+          convolution(kDemo, m, 14, 32, 64),
+          convolution(kDemo, m, 14, 64, 64),
+          convolution(kDemo, m, 14, 128, 64),
+          convolution(kDemo, m, 14, 64, 64, 3, 2),
+          convolution(kDemo, m, 7, 64, 64),
+          convolution(kDemo, m, 7, 128, 64),
           convolution(kStable, d, 64, 320, 320),
           convolution(kStable, d, 32, 640, 640),
           convolution(kStable, d, 16, 1280, 1280),
@@ -211,11 +223,14 @@ std::vector<OpCase> op_cases(int64_t batch) {
           norm_silu(kSmall, s, 28, 64),
           norm_silu(kSmall, s, 14, 128),
           concat(kCifar, c, 32, 256, 128),
+          norm_silu(kDemo, m, 28, 32),
           concat(kSmall, s, 28, 128, 64),
           enlarge(kCifar, c, 16, 256),
           enlarge_and_convolve(kCifar, c, 16, 256),
           enlarge(kSmall, s, 14, 128),
           enlarge_and_convolve(kSmall, s, 14, 128),
+          enlarge_and_convolve(kDemo, m, 14, 64),
+          enlarge_and_convolve(kDemo, m, 7, 64),
           adamw(kSmall, 4'435'393)};
 }
 
