@@ -164,8 +164,9 @@ void fill_channels(const T* shift, const acc_t<T>* weight, const acc_t<T>* bias,
 
 /// Calls f(rows, at, c, n) for blocks of `rows` rows (4, then single ones) by n channels (a vector,
 /// then what is left) that cover a chunk: the constants of a channel are read once per block.
+/// Inlined, so that what f captures stays in registers: stores of vectors may alias anything.
 template <class T, class F>
-inline void for_blocks(int64_t rows, int64_t channels, const F& f) {
+[[gnu::always_inline]] inline void for_blocks(int64_t rows, int64_t channels, const F& f) {
   constexpr int64_t width = lanes::kWidth<T>;
   const auto across = [&](int64_t r, auto count) {
     int64_t c = 0;

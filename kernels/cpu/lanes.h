@@ -9,7 +9,7 @@
 #include <cstring>
 #include <type_traits>
 
-#if defined(__AVX512F__)
+#if defined(__AVX__)
 #include <immintrin.h>
 #endif
 
@@ -43,6 +43,27 @@ inline void store(E* p, V v) {
   std::memcpy(p, &v, sizeof(V));
 }
 inline Vec splat(float x) { return x - Vec{}; }
+
+/// The larger, the smaller of two numbers; b where one is NaN.
+inline Vec larger(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  // The forms with a mask, because g++ 12 warns about its own header in the forms without.
+  return _mm512_maskz_max_ps(0xffff, a, b);
+#elif defined(__AVX__)
+  return _mm256_max_ps(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+inline Vec smaller(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_min_ps(0xffff, a, b);
+#elif defined(__AVX__)
+  return _mm256_min_ps(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
 
 /// Rounds to nearest, ties to even. The instruction takes denormals as zero and bfloat16(float)
 /// does not; they agree on everything else.
@@ -104,13 +125,12 @@ inline Vec exp2(Vec x) {
     return p * f + 1.000000072f;
   };
 #if defined(__AVX512F__)
-  // The forms with a mask, because g++ 12 warns about its own header in the forms without.
   constexpr __mmask16 kAll = 0xffff;
-  const Vec bounded = _mm512_maskz_max_ps(kAll, splat(-200.0f), x);  // keeps the second when NaN
+  const Vec bounded = larger(splat(-200.0f), x);
   const Vec n = _mm512_maskz_roundscale_ps(kAll, bounded, 0);
   return _mm512_maskz_scalef_ps(kAll, poly(bounded - n), n);
 #else
-  x = x < -126.5f ? splat(-127.0f) : x;
+  x = larger(splat(-127.0f), x);
   const Vec shifted = x + 12582912.0f;  // 1.5 * 2^23: rounds to an integer, kept in the low bits
   const Vec n = shifted - 12582912.0f;
   const IntVec exponent = (IntVec(shifted) - 0x4B400000 + 127) << 23;  // -127 becomes 0.0
@@ -138,7 +158,7 @@ inline Vec sigmoid(Vec x) {
   }
 #endif
   const Vec t = x * -1.44269504f;
-  return 1.0f / (1.0f + exp2(t > 126.0f ? splat(126.0f) : t));
+  return 1.0f / (1.0f + exp2(smaller(splat(126.0f), t)));
 }
 template <class T>
 inline double sigmoid(double x) {
@@ -152,7 +172,7 @@ inline Vec sigmoid_for_sums(Vec x) {
 #if defined(__AVX512F__)
   if constexpr (std::is_same_v<T, bfloat16>) {
     constexpr __mmask16 kAll = 0xffff;
-    const Vec t = _mm512_maskz_min_ps(kAll, splat(100.0f), x * -1.44269504f);
+    const Vec t = smaller(splat(100.0f), x * -1.44269504f);
     const Vec d = exp2(t) + 1.0f;
     const Vec r = _mm512_maskz_rcp14_ps(kAll, d);
     return r * (2.0f - d * r);  // one step of Newton's method
