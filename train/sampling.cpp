@@ -26,11 +26,12 @@ diffusion::Denoiser denoiser(const UNet& unet, const Tensor& labels, double guid
       unet.config().num_class_embeds - 1, guidance);
 }
 
+constexpr double kConditional = 1;
+
 diffusion::Denoiser denoiser(const UNet& unet, const UNet* weaker, const Tensor& labels,
                              const diffusion::SamplerConfig& sampler) {
   diffusion::Denoiser alone = denoiser(unet, labels, sampler.guidance);
   if (sampler.autoguidance == 1) return alone;
-  constexpr double kConditional = 1;
   return diffusion::autoguide(std::move(alone), denoiser(*weaker, labels, kConditional),
                               sampler.autoguidance);
 }
@@ -78,8 +79,9 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
     const auto progress = [&](int64_t done) {
       if (r.progress) r.progress(b * int64_t(plan.size()) + done, batches * int64_t(plan.size()));
     };
-    const Tensor images = diffusion::sample(denoiser(unet, r.weaker, labels, sampler), plan, start,
-                                            r.dtype, noise, progress);
+    const Tensor images =
+        diffusion::sample(denoiser(unet, r.weaker, labels, sampler), plan, start, r.dtype, noise,
+                          progress, denoiser(unet, labels, kConditional));
     if (r.only_finite) check_finite(images, r.first + begin);
     pixels_from_float(images.span<float>(), pixels.data() + begin * item);
   }

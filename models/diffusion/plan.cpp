@@ -40,12 +40,22 @@ void SamplerConfig::fields(config::Fields& f) {
          .below = 1,
          .doc = "the weaker network is the run's own after this share of its updates, whose "
                 "checkpoint stays for good; 0: `sample --weaker` says which"});
+  f.add("guidance_above", guidance_above,
+        {.min = 0,
+         .max = 1,
+         .doc = "guidance and autoguidance act from this share of the schedule's timesteps on; "
+                "below it the conditional prediction stands alone"});
+  f.add("guidance_below", guidance_below,
+        {.min = 0, .max = 1, .doc = "they act up to this share of the timesteps, not above"});
 }
 
 std::string SamplerConfig::problem() const {
   if (offset > 0 && spacing != Spacing::leading)
     return fmt::format("offset is for spacing = \"leading\"; got {} with spacing = \"{}\"", offset,
                        config::name_of(spacing));
+  if (guidance_above >= guidance_below)
+    return fmt::format("guidance_above must be less than guidance_below; got {} and {}",
+                       guidance_above, guidance_below);
   if (sampler == Sampler::ddpm && eta > 0)
     return fmt::format("eta is for sampler = \"ddim\"; got {} with sampler = \"ddpm\"", eta);
   if (sampler == Sampler::ddpm && !last_to_clean)
@@ -97,6 +107,8 @@ Step make_step(const Schedule& schedule, Target target, const SamplerConfig& con
   Step step;
   step.t = t;
   step.next = s;
+  const double share = double(t) / double(schedule.steps());
+  step.guided = config.guidance_above <= share && share < config.guidance_below;
   step.x0_from_x = x0.x;
   step.x0_from_out = x0.out;
   step.clip = config.clip.value_or(std::numeric_limits<double>::infinity());

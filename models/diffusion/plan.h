@@ -42,6 +42,9 @@ inline constexpr std::array<std::string_view, 3> kSpacingNames = {"leading", "tr
                                                                   "linspace"};
 constexpr std::span<const std::string_view> enum_names(Spacing) { return kSpacingNames; }
 
+/// Guidance and autoguidance can be limited to an interval of timesteps: Kynkaanniemi et al. 2024,
+/// "Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in Diffusion
+/// Models", arXiv:2404.07724. guidance_above and guidance_below are its ends, as t / T.
 struct SamplerConfig {
   Sampler sampler = Sampler::ddim;
   int64_t steps = 50;
@@ -55,14 +58,17 @@ struct SamplerConfig {
   double guidance = 1;
   double autoguidance = 1;
   double autoguidance_share = 0;
+  double guidance_above = 0;
+  double guidance_below = 1;
 
   void fields(config::Fields& f);
   std::string problem() const;
 };
 
 struct Step : SamplerCoefficients {
-  int64_t t = 0;     // the timestep the network is asked at
-  int64_t next = 0;  // where the step leads, -1 is the clean image
+  int64_t t = 0;       // the timestep the network is asked at
+  int64_t next = 0;    // where the step leads, -1 is the clean image
+  bool guided = true;  // t lies in the interval of guidance
 };
 
 /// The steps of one sample, in the order they are taken. Throws UsageError when the configuration

@@ -23,12 +23,14 @@ Tensor stack(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 Tensor sample(const Denoiser& denoise, const std::vector<Step>& plan, Tensor x, DType dtype,
-              const StepNoise& noise, const std::function<void(int64_t)>& progress) {
+              const StepNoise& noise, const std::function<void(int64_t)>& progress,
+              const Denoiser& unguided) {
   const NoGrad no_grad;
   for (size_t i = 0; i < plan.size(); ++i) {
     const Step& step = plan[i];
     const Tensor t = full({x.dim(0)}, double(step.t), DType::i64, x.device());
-    const Tensor out = denoise(cast(x, dtype), t);
+    const Denoiser& ask = step.guided || !unguided ? denoise : unguided;
+    const Tensor out = ask(cast(x, dtype), t);
     x = sampler_step(x, out, step.sigma > 0 ? noise(int64_t(i)) : Tensor(), step);
     if (progress) progress(int64_t(i) + 1);
   }

@@ -30,10 +30,11 @@ Tensor image_noise(uint64_t seed, int64_t first, int64_t step, const Shape& shap
                    Device device = kCpu);
 
 /// Carries out `plan` from the noise `x` [N, H, W, C] (f32; f64 with f64): asks `denoise` in
-/// `dtype` once per step. `noise` is called only for steps that add some. `progress`, when given,
-/// hears how many steps are done.
+/// `dtype` once per step; steps that are not guided ask `unguided`, if given. `noise` is called
+/// only for steps that add some. `progress`, when given, hears how many steps are done.
 Tensor sample(const Denoiser& denoise, const std::vector<Step>& plan, Tensor x, DType dtype,
-              const StepNoise& noise, const std::function<void(int64_t)>& progress = nullptr);
+              const StepNoise& noise, const std::function<void(int64_t)>& progress = nullptr,
+              const Denoiser& unguided = nullptr);
 
 /// The same for images first .. first + shape[0] - 1 of a seed, with image_noise() throughout.
 Tensor sample(const Denoiser& denoise, const std::vector<Step>& plan, const Shape& shape,

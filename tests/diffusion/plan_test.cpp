@@ -245,6 +245,24 @@ TEST(Plan, TheNetworksOwnNoiseKeepsWhatTheClampCuts) {
       UsageError);
 }
 
+TEST(Plan, GuidanceIntervalIsAShareOfTheTimesteps) {
+  const Schedule s({});
+  const auto guided = [&](double above, double below) {
+    std::string marks;
+    for (const Step& step : make_plan(s, Target::v,
+                                      {.steps = 10,
+                                      .spacing = Spacing::leading,  // 900, 800, ... 0
+                                       .guidance_above = above,
+                                      .guidance_below = below}))
+      marks += step.guided ? 'g' : '-';
+    return marks;
+  };
+  EXPECT_EQ(guided(0, 1), "gggggggggg");
+  EXPECT_EQ(guided(0.3, 0.8), "--ggggg---") << "300 is in, 800 is not";
+  EXPECT_EQ(guided(0.85, 0.95), "g---------");
+  EXPECT_THROW(make_plan(s, Target::v, {.guidance_above = 0.5, .guidance_below = 0.5}), UsageError);
+}
+
 TEST(Plan, ZeroTerminalSnrStartsFromPureNoise) {
   const Schedule s({.zero_terminal_snr = true});
   EXPECT_THROW(make_plan(s, Target::eps, {}), UsageError);

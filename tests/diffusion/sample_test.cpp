@@ -166,6 +166,25 @@ TEST(Sample, AutoguidanceGoesAwayFromTheWeakerNetwork) {
   }
 }
 
+TEST(Sample, StepsThatAreNotGuidedAskTheOtherDenoiser) {
+  const auto plan = make_plan(Schedule({}), Target::v,
+                              {.steps = 10, .guidance_above = 0.25, .guidance_below = 0.75});
+  std::vector<int64_t> guided, plain;
+  const auto recording = [](std::vector<int64_t>& seen) -> Denoiser {
+    return [&seen](const Tensor& x, const Tensor& t) {
+      seen.push_back(t.data<int64_t>()[0]);
+      return x;
+    };
+  };
+  const Tensor x = image_noise(3, 0, -1, {1, 2, 2, 1}, DType::f64);
+  sample(recording(guided), plan, x, DType::f64, nullptr, nullptr, recording(plain));
+  EXPECT_EQ(guided, (std::vector<int64_t>{699, 599, 499, 399, 299}));
+  EXPECT_EQ(plain, (std::vector<int64_t>{999, 899, 799, 199, 99}));
+  guided.clear();
+  sample(recording(guided), plan, x, DType::f64, nullptr);
+  EXPECT_EQ(guided.size(), 10u) << "there is no other";
+}
+
 TEST(Sample, AnImageDoesNotDependOnItsBatch) {
   const Schedule s({});
   const Oracle oracle{s, {{0.5, 0.04}}};

@@ -29,10 +29,12 @@ class Sampling : public testing::Test {
   }
 
   Pixels sample(SampleRequest r, double guidance = 1,
-                diffusion::Sampler sampler = diffusion::Sampler::ddim) const {
+                diffusion::Sampler sampler = diffusion::Sampler::ddim,
+                double guidance_below = 1) const {
     const diffusion::SamplerConfig s{.sampler = sampler,
                                      .steps = sampler == diffusion::Sampler::ddim ? 6 : 20,
-                                     .guidance = guidance};
+                                     .guidance = guidance,
+                                     .guidance_below = guidance_below};
     return sample_pixels(unet_, config_.schedule, diffusion::Target::eps, s, r);
   }
 
@@ -81,6 +83,17 @@ TEST_F(Sampling, GuidanceOneIsConditionalAndZeroIsNot) {
   EXPECT_GT(largest_difference(one, none), 2);
   EXPECT_GT(largest_difference(one, sample({.count = 6, .labels = labels}, 3)), 2);
   EXPECT_GT(largest_difference(one, sample({.count = 6, .labels = {1, 2, 0, 1, 2, 0}}, 1)), 2);
+}
+
+TEST_F(Sampling, GuidanceActsInItsIntervalAlone) {
+  const auto labels = spread_labels(6, {0, 1, 2}, false);
+  const auto below = [&](double share) {
+    return sample({.count = 6, .labels = labels}, 3, diffusion::Sampler::ddim, share);
+  };
+  const Pixels one = sample({.count = 6, .labels = labels}, 1);
+  EXPECT_EQ(below(0.01), one) << "no step is that clean";
+  EXPECT_GT(largest_difference(below(0.5), one), 2);
+  EXPECT_GT(largest_difference(below(0.5), below(1)), 2);
 }
 
 TEST_F(Sampling, EveryImageNeedsALabel) {

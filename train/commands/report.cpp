@@ -39,8 +39,8 @@ std::string caption_of(const RunReport& run) {
   if (run.grid.empty() || !run.grid_caption.empty()) return run.grid_caption;
   const auto text = read_png_text(std::as_bytes(std::span(run.grid)), "grid.png");
   std::string caption;
-  for (const char* key :
-       {"update", "weights", "sampler", "steps", "eta", "guidance", "autoguidance", "seed"})
+  for (const char* key : {"update", "weights", "sampler", "steps", "eta", "guidance",
+                          "autoguidance", "guided", "seed"})
     if (const auto entry = text.find(key); entry != text.end())
       caption += fmt::format("{}{} {}", caption.empty() ? "" : ", ", key, entry->second);
   return caption;

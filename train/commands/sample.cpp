@@ -147,6 +147,11 @@ LoadedModel open_weaker(const LoadedModel& m, const Options& o, const diffusion:
   return weaker;
 }
 
+/// Where guidance acts, as shares of the timesteps.
+std::string interval_of(const diffusion::SamplerConfig& s) {
+  return fmt::format("{} to {}", s.guidance_above, s.guidance_below);
+}
+
 std::map<std::string, std::string> provenance(const LoadedModel& m,
                                               const std::optional<LoadedModel>& weaker,
                                               const Options& o, const diffusion::SamplerConfig& s) {
@@ -159,6 +164,7 @@ std::map<std::string, std::string> provenance(const LoadedModel& m,
       {"steps", std::to_string(s.steps)},
       {"eta", fmt::format("{}", s.eta)},
       {"guidance", fmt::format("{}", s.guidance)},
+      {"guided", interval_of(s)},
       {"seed", std::to_string(o.seed)},
       {"first", std::to_string(o.first)}};
   if (weaker) {
@@ -232,8 +238,11 @@ void run(const Options& o) {
   for (const Output& output : outputs) write_output(output, samples, o.columns);
   const std::string away =
       weaker ? fmt::format("autoguidance {} from {}, ", s.autoguidance, weaker->origin) : "";
-  print(fmt::format("{} images, {} {} steps, guidance {}, {}seed {}, {} weights of {} -> {}", n,
-                    config::name_of(s.sampler), s.steps, s.guidance, away, o.seed,
+  const bool always = s.guidance_above == 0 && s.guidance_below == 1;
+  const std::string where =
+      always ? "" : fmt::format("guided at {} of the timesteps, ", interval_of(s));
+  print(fmt::format("{} images, {} {} steps, guidance {}, {}{}seed {}, {} weights of {} -> {}", n,
+                    config::name_of(s.sampler), s.steps, s.guidance, away, where, o.seed,
                     text.at("weights"), m.origin, fmt::join(o.outputs, ", ")));
 }
 
