@@ -1,4 +1,4 @@
-// noisette bench ops: what it prints is complete and can be read by a program.
+// noisette bench and plan: what they print is complete and can be read by a program.
 #include <nlohmann/json.hpp>
 
 #include "tests/train/program.h"
@@ -42,6 +42,59 @@ TEST(BenchOps, RefusesAFilterThatMatchesNothing) {
   expect_one_sentence(noisette(folder, {"bench", "ops", "--filter", "conv 5x5"}), 2,
                       "no op has 'conv 5x5' in its family, name or configuration; families: "
                       "convolution, 1x1, linear, attention, group norm, concat, resize, adamw\n");
+}
+
+TEST(Bench, ATrainingStepIsReportedWhole) {
+  const Folder folder;
+  put(folder / "run.toml", config::to_toml(small_config(folder / "set.h5")));
+  const Outcome o =
+      noisette(folder, {"bench", "train", (folder / "run.toml").string(), "--dtype", "f32",
+                        "--batch", "6", "--steps", "3", "--threads", "1", "--json"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const auto j = nlohmann::json::parse(o.out);
+  EXPECT_EQ(j["all_seconds"].size(), 3u);
+  const double seconds = j["seconds_per_step"];
+  EXPECT_NEAR(j["images_per_second"].get<double>() * seconds, 6, 1e-6);
+  EXPECT_NEAR(j["gflops_per_second"].get<double>() * seconds,
+              j["flops_per_step"].get<double>() * 1e-9, 1e-6);
+  EXPECT_GE(j["over_products"].get<double>(), 1.0);
+  double shares = 0;
+  for (const auto& [family, share] : j["share"].items()) shares += share.get<double>();
+  EXPECT_NEAR(shares, 1, 1e-6);
+
+  const Outcome planned =
+      noisette(folder, {"plan", (folder / "run.toml").string(), "--set", "run.batch=6", "--set",
+                        "run.precision=f32", "--no-measure", "--json"});
+  ASSERT_EQ(planned.code, 0) << planned.err;
+  const auto plan = nlohmann::json::parse(planned.out);
+  // What is planned on the meta device is what a step then takes, but for its images and labels.
+  EXPECT_NEAR(plan["peak_bytes"].get<double>() / j["peak_bytes"].get<double>(), 1, 0.01);
+  EXPECT_NEAR(plan["flops_per_image_step"].get<double>() * 6 / j["flops_per_step"].get<double>(), 1,
+              1e-6);
+}
+
+// 35.7 million parameters, Ho et al. 2020, appendix B; the exact number and the arithmetic are those of
+// the same network in diffusers.
+TEST(Plan, CountsThePapersNetwork) {
+  const Folder folder;
+  const auto plan = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"plan", NOISETTE_SOURCE_DIR "/configs/ddpm-cifar10.toml",
+                                     "--no-measure", "--json"});
+    const Outcome o = noisette(folder, options);
+    EXPECT_EQ(o.code, 0) << o.err;
+    return nlohmann::json::parse(o.out);
+  };
+  const auto j = plan({});
+  EXPECT_EQ(j["parameters"], 35'746'307);
+  int64_t blocks = 0;
+  for (const auto& [name, count] : j["parameters_by_block"].items()) blocks += count.get<int64_t>();
+  EXPECT_EQ(blocks, 35'746'307);
+  EXPECT_NEAR(j["flops_per_image"].get<double>(), 12.44e9, 0.1e9);
+  EXPECT_GT(j["peak_bytes"].get<int64_t>(), j["forward_bytes"].get<int64_t>());
+  EXPECT_FALSE(j.contains("seconds"));
+  const auto half = plan({"--set", "run.micro_batch=64"});
+  EXPECT_EQ(half["flops_per_image_step"], j["flops_per_image_step"]);
+  EXPECT_LT(half["peak_bytes"].get<int64_t>(), j["peak_bytes"].get<int64_t>());
 }
 
 TEST(Bench, AStepOfSamplingIsOneEvaluationOfTheNetwork) {

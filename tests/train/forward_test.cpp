@@ -55,6 +55,30 @@ TEST_F(Forward, TimestepsWithAFractionAreTakenAsTheyAre) {
   EXPECT_EQ(run(forward<float, int32_t>("F32", {1, 17}, "I32", {0, 3})), whole);
 }
 
+// Models and tensors of diffusers, with several channels and a map that is not square: what a person
+// who checks a port would run.
+TEST_F(Forward, GivesWhatDiffusersGives) {
+  for (const char* name : {"unet_paper", "unet_rectangle"}) {
+    const std::string model = std::string(NOISETTE_SOURCE_DIR "/tests/parity/fixtures/") + name;
+    const auto expected = SafetensorsFile::open(model + "/expected.safetensors");
+    const SafetensorsEntry &x = expected.at("sample"), &t = expected.at("timestep");
+    write_safetensors(folder / "in.safetensors", {{"sample", x.dtype, x.shape, x.bytes},
+                                                  {"timestep", t.dtype, t.shape, t.bytes}});
+    const Outcome o =
+        noisette(output, {"forward", model, "--input", (folder / "in.safetensors").string(),
+                          "--output", (folder / "out.safetensors").string()});
+    ASSERT_EQ(o.code, 0) << o.err;
+    const auto want = as_f32(expected.at("output")), got = result();
+    ASSERT_EQ(got.size(), want.size());
+    double error = 0, norm = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      error += std::pow(double(got[i]) - double(want[i]), 2);
+      norm += std::pow(double(want[i]), 2);
+    }
+    EXPECT_LE(std::sqrt(error / norm), 1e-5) << name;  // measured 1.6e-6: sums in another order
+  }
+}
+
 TEST_F(Forward, WhatTheInputLacksIsSaidWithoutALineOfOurSource) {
   const auto refused = [&](const Shape& shape, const std::string& sentence) {
     const std::vector<float> x(std::size_t(shape.numel()), 0.5f);

@@ -7,6 +7,7 @@
 #include "framework/report/table.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
+#include "train/conv_forms.h"
 #include "train/measure.h"
 #include "train/precision.h"
 
@@ -93,6 +94,7 @@ void add_plan(CLI::App& app) {
     TrainConfig c = load_train_config(o->file, o->set);
     check_run(c);
     use_supported_precision(c);
+    use_conv_forms(c);
     const StepPlan p = plan_step(c);
     const double seconds = o->measure ? short_measurement(c) : 0;
     print(o->json ? json_of(c, p, seconds).dump(2) : text_of(c, p, seconds));
