@@ -23,7 +23,6 @@ OUT.md and OUT.json get the table, every run's raw output, device, versions and 
 import argparse
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -65,7 +64,6 @@ def device() -> dict:
         "family": fields.get("CPU family"),
         "cpus": os.cpu_count(),
         "flags": [f for f in wanted if f in fields.get("Flags", "").split()],
-        "kernel": platform.release(),
     }
 
 
