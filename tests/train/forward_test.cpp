@@ -55,8 +55,8 @@ TEST_F(Forward, TimestepsWithAFractionAreTakenAsTheyAre) {
   EXPECT_EQ(run(forward<float, int32_t>("F32", {1, 17}, "I32", {0, 3})), whole);
 }
 
-// Models and tensors of diffusers, with several channels and a map that is not square: what a person
-// who checks a port would run.
+// Models and tensors of diffusers, with several channels and a map that is not square: what a
+// person who checks a port would run.
 TEST_F(Forward, GivesWhatDiffusersGives) {
   for (const char* name : {"unet_paper", "unet_rectangle"}) {
     const std::string model = std::string(NOISETTE_SOURCE_DIR "/tests/parity/fixtures/") + name;
