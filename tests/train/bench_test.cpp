@@ -73,8 +73,8 @@ TEST(Bench, ATrainingStepIsReportedWhole) {
               1e-6);
 }
 
-// 35.7 million parameters, Ho et al. 2020, appendix B; the exact number and the arithmetic are those
-// of the same network in diffusers.
+// 35.7 million parameters, Ho et al. 2020, appendix B; the exact number and the arithmetic are
+// those of the same network in diffusers.
 TEST(Plan, CountsThePapersNetwork) {
   const Folder folder;
   const auto plan = [&](std::vector<std::string> options) {
