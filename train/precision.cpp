@@ -7,6 +7,11 @@
 #include "framework/report/sysinfo.h"
 
 namespace noisette {
+namespace {
+
+bool bf16_is_kept = false;
+
+}  // namespace
 
 Precision precision_of(const std::string& name) {
   return name == "bf16" ? Precision::bf16 : Precision::f32;
@@ -24,12 +29,14 @@ bool cpu_has_bf16() {
 }
 
 void use_supported_precision(TrainConfig& config) {
-  if (config.run.precision != Precision::bf16 || cpu_has_bf16()) return;
+  if (config.run.precision != Precision::bf16 || cpu_has_bf16() || bf16_is_kept) return;
   config.run.precision = Precision::f32;
   static std::once_flag once;
   std::call_once(once, [] {
     spdlog::warn("this CPU has no bf16 arithmetic (AVX512-BF16 or AMX): f32 is used instead");
   });
 }
+
+void keep_bf16(bool keep) { bf16_is_kept = keep; }
 
 }  // namespace noisette

@@ -20,4 +20,7 @@ bool cpu_has_bf16();
 /// Makes f32 of bf16 on a CPU that has none, and warns once that it did.
 void use_supported_precision(TrainConfig& config);
 
+/// For tests: whether bf16 stays bf16 on a CPU that has none, slowly.
+void keep_bf16(bool keep);
+
 }  // namespace noisette

@@ -19,6 +19,12 @@ NOISETTE_OP_TESTS(ActivationOps, GradCase{"silu", {kWide}, [](auto in) { return 
                   GradCase{"gelu", {kWide}, [](auto in) { return gelu(in[0]); }},
                   GradCase{"gelu_tanh", {kWide}, [](auto in) { return gelu_tanh(in[0]); }, 16},
                   GradCase{"quick_gelu", {kWide}, [](auto in) { return quick_gelu(in[0]); }},
+                  GradCase{"gelu_one", {{1}}, [](auto in) { return gelu(in[0]); }},
+                  GradCase{"gelu_empty", {{0, 3}}, [](auto in) { return gelu(in[0]); }},
+                  GradCase{"gelu_tanh_one", {{1}}, [](auto in) { return gelu_tanh(in[0]); }},
+                  GradCase{"gelu_tanh_empty", {{0, 3}}, [](auto in) { return gelu_tanh(in[0]); }},
+                  GradCase{"quick_gelu_one", {{1}}, [](auto in) { return quick_gelu(in[0]); }},
+                  GradCase{"quick_gelu_empty", {{0, 3}}, [](auto in) { return quick_gelu(in[0]); }},
                   GradCase{"geglu", {{3, 2, 34}}, [](auto in) { return geglu(in[0]); }},
                   GradCase{"geglu_one", {{2}}, [](auto in) { return geglu(in[0]); }},
                   GradCase{"geglu_empty", {{0, 6}}, [](auto in) { return geglu(in[0]); }});

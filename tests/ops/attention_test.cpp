@@ -40,6 +40,7 @@ INSTANTIATE_TEST_SUITE_P(
                     row("causal", {{1, 5, 4}, {1, 5, 4}, {1, 5, 4}}, 2, {true, {}}),
                     row("scaled", {{1, 5, 3}, {1, 5, 3}, {1, 5, 3}}, 1, {false, 0.7f}),
                     row("fused", {{2, 5, 18}}, 2), row("fused_causal", {{1, 18, 9}}, 1, {true, {}}),
+                    row("fused_empty", {{0, 5, 18}}, 2), row("fused_one", {{1, 1, 3}}, 1),
                     row("empty_batch", {{0, 5, 6}, {0, 5, 6}, {0, 5, 6}}, 2),
                     row("no_keys", {{1, 3, 4}, {1, 0, 4}, {1, 0, 4}}, 2)),
     [](const auto& info) { return info.param.name; });

@@ -1,5 +1,7 @@
 #include "framework/ops/diffusion.h"
 
+#include "framework/autograd/autograd.h"
+#include "framework/ops/elementwise.h"
 #include "tests/support/gradcheck.h"
 
 namespace noisette {
@@ -74,6 +76,15 @@ TEST(Diffusion, SamplerStepClampsAndCombines) {
   EXPECT_NEAR(values_of(sampler_step(x, out, Tensor(), quiet))[1], 0.5 * 7 + 1 + 3, 1e-15);
   EXPECT_NE(message_of([&] { sampler_step(x, out, Tensor(), c); }).find("sigma 0.1"),
             std::string::npos);
+}
+
+TEST(Diffusion, OpsWithoutAGradientThrowWhenABackwardReachesThem) {
+  const auto schedule = schedule_on(kCpu);
+  const Tensor x = zeros({3, 2}, DType::f32).requires_grad(), t = zeros({3}, DType::i64);
+  const auto thrown = [](const Tensor& y) { return message_of([&] { backward(sum(y)); }); };
+  EXPECT_NE(thrown(sampler_step(x, x, x, {})).find("sampler_step"), std::string::npos);
+  const Tensor noisy = add_noise(x, x, t, schedule, DType::f32).x_t;
+  EXPECT_NE(thrown(noisy).find("add_noise"), std::string::npos);
 }
 
 TEST(Diffusion, WorksOnMeta) {

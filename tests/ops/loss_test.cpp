@@ -33,6 +33,7 @@ NOISETTE_OP_TESTS(LossOps, GradCase{"mse", {{3, 4, 5, 2}}, mse}, GradCase{"mse_o
                   GradCase{"mse_odd", {{2, 131}}, mse}, GradCase{"mse_empty", {{0, 3}}, mse},
                   GradCase{"cross_entropy", {{4, 10}}, entropy<int64_t>({3, 0, 9, 3}), 16},
                   GradCase{"cross_entropy_i32", {{2, 33}}, entropy<int32_t>({32, 1}), 16},
+                  GradCase{"cross_entropy_one", {{1, 1}}, entropy<int64_t>({0})},
                   GradCase{"cross_entropy_empty", {{0, 3}}, entropy<int64_t>({})});
 
 TEST(Loss, HandComputedValues) {

@@ -34,6 +34,7 @@ NOISETTE_OP_TESTS(
     GradCase{"group_empty", {{0, 4, 6}, param({6}, 1), param({6})}, norm(3, true)},
     GradCase{"layer", {{3, 5, 17}, param({17}, 1), param({17})}, layer, 16},
     GradCase{"layer_long", {{2, 67}, param({67}, 1), param({67})}, layer, 16},
+    GradCase{"layer_one", {{3, 1}, param({1}, 1), param({1})}, layer, 16},
     GradCase{"layer_empty", {{0, 6}, param({6}, 1), param({6})}, layer});
 
 TEST(Norm, FusedFormIsTheComposedForm) {

@@ -17,6 +17,16 @@ NOISETTE_OP_TESTS(
              [](auto in) {
                return mul(reshape(in[0], {3, -1}), 2);
              }},
+    GradCase{"reshape_one",
+             {{1}},
+             [](auto in) {
+               return mul(reshape(in[0], {1, 1}), 2);
+             }},
+    GradCase{"reshape_empty",
+             {{0, 6}},
+             [](auto in) {
+               return mul(reshape(in[0], {3, 0}), 2);
+             }},
     GradCase{
         "concat", {{2, 3, 5}, {2, 3, 2}}, [](auto in) { return concat_channels(in[0], in[1]); }},
     GradCase{"concat_with_itself", {{4, 1}}, [](auto in) { return concat_channels(in[0], in[0]); }},
@@ -24,6 +34,20 @@ NOISETTE_OP_TESTS(
              {{4, 3}, {4, 0}},
              [](auto in) { return concat_channels(in[0], in[1]); }},
     GradCase{"slice", {{2, 2, 7}}, [](auto in) { return slice_channels(in[0], 2, 3); }},
+    GradCase{"slice_one", {{1, 1}}, [](auto in) { return slice_channels(in[0], 0, 1); }},
+    GradCase{"slice_empty", {{0, 7}}, [](auto in) { return slice_channels(in[0], 2, 3); }},
+    GradCase{"split_one",
+             {{1, 2}},
+             [](auto in) {
+               const auto p = split_channels(in[0], {1, 1});
+               return mul(p[0], p[1]);
+             }},
+    GradCase{"split_empty",
+             {{0, 7}},
+             [](auto in) {
+               const auto p = split_channels(in[0], {3, 1, 3});
+               return mul(p[0], p[2]);
+             }},
     GradCase{"split",
              {{3, 7}},
              [](auto in) {
@@ -34,6 +58,9 @@ NOISETTE_OP_TESTS(
     GradCase{"resize_3", {{1, 1, 2, 1}}, [](auto in) { return resize_nearest(in[0], 3); }},
     GradCase{"resize_1", {{1, 2, 2, 3}}, [](auto in) { return resize_nearest(in[0], 1); }},
     GradCase{"resize_empty", {{0, 2, 2, 3}}, [](auto in) { return resize_nearest(in[0], 2); }},
+    GradCase{"resize_one", {{1, 1, 1, 1}}, [](auto in) { return resize_nearest(in[0], 2); }},
+    GradCase{"pool_one", {{1, 1, 1, 1}}, [](auto in) { return average_pool(in[0], 1); }},
+    GradCase{"pool_empty", {{0, 4, 6, 5}}, [](auto in) { return average_pool(in[0], 2); }},
     GradCase{"pool_2", {{2, 4, 6, 5}}, [](auto in) { return average_pool(in[0], 2); }},
     GradCase{"pool_3", {{1, 3, 6, 33}}, [](auto in) { return average_pool(in[0], 3); }});
 

@@ -13,7 +13,7 @@ const auto kSoftmax = [](const std::vector<Tensor>& in) { return softmax(in[0]);
 NOISETTE_OP_TESTS(SoftmaxOp, GradCase{"softmax", {{3, 5}}, kSoftmax, 16},
                   GradCase{"long_rows", {{2, 67}}, kSoftmax, 16},
                   GradCase{"three_axes", {{2, 1, 33}}, kSoftmax, 16},
-                  GradCase{"empty", {{0, 4}}, kSoftmax});
+                  GradCase{"one", {{2, 1}}, kSoftmax}, GradCase{"empty", {{0, 4}}, kSoftmax});
 
 TEST(Softmax, SurvivesLargeNumbersAndMasks) {
   const float inf = std::numeric_limits<float>::infinity();

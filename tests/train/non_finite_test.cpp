@@ -14,7 +14,9 @@ std::string failure_of(const TrainConfig& c, const TrainOptions& options = {}) {
 }
 
 /// Each update multiplies the weights by 1 - rate * decay.
-class Diverging : public testing::TestWithParam<std::tuple<double, Precision>> {};
+class Diverging : public testing::TestWithParam<std::tuple<double, Precision>> {
+  const KeptBf16 bf16_;
+};
 INSTANTIATE_TEST_SUITE_P(Decay, Diverging,
                          testing::Combine(testing::Values(1, 10),
                                           testing::Values(Precision::f32, Precision::bf16)));

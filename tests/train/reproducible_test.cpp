@@ -2,6 +2,7 @@
 // numbers of threads.
 #include <omp.h>
 
+#include <cmath>
 #include <map>
 #include <set>
 #include <thread>
@@ -28,7 +29,9 @@ TrainConfig of_kind(TrainConfig c, const Kind& kind) {
   return c;
 }
 
-class EveryKind : public testing::TestWithParam<Kind> {};
+class EveryKind : public testing::TestWithParam<Kind> {
+  const KeptBf16 bf16_;
+};
 INSTANTIATE_TEST_SUITE_P(Run, EveryKind,
                          testing::Values(Kind{Precision::f32, 0}, Kind{Precision::f32, 2},
                                          Kind{Precision::bf16, 0}, Kind{Precision::bf16, 3}),
@@ -237,6 +240,17 @@ TEST(Draws, DependOnSeedUpdateAndPositionAlone) {
     same_timestep += x.timestep == other.at(sample).timestep;
   }
   EXPECT_LT(same_timestep, 10);  // of 30, at 20 timesteps: 1.5 expected
+}
+
+TEST(Draws, LabelsAreDroppedAtTheirRate) {
+  constexpr int64_t kSamples = 20'000;
+  for (const double rate : {0.0, 0.1, 0.5, 1.0}) {
+    int64_t dropped = 0;
+    for (int64_t i = 0; i < kSamples; ++i) dropped += dropped_label(i % 3, 4, rate, 7, i) == 3;
+    const double deviation = std::sqrt(rate * (1 - rate) / double(kSamples));
+    EXPECT_NEAR(double(dropped) / double(kSamples), rate, 5 * deviation);
+  }
+  EXPECT_EQ(dropped_label(-1, 4, 0, 7, 0), 3) << "no label is the empty one";
 }
 
 TEST(Draws, DifferFromSampleToSample) {

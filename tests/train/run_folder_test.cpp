@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "framework/io/hdf5.h"
+#include "framework/io/image.h"
 #include "tests/support/message.h"
 #include "tests/train/program.h"
 
@@ -204,6 +205,51 @@ TEST_F(RunFolders, GoingBackReplacesLaterCheckpointsOnlyWhenAsked) {
   EXPECT_EQ(state_of(run(c, back)), state);
   EXPECT_EQ(checkpoints(c), std::vector<std::string>{"update-00000004.h5"});
   EXPECT_EQ(records_of(c).size(), 4u);
+}
+
+TEST_F(RunFolders, PreviewsComeFromTheSameNoise) {
+  TrainConfig c = four_updates();
+  c.optimizer.learning_rate = 1e-30;  // the network stays as it is
+  c.preview = {.every = 2, .images = 6, .steps = 3};
+  const auto preview = [](const TrainConfig& c, int64_t update) {
+    const fs::path path = c.run_folder() / "previews" / fmt::format("update-{:08}.png", update);
+    return decode_image(read_file(path), path.string()).pixels;
+  };
+  run(c);
+  EXPECT_EQ(preview(c, 2), preview(c, 4));
+  TrainConfig other = c;
+  other.run.name = "b";
+  other.run.seed_value = 9;
+  run(other);
+  EXPECT_NE(preview(c, 4), preview(other, 4));
+}
+
+TEST_F(RunFolders, EventsHoldEveryRecordAndEveryPreview) {
+  TrainConfig c = four_updates();
+  c.preview = {.every = 2, .images = 1, .steps = 1};
+  run(c);
+  std::string events;
+  for (const std::string& file : files_below(c.run_folder()))
+    if (file.starts_with("events.out.tfevents.")) events += get(c.run_folder() / file);
+  const auto count = [&](const std::string& tag) {
+    int64_t n = 0;
+    for (std::size_t at = events.find(tag); at != events.npos; at = events.find(tag, at + 1)) ++n;
+    return n;
+  };
+  for (const char* tag : {"grad_norm", "learning_rate", "images_per_second"})
+    EXPECT_EQ(count(tag), 4) << tag;
+  EXPECT_EQ(count("preview"), 2);
+}
+
+TEST_F(RunFolders, Bf16IsRunInF32WhereTheCpuHasNone) {
+  TrainConfig c = four_updates();
+  c.run.precision = Precision::bf16;
+  put(t.folder / "bf16.toml", config::to_toml(c));
+  const Outcome o = noisette(t.folder, {"train", (t.folder / "bf16.toml").string()});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.err.find("this CPU has no bf16 arithmetic") == o.err.npos, cpu_has_bf16()) << o.err;
+  EXPECT_EQ(load_train_config(c.run_folder() / "config.toml").run.precision,
+            cpu_has_bf16() ? Precision::bf16 : Precision::f32);
 }
 
 TEST_F(RunFolders, OverwritingLeavesNothingOfTheOldRun) {

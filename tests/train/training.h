@@ -7,6 +7,7 @@
 #include "framework/io/atomic_file.h"
 #include "framework/report/metrics.h"
 #include "tests/train/small_run.h"
+#include "train/precision.h"
 #include "train/trainer.h"
 
 namespace noisette::test {
@@ -22,6 +23,14 @@ class Quiet {
  private:
   std::ostringstream text_;
   std::streambuf* before_;
+};
+
+/// While it lives, runs in bf16 stay in bf16 on every CPU.
+class KeptBf16 {
+ public:
+  KeptBf16() { keep_bf16(true); }
+  ~KeptBf16() { keep_bf16(false); }
+  KeptBf16(const KeptBf16&) = delete;
 };
 
 /// A folder with a data set and a configuration that trains on it for a moment, `name` telling runs
