@@ -172,7 +172,9 @@ void add_bench_ops(CLI::App* bench) {
   cmd->add_option("--repeat", o->repeat, "timed calls; the median counts")
       ->check(at_least(1))
       ->capture_default_str();
-  cmd->add_option("--batch", o->batch, "images; default: 16 of CIFAR-10, 64 of 28x28")
+  cmd->add_option(
+         "--batch", o->batch,
+         "images; default: 16 of CIFAR-10, 64 of 28x28, 32 of the demo, 2 of Stable Diffusion")
       ->check(at_least(1));
   add_threads(cmd, o->threads);
   cmd->add_flag("--json", o->json, "one JSON object instead of a table");

@@ -147,8 +147,9 @@ LoadedModel open_weaker(const LoadedModel& m, const Options& o, const diffusion:
   return weaker;
 }
 
-/// Where guidance acts, as shares of the timesteps.
+/// Where guidance acts, as shares of the timesteps; "" when it does everywhere.
 std::string interval_of(const diffusion::SamplerConfig& s) {
+  if (s.guidance_above == 0 && s.guidance_below == 1) return "";
   return fmt::format("{} to {}", s.guidance_above, s.guidance_below);
 }
 
@@ -164,9 +165,9 @@ std::map<std::string, std::string> provenance(const LoadedModel& m,
       {"steps", std::to_string(s.steps)},
       {"eta", fmt::format("{}", s.eta)},
       {"guidance", fmt::format("{}", s.guidance)},
-      {"guided", interval_of(s)},
       {"seed", std::to_string(o.seed)},
       {"first", std::to_string(o.first)}};
+  if (const std::string interval = interval_of(s); !interval.empty()) text["guided"] = interval;
   if (weaker) {
     text["autoguidance"] = fmt::format("{}", s.autoguidance);
     text["weaker"] = weaker->origin;
@@ -238,9 +239,9 @@ void run(const Options& o) {
   for (const Output& output : outputs) write_output(output, samples, o.columns);
   const std::string away =
       weaker ? fmt::format("autoguidance {} from {}, ", s.autoguidance, weaker->origin) : "";
-  const bool always = s.guidance_above == 0 && s.guidance_below == 1;
+  const std::string interval = interval_of(s);
   const std::string where =
-      always ? "" : fmt::format("guided at {} of the timesteps, ", interval_of(s));
+      interval.empty() ? "" : fmt::format("guided at {} of the timesteps, ", interval);
   print(fmt::format("{} images, {} {} steps, guidance {}, {}{}seed {}, {} weights of {} -> {}", n,
                     config::name_of(s.sampler), s.steps, s.guidance, away, where, o.seed,
                     text.at("weights"), m.origin, fmt::join(o.outputs, ", ")));
