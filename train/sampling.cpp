@@ -79,9 +79,11 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
     const auto progress = [&](int64_t done) {
       if (r.progress) r.progress(b * int64_t(plan.size()) + done, batches * int64_t(plan.size()));
     };
+    // Outside the interval nothing goes beyond the class; less of it than 1 holds there too.
+    const double outside = std::min(sampler.guidance, kConditional);
     const Tensor images =
         diffusion::sample(denoiser(unet, r.weaker, labels, sampler), plan, start, r.dtype, noise,
-                          progress, denoiser(unet, labels, kConditional));
+                          progress, denoiser(unet, labels, outside));
     if (r.only_finite) check_finite(images, r.first + begin);
     pixels_from_float(images.span<float>(), pixels.data() + begin * item);
   }

@@ -44,7 +44,7 @@ void SamplerConfig::fields(config::Fields& f) {
         {.min = 0,
          .max = 1,
          .doc = "guidance and autoguidance act from this share of the schedule's timesteps on; "
-                "below it the conditional prediction stands alone"});
+                "below it the weight is 1, or guidance where that is less"});
   f.add("guidance_below", guidance_below,
         {.min = 0, .max = 1, .doc = "they act up to this share of the timesteps, not above"});
 }

@@ -87,13 +87,14 @@ TEST_F(Sampling, GuidanceOneIsConditionalAndZeroIsNot) {
 
 TEST_F(Sampling, GuidanceActsInItsIntervalAlone) {
   const auto labels = spread_labels(6, {0, 1, 2}, false);
-  const auto below = [&](double share) {
-    return sample({.count = 6, .labels = labels}, 3, diffusion::Sampler::ddim, share);
+  const auto below = [&](double share, double guidance = 3) {
+    return sample({.count = 6, .labels = labels}, guidance, diffusion::Sampler::ddim, share);
   };
   const Pixels one = sample({.count = 6, .labels = labels}, 1);
   EXPECT_EQ(below(0.01), one) << "no step is that clean";
   EXPECT_GT(largest_difference(below(0.5), one), 2);
   EXPECT_GT(largest_difference(below(0.5), below(1)), 2);
+  EXPECT_EQ(below(0.5, 0), below(1, 0)) << "no class anywhere";
 }
 
 TEST_F(Sampling, EveryImageNeedsALabel) {
