@@ -12,6 +12,12 @@ void ObjectiveConfig::fields(config::Fields& f) {
   f.add("weighting", weighting, {.doc = "weight of each timestep in the loss"});
   f.add("snr_gamma", snr_gamma,
         {.above = 0, .doc = "cap on the signal-to-noise ratio; only for weighting = \"min_snr\""});
+  f.add(
+      "least_weight", least_weight,
+      {.min = 0,
+       .max = 1,
+       .doc = "no timestep weighs less: min_snr goes to 0 in mere noise for the targets v and x0, "
+              "and there the brightness of an image is decided"});
 }
 
 FromOutput x0_from(Target target, double alpha_bar) {
@@ -52,18 +58,27 @@ TargetMix target_mix(Target target, double alpha_bar) {
   throw std::logic_error("target_mix: target");
 }
 
-double loss_weight(const ObjectiveConfig& config, double alpha_bar) {
-  if (config.weighting == Weighting::uniform) return 1;
-  const double snr = alpha_bar / (1 - alpha_bar), capped = std::min(snr, config.snr_gamma);
-  switch (config.target) {
+namespace {
+
+/// Hang et al. 2023, section 3.4.
+double min_snr_weight(Target target, double gamma, double alpha_bar) {
+  const double snr = alpha_bar / (1 - alpha_bar), capped = std::min(snr, gamma);
+  switch (target) {
     case Target::eps:
-      return snr <= config.snr_gamma ? 1 : capped / snr;  // 1 also at SNR 0
+      return snr <= gamma ? 1 : capped / snr;  // 1 also at SNR 0
     case Target::x0:
       return capped;
     case Target::v:
       return capped / (snr + 1);
   }
-  throw std::logic_error("loss_weight: target");
+  throw std::logic_error("min_snr_weight: target");
+}
+
+}  // namespace
+
+double loss_weight(const ObjectiveConfig& config, double alpha_bar) {
+  if (config.weighting == Weighting::uniform) return 1;
+  return std::max(min_snr_weight(config.target, config.snr_gamma, alpha_bar), config.least_weight);
 }
 
 TrainingTables training_tables(const Schedule& schedule, const ObjectiveConfig& config) {

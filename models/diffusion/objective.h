@@ -29,6 +29,7 @@ struct ObjectiveConfig {
   Target target = Target::eps;
   Weighting weighting = Weighting::uniform;
   double snr_gamma = 5;
+  double least_weight = 0;
 
   void fields(config::Fields& f);
 };
@@ -57,6 +58,7 @@ TargetMix target_mix(Target target, double alpha_bar);
 /// Weight of the squared error of `target` at a timestep, for min_snr as Hang et al. 2023,
 /// "Efficient Diffusion Training via Min-SNR Weighting Strategy", section 3.4, arXiv:2303.09556:
 ///   x0  min(SNR, gamma)      eps  min(SNR, gamma) / SNR      v  min(SNR, gamma) / (SNR + 1)
+/// and never less than least_weight (ours).
 double loss_weight(const ObjectiveConfig& config, double alpha_bar);
 
 /// Everything a training step needs per timestep; each list has schedule.steps() entries, gathered

@@ -54,6 +54,8 @@ TEST(Objective, MinSnrWeighsEveryTargetAlike) {
     }
   }
   EXPECT_EQ(loss_weight({Target::v, Weighting::min_snr, 5}, 0), 0);
+  EXPECT_EQ(loss_weight({Target::v, Weighting::min_snr, 5, 0.2}, 0), 0.2);
+  EXPECT_EQ(loss_weight({Target::v, Weighting::min_snr, 5, 0.2}, 0.5), 0.5);
   EXPECT_EQ(loss_weight({Target::eps, Weighting::min_snr, 5}, 0), 1);
   EXPECT_EQ(loss_weight({Target::eps, Weighting::min_snr, 5}, 0.1), 1);
   EXPECT_NEAR(loss_weight({Target::eps, Weighting::min_snr, 5}, 10.0 / 11), 0.5, 1e-15);
