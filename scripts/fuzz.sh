@@ -37,7 +37,7 @@ for target in "${targets[@]}"; do
     options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
       -artifact_prefix="$build/findings/$target-")
   else
-    options=(-seconds="$seconds")
+    options=(-seconds="$seconds" -seed="$(date +%s)")  # each run other inputs; a finding is kept as it is
   fi
   (cd -- "$build/findings" && "$build/bin/$target" "${options[@]}" "${inputs[@]}") || status=1
 done

@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <ranges>
 
 #include "models/diffusion/scheduler_file.h"
 #include "models/unet/diffusers.h"
@@ -128,14 +127,12 @@ void check_overrides(const std::string& command, std::span<const std::string> ov
     const bool known = std::any_of(keys.begin(), keys.end(), [&](std::string_view key) {
       return key.ends_with('.') ? name.starts_with(key) : name == key;
     });
-    if (!known)
-      throw UsageError(
-          fmt::format("[{}] of a trained model, --set changes {}; got --set {}", command,
-                      fmt::join(keys | std::views::transform([](std::string_view key) {
-                                  return fmt::format("{}{}", key, key.ends_with('.') ? "*" : "");
-                                }),
-                                ", "),
-                      text));
+    if (known) continue;
+    std::vector<std::string> shown;
+    for (const std::string_view key : keys)
+      shown.push_back(fmt::format("{}{}", key, key.ends_with('.') ? "*" : ""));
+    throw UsageError(fmt::format("[{}] of a trained model, --set changes {}; got --set {}", command,
+                                 fmt::join(shown, ", "), text));
   }
 }
 
