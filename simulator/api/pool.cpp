@@ -1,0 +1,262 @@
+// Stream-ordered allocation and its pools. A pool keeps no memory back here: what is freed goes, so
+// that a use after the free is seen.
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "simulator/api/api.h"
+#include "simulator/device/model.h"
+#include "simulator/memory/memory.h"
+#include "simulator/stream/capture.h"
+#include "simulator/stream/stream.h"
+
+using namespace sim;
+
+namespace {
+
+struct Pool {
+  int device = 0;
+  bool is_default = false;
+  int reuse[3] = {1, 1, 1};
+  uint64_t threshold = 0, used = 0, used_high = 0;
+};
+
+Handles<Pool>& pools() {
+  static auto* const all = new Handles<Pool>;
+  return *all;
+}
+
+struct DevicePools {
+  Pool* initial = nullptr;
+  Pool* current = nullptr;
+};
+
+DevicePools& pools_of(int device) {
+  static auto* const all = new std::map<int, DevicePools>;
+  DevicePools& p = (*all)[device];
+  if (!p.initial) {
+    auto pool = std::make_unique<Pool>();
+    pool->device = device;
+    pool->is_default = true;
+    p.initial = p.current = pools().add(std::move(pool));
+  }
+  return p;
+}
+
+Pool& pool_of(cudaMemPool_t handle) { return pools().get(handle, cudaErrorInvalidValue); }
+cudaMemPool_t handle_of(Pool* pool) { return reinterpret_cast<cudaMemPool_t>(pool); }
+
+/// Which pool an allocation counts in.
+std::map<uint64_t, Pool*>& owners() {
+  static auto* const all = new std::map<uint64_t, Pool*>;
+  return *all;
+}
+
+/// Memory of a graph: its addresses stay taken as long as the graph or what was made of it lives.
+std::shared_ptr<const void> graph_memory(uint64_t address) {
+  return {reinterpret_cast<const void*>(address), [address](const void*) { release(address); }};
+}
+
+/// The address is known at once; the stream that comes to it makes the memory usable.
+void* allocate_async(Lock& lock, Pool& pool, size_t bytes, cudaStream_t stream, const char* call) {
+  Stream& s = find_stream(stream, current_device());
+  if (bytes == 0) return nullptr;
+  const uint64_t limit = device_model().memory_bytes;
+  auto base = allocate(bytes, pool.device, MemoryKind::device, call, limit);
+  if (!base && !s.capture) {
+    Executor::get().wait_all(lock, pool.device);
+    base = allocate(bytes, pool.device, MemoryKind::device, call, limit);
+  }
+  check(base.has_value(), cudaErrorMemoryAllocation);
+  std::memset(shadow(*base), kUnmapped, bytes);
+  if (s.capture) s.capture->graph->memory.push_back(graph_memory(*base));
+  const bool captured = s.capture != nullptr;
+  enqueue(s, {s.device, AllocOp{*base, bytes}});
+  if (!captured) {
+    owners()[*base] = &pool;
+    pool.used += bytes;
+    pool.used_high = std::max(pool.used_high, pool.used);
+  }
+  return reinterpret_cast<void*>(*base);
+}
+
+void free_async(void* pointer, cudaStream_t stream) {
+  Stream& s = find_stream(stream, current_device());
+  const auto address = reinterpret_cast<uint64_t>(pointer);
+  const auto a = find_allocation(address);
+  check(a && a->base == address && a->kind == MemoryKind::device, cudaErrorInvalidValue);
+  if (auto owner = owners().find(address); owner != owners().end() && !s.capture) {
+    owner->second->used -= a->bytes;
+    owners().erase(owner);
+  }
+  enqueue(s, {s.device, FreeOp{address, s.capture != nullptr}});
+}
+
+void check_location(const cudaMemLocation* location, cudaMemAllocationType type) {
+  check(location && type == cudaMemAllocationTypePinned, cudaErrorInvalidValue);
+  check(location->type == cudaMemLocationTypeDevice, cudaErrorNotSupported);
+  check_device(location->id);
+}
+
+void get_attribute(const Pool& p, cudaMemPoolAttr attribute, void* value) {
+  switch (attribute) {
+    case cudaMemPoolReuseFollowEventDependencies:
+    case cudaMemPoolReuseAllowOpportunistic:
+    case cudaMemPoolReuseAllowInternalDependencies:
+      *static_cast<int*>(value) = p.reuse[attribute - cudaMemPoolReuseFollowEventDependencies];
+      return;
+    case cudaMemPoolAttrReleaseThreshold:
+      *static_cast<uint64_t*>(value) = p.threshold;
+      return;
+    case cudaMemPoolAttrReservedMemCurrent:
+    case cudaMemPoolAttrUsedMemCurrent:
+      *static_cast<uint64_t*>(value) = p.used;
+      return;
+    case cudaMemPoolAttrReservedMemHigh:
+    case cudaMemPoolAttrUsedMemHigh:
+      *static_cast<uint64_t*>(value) = p.used_high;
+      return;
+    default:
+      fail(cudaErrorInvalidValue);
+  }
+}
+
+void set_attribute(Pool& p, cudaMemPoolAttr attribute, const void* value) {
+  switch (attribute) {
+    case cudaMemPoolReuseFollowEventDependencies:
+    case cudaMemPoolReuseAllowOpportunistic:
+    case cudaMemPoolReuseAllowInternalDependencies:
+      p.reuse[attribute - cudaMemPoolReuseFollowEventDependencies] =
+          *static_cast<const int*>(value);
+      return;
+    case cudaMemPoolAttrReleaseThreshold:
+      p.threshold = *static_cast<const uint64_t*>(value);
+      return;
+    case cudaMemPoolAttrReservedMemHigh:
+    case cudaMemPoolAttrUsedMemHigh:
+      check(*static_cast<const uint64_t*>(value) == 0, cudaErrorInvalidValue);
+      p.used_high = p.used;
+      return;
+    default:
+      fail(cudaErrorInvalidValue);
+  }
+}
+
+}  // namespace
+
+SIM_API cudaError_t cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t stream) {
+  return api(__func__, [&](Lock& lock) {
+    check(pointer, cudaErrorInvalidValue);
+    Pool& pool = *pools_of(find_stream(stream, current_device()).device).current;
+    *pointer = allocate_async(lock, pool, bytes, stream, "cudaMallocAsync");
+  });
+}
+
+SIM_API cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t bytes, cudaMemPool_t pool,
+                                            cudaStream_t stream) {
+  return api(__func__, [&](Lock& lock) {
+    check(pointer, cudaErrorInvalidValue);
+    *pointer = allocate_async(lock, pool_of(pool), bytes, stream, "cudaMallocFromPoolAsync");
+  });
+}
+
+SIM_API cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
+  return api(__func__, [&](Lock&) {
+    if (pointer) free_async(pointer, stream);
+  });
+}
+
+SIM_API cudaError_t cudaMemPoolCreate(cudaMemPool_t* handle, const cudaMemPoolProps* props) {
+  return api(__func__, [&](Lock&) {
+    check(handle && props, cudaErrorInvalidValue);
+    check_location(&props->location, props->allocType);
+    check(props->handleTypes == cudaMemHandleTypeNone, cudaErrorNotSupported);
+    auto pool = std::make_unique<Pool>();
+    pool->device = props->location.id;
+    *handle = handle_of(pools().add(std::move(pool)));
+  });
+}
+
+/// Allocations that are left stay usable; the device falls back to its default pool.
+SIM_API cudaError_t cudaMemPoolDestroy(cudaMemPool_t handle) {
+  return api(__func__, [&](Lock&) {
+    Pool& pool = pool_of(handle);
+    check(!pool.is_default, cudaErrorInvalidValue);
+    DevicePools& all = pools_of(pool.device);
+    if (all.current == &pool) all.current = all.initial;
+    std::erase_if(owners(), [&](const auto& o) { return o.second == &pool; });
+    pools().take(handle, cudaErrorInvalidValue);
+  });
+}
+
+SIM_API cudaError_t cudaMemPoolTrimTo(cudaMemPool_t handle, size_t) {
+  return api(__func__, [&](Lock&) { pool_of(handle); });
+}
+
+SIM_API cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t handle, cudaMemPoolAttr attribute,
+                                            void* value) {
+  return api(__func__, [&](Lock&) {
+    check(value, cudaErrorInvalidValue);
+    get_attribute(pool_of(handle), attribute, value);
+  });
+}
+
+SIM_API cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t handle, cudaMemPoolAttr attribute,
+                                            void* value) {
+  return api(__func__, [&](Lock&) {
+    check(value, cudaErrorInvalidValue);
+    set_attribute(pool_of(handle), attribute, value);
+  });
+}
+
+SIM_API cudaError_t cudaMemPoolSetAccess(cudaMemPool_t handle, const cudaMemAccessDesc* list,
+                                         size_t count) {
+  return api(__func__, [&](Lock&) {
+    pool_of(handle);
+    check(count == 0 || list, cudaErrorInvalidValue);
+    for (size_t i = 0; i < count; i++) check_device(list[i].location.id);
+  });
+}
+
+SIM_API cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_t handle,
+                                         cudaMemLocation* location) {
+  return api(__func__, [&](Lock&) {
+    check(flags && location, cudaErrorInvalidValue);
+    pool_of(handle);
+    *flags = cudaMemAccessFlagsProtReadWrite;
+  });
+}
+
+SIM_API cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* handle, int device) {
+  return api(__func__, [&](Lock&) {
+    check(handle, cudaErrorInvalidValue);
+    check_device(device);
+    *handle = handle_of(pools_of(device).initial);
+  });
+}
+
+SIM_API cudaError_t cudaDeviceGetMemPool(cudaMemPool_t* handle, int device) {
+  return api(__func__, [&](Lock&) {
+    check(handle, cudaErrorInvalidValue);
+    check_device(device);
+    *handle = handle_of(pools_of(device).current);
+  });
+}
+
+SIM_API cudaError_t cudaDeviceSetMemPool(int device, cudaMemPool_t handle) {
+  return api(__func__, [&](Lock&) {
+    check_device(device);
+    Pool& pool = pool_of(handle);
+    check(pool.device == device, cudaErrorInvalidValue);
+    pools_of(device).current = &pool;
+  });
+}
+
+SIM_API cudaError_t cudaMemGetDefaultMemPool(cudaMemPool_t* handle, cudaMemLocation* location,
+                                             cudaMemAllocationType type) {
+  return api(__func__, [&](Lock&) {
+    check(handle, cudaErrorInvalidValue);
+    check_location(location, type);
+    *handle = handle_of(pools_of(location->id).initial);
+  });
+}

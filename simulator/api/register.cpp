@@ -1,0 +1,112 @@
+// What the code that nvcc writes calls: registration at start-up, and the launch of <<<...>>>.
+// The prototypes stand in the toolkit's crt/host_runtime.h and crt/device_functions.h.
+#include <cstdio>
+#include <vector>
+
+#include "simulator/api/api.h"
+#include "simulator/api/launch.h"
+#include "simulator/api/registry.h"
+#include "simulator/stream/stream.h"
+
+using namespace sim;
+
+namespace {
+
+/// What __cudaRegisterFatBinary is given: it points to the container.
+struct Wrapper {
+  uint32_t magic = 0, version = 0;
+  const void* container = nullptr;
+  const void* extra = nullptr;
+};
+constexpr uint32_t kWrapperMagic = 0x466243b1;
+
+struct CallConfiguration {
+  dim3 grid, block;
+  size_t shared = 0;
+  cudaStream_t stream = nullptr;
+};
+
+std::vector<CallConfiguration>& call_stack() {
+  thread_local std::vector<CallConfiguration> stack;
+  return stack;
+}
+
+Module* module_of(void** handle) { return reinterpret_cast<Module*>(handle); }
+
+}  // namespace
+
+SIM_API void** __cudaRegisterFatBinary(void* wrapper) {
+  const auto* w = static_cast<const Wrapper*>(wrapper);
+  if (w->magic != kWrapperMagic) {
+    std::fprintf(stderr, "sim: a module is wrapped in an unknown way (magic 0x%x)\n", w->magic);
+    return nullptr;
+  }
+  Lock lock(state_mutex());
+  return reinterpret_cast<void**>(add_module(w->container));
+}
+
+SIM_API void __cudaRegisterFatBinaryEnd(void**) {}
+
+SIM_API void __cudaUnregisterFatBinary(void** handle) {
+  Lock lock(state_mutex());
+  if (handle) remove_module(module_of(handle));
+}
+
+SIM_API void __cudaRegisterFunction(void** handle, const char* stub, char*, const char* name, int,
+                                    uint3*, uint3*, dim3*, dim3*, int*) {
+  Lock lock(state_mutex());
+  if (handle) add_kernel(module_of(handle), stub, name);
+}
+
+SIM_API void __cudaRegisterVar(void** handle, char* host, char*, const char* name, int, size_t size,
+                               int, int) {
+  Lock lock(state_mutex());
+  if (handle) add_variable(host, {module_of(handle), name, size, nullptr});
+}
+
+SIM_API void __cudaRegisterManagedVar(void** handle, void** host, char*, const char* name, int,
+                                      size_t size, int, int) {
+  Lock lock(state_mutex());
+  if (handle) add_variable(host, {module_of(handle), name, size, host});
+}
+
+/// Called before the host first touches a __managed__ variable.
+SIM_API char __cudaInitModule(void** handle) {
+  return api(__func__, [&](Lock&) {
+           if (handle) place_managed(*module_of(handle));
+         }) == cudaSuccess;
+}
+
+SIM_API unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared,
+                                             CUstream_st* stream) {
+  call_stack().push_back({grid, block, shared, stream});
+  return 0;
+}
+
+SIM_API cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* shared,
+                                               void* stream) {
+  if (call_stack().empty()) return remember(cudaErrorMissingConfiguration);
+  const CallConfiguration c = call_stack().back();
+  call_stack().pop_back();
+  *grid = c.grid;
+  *block = c.block;
+  *shared = c.shared;
+  *static_cast<cudaStream_t*>(stream) = c.stream;
+  return cudaSuccess;
+}
+
+SIM_API cudaError_t __cudaGetKernel(cudaKernel_t* handle, const void* stub) {
+  return api(__func__,
+             [&](Lock&) { *handle = reinterpret_cast<cudaKernel_t>(&find_kernel(stub)); });
+}
+
+SIM_API cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** args,
+                                       size_t shared, cudaStream_t stream) {
+  return cudaLaunchKernel(kernel, grid, block, args, shared, stream);
+}
+
+SIM_API cudaError_t __cudaLaunchKernel_ptsz(cudaKernel_t kernel, dim3 grid, dim3 block, void** args,
+                                            size_t shared, cudaStream_t stream) {
+  PerThreadDefault scope;
+  return cudaLaunchKernel(kernel, grid, block, args, shared, stream);
+}

@@ -1,0 +1,53 @@
+// What the program's start-up code registered: modules with their kernels and variables.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "simulator/run/launch.h"
+
+namespace sim {
+
+struct Module {
+  const void* container = nullptr;
+  std::map<int, std::shared_ptr<Program>> programs;  // by device; loaded at first use
+  uint32_t arch = 0;                                 // of the PTX that was picked: 80
+};
+
+struct Kernel {
+  Module* module = nullptr;
+  const void* function = nullptr;  // the host's stub
+  std::string name;
+  std::map<int, int> dynamic_shared;  // by device: what cudaFuncSetAttribute allowed
+  int carveout = -1;
+};
+
+struct Variable {
+  Module* module = nullptr;
+  std::string name;
+  uint64_t bytes = 0;
+  void** managed = nullptr;  // where the host keeps the address of a __managed__ variable
+};
+
+Module* add_module(const void* container);
+void remove_module(Module* module);
+void add_kernel(Module* module, const void* function, const char* name);
+void add_variable(const void* host, Variable variable);
+
+/// The kernel's program on a device. cudaErrorNoKernelImageForDevice without PTX in the module.
+std::shared_ptr<Program> program_of(Module& module, int device);
+/// By the host's stub or by handle. cudaErrorInvalidDeviceFunction for anything else.
+Kernel& find_kernel(const void* function);
+struct LoadedKernel {
+  Kernel& kernel;
+  std::shared_ptr<Program> program;
+  const KernelInfo& info;
+};
+LoadedKernel load_kernel(const void* function, int device);
+/// cudaErrorInvalidSymbol for an address that is no variable's.
+VariableInfo load_variable(const void* symbol, int device);
+/// Writes the addresses of a module's __managed__ variables to where the host looks for them.
+void place_managed(Module& module);
+
+}  // namespace sim

@@ -1,0 +1,308 @@
+#include "simulator/code/decoder.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace sim {
+namespace {
+
+using ptx::Operand;
+using ptx::Space;
+using ptx::Type;
+
+constexpr uint32_t kRow = kLanes * sizeof(uint32_t);
+
+uint32_t align_up(uint64_t value, uint64_t to) { return uint32_t((value + to - 1) / to * to); }
+
+uint32_t row_bytes(Type type) { return kRow * uint32_t(std::max(1, ptx::size_of(type) / 4)); }
+
+const std::unordered_map<std::string_view, Special>& specials() {
+  static const std::unordered_map<std::string_view, Special> table = {
+      {"%tid.x", kTidX},
+      {"%tid.y", kTidY},
+      {"%tid.z", kTidZ},
+      {"%ntid.x", kNtidX},
+      {"%ntid.y", kNtidY},
+      {"%ntid.z", kNtidZ},
+      {"%ctaid.x", kCtaidX},
+      {"%ctaid.y", kCtaidY},
+      {"%ctaid.z", kCtaidZ},
+      {"%nctaid.x", kNctaidX},
+      {"%nctaid.y", kNctaidY},
+      {"%nctaid.z", kNctaidZ},
+      {"%laneid", kLaneId},
+      {"%warpid", kWarpId},
+      {"%nwarpid", kNwarpId},
+      {"%lanemask_eq", kLaneMaskEq},
+      {"%lanemask_le", kLaneMaskLe},
+      {"%lanemask_lt", kLaneMaskLt},
+      {"%lanemask_ge", kLaneMaskGe},
+      {"%lanemask_gt", kLaneMaskGt},
+      {"%smid", kSmId},
+      {"%nsmid", kNsmId},
+      {"%gridid", kGridId},
+      {"%dynamic_smem_size", kDynamicShared},
+      {"%total_smem_size", kTotalShared}};
+  return table;
+}
+
+const std::unordered_map<std::string_view, Entry>& opcodes() {
+  static const auto table = [] {
+    std::unordered_map<std::string_view, Entry> all;
+    for (const auto& family :
+         {integer_table(), carry_table(), real_table(), half_table(), logic_table(),
+          convert_table(), compare_table(), move_table(), memory_table(), atomic_table(),
+          async_table(), control_table(), sync_table(), warp_table(), tensor_table(), misc_table()})
+      for (const Entry& e : family)
+        if (!all.emplace(e.opcode, e).second)
+          throw std::logic_error("two rows for " + std::string(e.opcode));
+    return all;
+  }();
+  return table;
+}
+
+}  // namespace
+
+Decoder::Decoder(const ptx::Function& function, const Symbols& symbols, Image& image, Code& code)
+    : function_(function), symbols_(symbols), image_(image), code_(code) {
+  code_.function = &function;
+  allocate_registers();
+  allocate_params();
+}
+
+void Decoder::allocate_registers() {
+  uint32_t bytes = 2 * kRow;  // the sink, wide enough for 64 bits
+  rows_.resize(function_.registers.size());
+  predicates_.resize(function_.registers.size(), kNoPredicate);
+  code_.predicates = 1;  // the sink
+  for (size_t r = 0; r < function_.registers.size(); ++r) {
+    const Type type = function_.registers[r].type;
+    if (type == Type::pred) {
+      predicates_[r] = uint16_t(code_.predicates++);
+    } else {
+      rows_[r] = Row::at(kRegisters, bytes);
+      bytes += row_bytes(type);
+    }
+  }
+  code_.register_bytes = bytes;
+}
+
+void Decoder::allocate_params() {
+  uint64_t bytes = 0;
+  const auto add = [&](const ptx::Variable& v) {
+    bytes = align_up(bytes, std::max<uint32_t>(v.align, 1));
+    params_[v.name] = uint32_t(bytes);
+    param_variables_[v.name] = &v;
+    bytes += v.bytes;
+  };
+  for (const auto& v : function_.params) add(v);
+  if (function_.entry) {  // a kernel's own lie in the launch, once for all lanes
+    for (const auto& v : function_.params) entry_params_.insert(v.name);
+    bytes = 0;
+  }
+  for (const auto& v : function_.results) add(v);
+  uint64_t local = 0;
+  for (const auto& v : function_.locals) {
+    if (v.space == Space::param) {
+      add(v);
+    } else if (v.space == Space::local) {
+      local = align_up(local, std::max<uint32_t>(v.align, 1));
+      locals_[v.name] = {Space::local, local, v.bytes};
+      local += v.bytes;
+    } else {
+      locals_[v.name] = symbols_.shared_of.at(&function_).at(v.name);
+    }
+  }
+  code_.param_bytes = align_up(bytes, 16);
+  code_.local_bytes = align_up(local, 16);
+}
+
+void Decoder::run() {
+  code_.insts.reserve(function_.code.size() + 1);
+  for (size_t n = 0; n < function_.code.size(); ++n) {
+    const ptx::Instruction& text = function_.code[n];
+    const auto found = opcodes().find(text.opcode);
+    if (found == opcodes().end()) unsupported(text, "no such instruction is simulated");
+    Inst inst;
+    inst.source = uint32_t(n);
+    inst.kind = found->second.kind;
+    if (text.guard >= 0) {
+      inst.guard = predicates_.at(size_t(text.guard));
+      inst.guard_negated = text.guard_negated;
+    }
+    found->second.decode(*this, text, inst);
+    if (!inst.run) throw std::logic_error("nothing was decoded for " + text.text());
+    code_.insts.push_back(inst);
+  }
+  ptx::Instruction end;  // who runs off the end returns
+  end.opcode = "ret";
+  Inst inst;
+  inst.source = uint32_t(function_.code.empty() ? 0 : function_.code.size() - 1);
+  inst.kind = Class::control;
+  opcodes().at("ret").decode(*this, end, inst);
+  code_.insts.push_back(inst);
+}
+
+Row Decoder::source(const Operand& o, Type type) {
+  switch (o.kind) {
+    case Operand::Kind::reg:
+      if (predicates_.at(o.value) != kNoPredicate)
+        throw std::runtime_error("a predicate stands where a number is read");
+      return rows_.at(o.value);
+    case Operand::Kind::integer:
+      return constant(o.value, type);
+    case Operand::Kind::real32:
+      if (type == Type::f64) {
+        float f;
+        std::memcpy(&f, &o.value, 4);
+        const double d = f;
+        uint64_t bits;
+        std::memcpy(&bits, &d, 8);
+        return constant(bits, type);
+      }
+      return constant(o.value, type);
+    case Operand::Kind::real64:
+      if (ptx::size_of(type) == 4) {
+        double d;
+        std::memcpy(&d, &o.value, 8);
+        const float f = float(d);
+        uint32_t bits;
+        std::memcpy(&bits, &f, 4);
+        return constant(bits, type);
+      }
+      return constant(o.value, type);
+    case Operand::Kind::special: {
+      const auto it = specials().find(o.name);
+      if (it == specials().end()) throw std::runtime_error("no register " + o.name);
+      return Row::at(kSpecials, it->second * kRow);
+    }
+    default:
+      throw std::runtime_error("an operand is not a value");
+  }
+}
+
+Row Decoder::target(const Operand& o) {
+  if (o.kind == Operand::Kind::sink) return sink(Type::b64);
+  if (o.kind != Operand::Kind::reg || predicates_.at(o.value) != kNoPredicate)
+    throw std::runtime_error("a result needs a register");
+  return rows_.at(o.value);
+}
+
+uint16_t Decoder::predicate(const Operand& o) {
+  if (o.kind == Operand::Kind::sink) return sink_predicate();
+  if (o.kind != Operand::Kind::reg || predicates_.at(o.value) == kNoPredicate)
+    throw std::runtime_error("an operand is not a predicate");
+  return predicates_[o.value];
+}
+
+Row Decoder::sink(Type) { return Row::at(kRegisters, 0); }
+uint16_t Decoder::sink_predicate() { return 0; }
+
+Row Decoder::constant(uint64_t bits, Type type) {
+  const int size = ptx::size_of(type);
+  const bool wide = size == 8;
+  if (size == 1) bits &= 0xff;
+  if (size == 2) bits &= 0xffff;
+  auto& known = wide ? constants64_ : constants32_;
+  if (const auto it = known.find(bits); it != known.end()) return it->second;
+  const Row row = Row::at(kConstants, uint32_t(code_.constants.size() * 4));
+  for (int l = 0; l < kLanes; ++l) {
+    code_.constants.push_back(uint32_t(bits));
+    if (wide) code_.constants.push_back(uint32_t(bits >> 32));
+  }
+  return known.emplace(bits, row).first->second;
+}
+
+Space Decoder::address(const Operand& o, Space space, Inst& inst) {
+  if (o.kind != Operand::Kind::address) throw std::runtime_error("an operand is not an address");
+  inst.offset = o.offset;
+  if (o.base_is_reg) {
+    inst.a = rows_.at(o.value);
+    if (ptx::size_of(function_.registers[o.value].type) == 8) inst.option |= 1;
+    return space;
+  }
+  inst.option |= 1;
+  inst.a = constant(0, Type::u64);
+  if (o.name.empty()) return space;
+  if (const auto it = params_.find(o.name); it != params_.end()) {
+    inst.offset += it->second;
+    if (entry_params_.contains(o.name)) inst.option |= 2;
+    return Space::param;
+  }
+  const auto found = place(o.name);
+  if (!found) throw std::runtime_error("nothing is called " + o.name);
+  inst.offset += int64_t(found->address);
+  return space == Space::generic ? found->space : space;
+}
+
+std::optional<Place> Decoder::place(const std::string& name) const {
+  if (const auto it = locals_.find(name); it != locals_.end()) return it->second;
+  if (const auto it = symbols_.places.find(name); it != symbols_.places.end()) return it->second;
+  if (const auto it = symbols_.function_address.find(name); it != symbols_.function_address.end())
+    return Place{Space::generic, it->second, 0};
+  return std::nullopt;
+}
+
+const Row* Decoder::keep(std::vector<Row> rows) {
+  code_.row_lists.push_back(std::make_unique<Row[]>(rows.size()));
+  std::copy(rows.begin(), rows.end(), code_.row_lists.back().get());
+  return code_.row_lists.back().get();
+}
+
+const Row* Decoder::rows(const Operand& o, Type type, bool written, uint8_t& count) {
+  std::vector<Row> list;
+  const auto add = [&](const Operand& part) {
+    list.push_back(written ? target(part) : source(part, type));
+  };
+  if (o.kind == Operand::Kind::vector) {
+    for (const Operand& part : o.parts) add(part);
+  } else {
+    add(o);
+  }
+  count = uint8_t(list.size());
+  return keep(std::move(list));
+}
+
+Type Decoder::type_of(const Operand& o) const {
+  return o.kind == Operand::Kind::reg ? function_.registers.at(o.value).type : Type::none;
+}
+
+Type Decoder::type(const ptx::Instruction& inst, int position) const {
+  Type last = Type::none;
+  for (const std::string& m : inst.modifiers)
+    if (const auto t = ptx::type_named(m)) {
+      last = *t;
+      if (position-- == 0) return last;
+    }
+  if (last == Type::none) unsupported(inst, "it names no type");
+  return last;
+}
+
+int Decoder::types(const ptx::Instruction& inst) const {
+  return int(std::count_if(inst.modifiers.begin(), inst.modifiers.end(),
+                           [](const std::string& m) { return ptx::type_named(m).has_value(); }));
+}
+
+uint32_t Decoder::param_offset(const std::string& name) const {
+  const auto it = params_.find(name);
+  if (it == params_.end()) throw std::runtime_error("no parameter is called " + name);
+  return it->second;
+}
+
+const ptx::Variable* Decoder::param_variable(const std::string& name) const {
+  const auto it = param_variables_.find(name);
+  return it == param_variables_.end() ? nullptr : it->second;
+}
+
+void Decoder::unsupported(const ptx::Instruction& inst, const std::string& why) const {
+  throw std::runtime_error(inst.text() + " in " + function_.name + " at line " +
+                           std::to_string(inst.line) + " of the PTX: " + why);
+}
+
+void expect_operands(const Decoder& d, const ptx::Instruction& inst, size_t least, size_t most) {
+  if (inst.operands.size() < least || inst.operands.size() > most)
+    d.unsupported(inst, "it has " + std::to_string(inst.operands.size()) + " operands");
+}
+
+}  // namespace sim

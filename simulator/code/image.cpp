@@ -1,0 +1,109 @@
+#include "simulator/code/image.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "simulator/code/decoder.h"
+
+namespace sim {
+namespace {
+
+/// Functions that the code of `f` names, by call or by address.
+std::vector<const ptx::Function*> named_in(const ptx::Function& f, const Symbols& symbols) {
+  std::vector<const ptx::Function*> found;
+  const auto look = [&](const auto& self, const ptx::Operand& o) -> void {
+    if (o.kind == ptx::Operand::Kind::symbol)
+      if (const auto it = symbols.functions.find(o.name); it != symbols.functions.end())
+        found.push_back(it->second);
+    for (const ptx::Operand& part : o.parts) self(self, part);
+  };
+  for (const auto& inst : f.code)
+    for (const auto& o : inst.operands) look(look, o);
+  return found;
+}
+
+/// Functions whose address a variable holds: tables of virtual functions.
+std::vector<const ptx::Function*> named_in_variables(const ptx::Module& module,
+                                                     const Symbols& symbols) {
+  std::vector<const ptx::Function*> found;
+  for (const auto& v : module.variables)
+    for (const auto& r : v.relocations)
+      if (const auto it = symbols.functions.find(r.symbol); it != symbols.functions.end())
+        found.push_back(it->second);
+  return found;
+}
+
+bool calls_indirectly(const ptx::Function& f) {
+  return std::any_of(f.code.begin(), f.code.end(), [](const ptx::Instruction& i) {
+    return i.opcode == "call" && !i.operands.empty() &&
+           std::any_of(i.operands.begin(), i.operands.end(),
+                       [](const ptx::Operand& o) { return o.kind == ptx::Operand::Kind::reg; });
+  });
+}
+
+void lay_out_params(Image& image, const ptx::Function& kernel) {
+  for (const ptx::Variable& p : kernel.params) {
+    const uint64_t align = std::max<uint32_t>(p.align, 1);
+    image.param_bytes = (image.param_bytes + align - 1) / align * align;
+    image.param_offsets.push_back(image.param_bytes);
+    image.param_sizes.push_back(p.bytes);
+    image.param_bytes += p.bytes;
+  }
+}
+
+/// Everything that `kernel` may call, and its shared variables, are known before anything is decoded.
+std::vector<const ptx::Function*> reachable(const ptx::Module& module, const Symbols& symbols,
+                                            const ptx::Function& kernel) {
+  std::vector<const ptx::Function*> all = {&kernel};
+  bool tables = false;
+  const auto add = [&](const std::vector<const ptx::Function*>& more) {
+    for (const auto* f : more)
+      if (!f->external && std::find(all.begin(), all.end(), f) == all.end()) all.push_back(f);
+  };
+  for (size_t k = 0; k < all.size(); ++k) {
+    add(named_in(*all[k], symbols));
+    if (calls_indirectly(*all[k]) && !std::exchange(tables, true))
+      add(named_in_variables(module, symbols));
+  }
+  return all;
+}
+
+uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
+
+}  // namespace
+
+std::unique_ptr<Image> make_image(const ptx::Module& module, const Symbols& symbols,
+                                  const ptx::Function& kernel,
+                                  const std::vector<std::string>& dynamic) {
+  auto image = std::make_unique<Image>();
+  image->module = &module;
+  image->name = kernel.name;
+  lay_out_params(*image, kernel);
+  const auto functions = reachable(module, symbols, kernel);
+  Symbols here = symbols;
+  for (const auto& [name, place] : symbols.places)
+    if (place.space == ptx::Space::shared)
+      image->static_shared = std::max(image->static_shared, place.address + place.bytes);
+  for (const auto* f : functions)
+    for (const auto& v : f->locals) {
+      if (v.space != ptx::Space::shared) continue;
+      image->static_shared = align_up(image->static_shared, std::max<uint32_t>(v.align, 1));
+      here.shared_of[f][v.name] = {v.space, image->static_shared, v.bytes};
+      image->static_shared += v.bytes;
+    }
+  for (const std::string& name : dynamic)
+    here.places[name] = {ptx::Space::shared, align_up(image->static_shared, 16), 0};
+  for (const auto* f : functions) {
+    auto& code = image->codes[f];  // a call may have made it, empty
+    if (!code) code = std::make_unique<Code>();
+    Decoder(*f, here, *image, *code).run();
+    if (const auto it = symbols.function_address.find(f->name);
+        it != symbols.function_address.end())
+      image->by_address[it->second] = code.get();
+  }
+  if (!dynamic.empty()) image->static_shared = align_up(image->static_shared, 16);
+  image->entry = image->codes.at(&kernel).get();
+  return image;
+}
+
+}  // namespace sim

@@ -1,0 +1,23 @@
+// What the environment asks for. Read once; every part takes it from here.
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace sim {
+
+struct Settings {
+  std::string device = "h100";  // SIM_DEVICE
+  int devices = 1;              // SIM_DEVICES
+  uint64_t seed = 0;     // SIM_SEED; 0: the order is fixed, and only work that is waited for runs
+  bool checks = true;    // SIM_CHECKS=on|off
+  bool perturb = false;  // SIM_APPROX=exact|perturb
+  std::string profile;   // SIM_PROFILE: a file; empty: none is written
+};
+
+/// Ends the program with exit code 2 and one sentence for a value that is not known.
+const Settings& settings();
+
+/// Prints the sentence and ends the program with exit code 2.
+[[noreturn]] void refuse_setting(const std::string& sentence);
+
+}  // namespace sim

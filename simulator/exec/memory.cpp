@@ -1,0 +1,240 @@
+// Loads and stores: PTX ISA, sections 9.7.9.8 to 9.7.9.12. Cache hints change nothing here; order between
+// warps is the host's, which is stronger than what .relaxed, .acquire and .release ask for.
+#include <cstring>
+
+#include "simulator/exec/access.h"
+#include "simulator/exec/lanes.h"
+#include "simulator/exec/types.h"
+#include "simulator/memory/memory.h"
+#include "simulator/run/block.h"
+#include "simulator/run/state.h"
+
+namespace sim {
+namespace {
+
+using ptx::Instruction;
+using ptx::Space;
+using ptx::Type;
+
+template <class M>
+M fetch(const uint8_t* from) {
+  M value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+/// M: the type in memory, C: the cell of the register, Keep: 16-bit registers take the low half alone.
+template <class M, class C>
+C widen(M value, bool narrow) {
+  if constexpr (std::is_signed_v<M> && sizeof(M) < sizeof(C))
+    return narrow ? C(uint16_t(int16_t(value))) : C(std::make_signed_t<C>(value));
+  else
+    return C(std::make_unsigned_t<M>(value));
+}
+
+template <class M, class C, Space S>
+void load(Warp& w, const Inst& i, uint32_t mask) {
+  Addresses at;
+  addresses_of(w, i, at);
+  const bool narrow = i.option & 4;
+  if constexpr (S == Space::global) {
+    if (i.count == 1 && neighbours(mask, at, sizeof(M)) &&
+        reach_run(w, at[0], kLanes * sizeof(M), sizeof(M), Use::read)) {
+      C* d = w.row<C>(i.rows[0]);
+      const uint8_t* from = raw(at[0]);
+      SIM_LANES d[l] = widen<M, C>(fetch<M>(from + size_t(l) * sizeof(M)), narrow);
+      return;
+    }
+  }
+  Reached memory;
+  reach(w, i, S, mask, at, uint32_t(sizeof(M)) * i.count, Use::read, memory);
+  for (int k = 0; k < i.count; ++k) {
+    C* d = w.row<C>(i.rows[k]);
+    each_lane(mask, [&](int l) {
+      d[l] = widen<M, C>(fetch<M>(memory.to[size_t(l)] + size_t(k) * sizeof(M)), narrow);
+    });
+  }
+}
+
+template <class M, class C, Space S>
+void store(Warp& w, const Inst& i, uint32_t mask) {
+  Addresses at;
+  addresses_of(w, i, at);
+  if constexpr (S == Space::global) {
+    if (i.count == 1 && neighbours(mask, at, sizeof(M)) &&
+        reach_run(w, at[0], kLanes * sizeof(M), sizeof(M), Use::write)) {
+      const C* v = w.row<C>(i.rows[0]);
+      uint8_t* to = raw(at[0]);
+      for (int l = 0; l < kLanes; ++l) {
+        const M value = M(v[l]);
+        std::memcpy(to + size_t(l) * sizeof(M), &value, sizeof(M));
+      }
+      return;
+    }
+  }
+  Reached memory;
+  reach(w, i, S, mask, at, uint32_t(sizeof(M)) * i.count, Use::write, memory);
+  for (int k = 0; k < i.count; ++k) {
+    const C* v = w.row<C>(i.rows[k]);
+    each_lane(mask, [&](int l) {
+      const M value = M(v[l]);
+      std::memcpy(memory.to[size_t(l)] + size_t(k) * sizeof(M), &value, sizeof(M));
+    });
+  }
+}
+
+/// A parameter of the kernel: the same value for every lane.
+template <class M, class C>
+void load_kernel_param(Warp& w, const Inst& i, uint32_t mask) {
+  const bool narrow = i.option & 4;
+  const auto& params = w.block().launch().launch->params;
+  for (int k = 0; k < i.count; ++k) {
+    const C value = widen<M, C>(fetch<M>(params.data() + i.offset + size_t(k) * sizeof(M)), narrow);
+    C* d = w.row<C>(i.rows[k]);
+    write_lanes<C>(d, mask, [&](int) { return value; });
+  }
+}
+
+/// Parameters and results of calls: each lane has its own.
+template <class M, class C>
+void load_param(Warp& w, const Inst& i, uint32_t mask) {
+  const bool narrow = i.option & 4;
+  for (int k = 0; k < i.count; ++k) {
+    C* d = w.row<C>(i.rows[k]);
+    each_lane(mask, [&](int l) {
+      d[l] = widen<M, C>(fetch<M>(w.frame().param(l) + i.offset + size_t(k) * sizeof(M)), narrow);
+    });
+  }
+}
+template <class M, class C>
+void store_param(Warp& w, const Inst& i, uint32_t mask) {
+  for (int k = 0; k < i.count; ++k) {
+    const C* v = w.row<C>(i.rows[k]);
+    each_lane(mask, [&](int l) {
+      const M value = M(v[l]);
+      std::memcpy(w.frame().param(l) + i.offset + size_t(k) * sizeof(M), &value, sizeof(M));
+    });
+  }
+}
+
+enum class Way { load, store, load_kernel_param, load_param, store_param };
+
+template <class M, class C>
+Handler in_space(Way way, Space space) {
+  if (way == Way::load_kernel_param) return load_kernel_param<M, C>;
+  if (way == Way::load_param) return load_param<M, C>;
+  if constexpr (std::is_unsigned_v<M>)
+    if (way == Way::store_param) return store_param<M, C>;
+  const bool is_load = way == Way::load;
+  switch (space) {
+    case Space::shared:
+      return is_load ? Handler(load<M, C, Space::shared>) : Handler(store<M, C, Space::shared>);
+    case Space::local:
+      return is_load ? Handler(load<M, C, Space::local>) : Handler(store<M, C, Space::local>);
+    case Space::generic:
+      return is_load ? Handler(load<M, C, Space::generic>) : Handler(store<M, C, Space::generic>);
+    case Space::param:
+      return is_load ? Handler(load<M, C, Space::param>) : nullptr;
+    default:
+      return is_load ? Handler(load<M, C, Space::global>) : Handler(store<M, C, Space::global>);
+  }
+}
+
+Handler pick(Way way, Space space, int bytes, bool is_signed, bool wide) {
+  if (way == Way::store || way == Way::store_param) is_signed = false;
+  switch (bytes) {
+    case 1:
+      if (is_signed)
+        return wide ? in_space<int8_t, uint64_t>(way, space)
+                    : in_space<int8_t, uint32_t>(way, space);
+      return wide ? in_space<uint8_t, uint64_t>(way, space)
+                  : in_space<uint8_t, uint32_t>(way, space);
+    case 2:
+      if (is_signed)
+        return wide ? in_space<int16_t, uint64_t>(way, space)
+                    : in_space<int16_t, uint32_t>(way, space);
+      return wide ? in_space<uint16_t, uint64_t>(way, space)
+                  : in_space<uint16_t, uint32_t>(way, space);
+    case 4:
+      if (is_signed)
+        return wide ? in_space<int32_t, uint64_t>(way, space)
+                    : in_space<int32_t, uint32_t>(way, space);
+      return wide ? in_space<uint32_t, uint64_t>(way, space)
+                  : in_space<uint32_t, uint32_t>(way, space);
+    case 8:
+      return in_space<uint64_t, uint64_t>(way, space);
+    default:
+      return nullptr;
+  }
+}
+
+Space space_of(const Instruction& inst) {
+  for (const std::string& m : inst.modifiers) {
+    if (m == "global") return Space::global;
+    if (m == "shared" || m == "shared::cta" || m == "shared::cluster") return Space::shared;
+    if (m == "local") return Space::local;
+    if (m == "const") return Space::constant;
+    if (m == "param" || m == "param::entry" || m == "param::func") return Space::param;
+  }
+  return Space::generic;
+}
+
+bool is_signed(Type t) { return t == Type::s8 || t == Type::s16 || t == Type::s32; }
+
+/// Width of the registers that a vector operand names; the type where they are constants.
+Type held(Decoder& d, const ptx::Operand& o, Type fallback) {
+  if (o.kind == ptx::Operand::Kind::vector) {
+    for (const auto& part : o.parts)
+      if (const Type t = d.type_of(part); t != Type::none) return t;
+    return fallback;
+  }
+  const Type t = d.type_of(o);
+  return t == Type::none ? fallback : t;
+}
+
+void decode_ld(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 2, 3);  // the third is a cache policy
+  const Type t = d.type(inst);
+  i.rows = d.rows(inst.operands[0], t, true, i.count);
+  const Space space = d.address(inst.operands[1], space_of(inst), i);
+  const Type reg = held(d, inst.operands[0], t);
+  if (ptx::size_of(reg) == 2) i.option |= 4;
+  Way way = Way::load;
+  if (space == Space::param && !inst.operands[1].base_is_reg)
+    way = i.option & 2 ? Way::load_kernel_param : Way::load_param;
+  i.run = pick(way, space, ptx::size_of(t), is_signed(t), ptx::size_of(reg) == 8);
+  if (!i.run) d.unsupported(inst, "this type or space is not simulated");
+}
+
+void decode_st(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 2, 3);
+  const Type t = d.type(inst);
+  const Space space = d.address(inst.operands[0], space_of(inst), i);
+  i.rows = d.rows(inst.operands[1], t, false, i.count);
+  const Type reg = held(d, inst.operands[1], t);
+  const Way way =
+      space == Space::param && !inst.operands[0].base_is_reg ? Way::store_param : Way::store;
+  i.run = pick(way, space, ptx::size_of(t), false, ptx::size_of(reg) == 8);
+  if (!i.run) d.unsupported(inst, "this type or space is not simulated");
+}
+
+void decode_nothing(Decoder&, const Instruction&, Inst& i) {
+  i.run = [](Warp&, const Inst&, uint32_t) {};
+}
+
+constexpr Entry kTable[] = {
+    {"ld", decode_ld, Class::memory,
+     "all spaces, 8 to 64 bits, .v2 .v4 .v8; cache hints are taken and change nothing"},
+    {"ldu", decode_ld, Class::memory, "as ld"},
+    {"st", decode_st, Class::memory, "as ld"},
+    {"prefetch", decode_nothing, Class::memory, "does nothing"},
+    {"prefetchu", decode_nothing, Class::memory, "does nothing"},
+    {"applypriority", decode_nothing, Class::memory, "does nothing"},
+    {"discard", decode_nothing, Class::memory, "does nothing"},
+};
+
+}  // namespace
+
+std::span<const Entry> memory_table() { return kTable; }
+
+}  // namespace sim

@@ -1,0 +1,327 @@
+// Floating-point arithmetic in f32 and f64: PTX ISA, sections 9.7.3 and 9.7.4 (9.7.4 for fma and add
+// in half precision stands in half.cpp). Results are IEEE's, with the NaN that a card gives; .ftz
+// takes subnormal numbers for zero, before and after.
+#include <cfenv>
+#include <cmath>
+#include <limits>
+
+#include "simulator/exec/approx.h"
+#include "simulator/exec/lanes.h"
+#include "simulator/exec/types.h"
+
+namespace sim {
+
+bool decode_integer_arithmetic(Decoder& d, const ptx::Instruction& inst, Inst& i);
+bool decode_half_arithmetic(Decoder& d, const ptx::Instruction& inst, Inst& i);
+
+namespace {
+
+using ptx::Instruction;
+using ptx::Type;
+
+/// Every NaN that arithmetic gives is this one in f32; f64 keeps payloads, made quiet.
+inline float canonical(float x) { return x == x ? x : std::bit_cast<float>(0x7fffffffu); }
+inline double canonical(double x) { return x; }
+
+inline float flush(float x) {
+  return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
+}
+inline double flush(double x) { return x; }
+template <class T>
+inline T saturate(T x) {
+  return x > T(1) ? T(1) : x > T(0) ? x : T(0);  // NaN becomes +0
+}
+
+struct Add {
+  template <class T>
+  static T of(T a, T b) {
+    return a + b;
+  }
+};
+struct Sub {
+  template <class T>
+  static T of(T a, T b) {
+    return a - b;
+  }
+};
+struct Mul {
+  template <class T>
+  static T of(T a, T b) {
+    return a * b;
+  }
+};
+struct Div {
+  template <class T>
+  static T of(T a, T b) {
+    return a / b;
+  }
+};
+struct Fma {
+  template <class T>
+  static T of(T a, T b, T c) {
+    return std::fma(a, b, c);
+  }
+};
+struct Sqrt {
+  template <class T>
+  static T of(T a) {
+    return std::sqrt(a);
+  }
+};
+struct Rcp {
+  template <class T>
+  static T of(T a) {
+    return T(1) / a;
+  }
+};
+
+/// -0 is less than +0; a NaN gives the other operand, or where .NaN is written the NaN.
+template <bool Nan>
+struct Min {
+  template <class T>
+  static T of(T a, T b) {
+    if (a != a || b != b) return Nan ? a + b : a != a ? b : a;
+    if (a == b) return std::signbit(a) ? a : b;
+    return a < b ? a : b;
+  }
+};
+template <bool Nan>
+struct Max {
+  template <class T>
+  static T of(T a, T b) {
+    if (a != a || b != b) return Nan ? a + b : a != a ? b : a;
+    if (a == b) return std::signbit(a) ? b : a;
+    return a < b ? b : a;
+  }
+};
+struct Neg {
+  template <class T>
+  static T of(T a) {
+    return -a;
+  }
+};
+struct Abs {
+  template <class T>
+  static T of(T a) {
+    return std::fabs(a);
+  }
+};
+struct Copysign {
+  template <class T>
+  static T of(T a, T b) {
+    return std::copysign(b, a);
+  }
+};
+
+/// An operation with the modifiers .ftz and .sat.
+template <class T, class Op, bool Ftz, bool Sat>
+struct With {
+  template <class... A>
+  static T of(A... a) {
+    T r = Ftz ? flush(Op::template of<T>(flush(a)...)) : Op::template of<T>(a...);
+    r = canonical(r);
+    return Sat ? saturate(r) : r;
+  }
+};
+
+template <class T, class Op, int N, bool Ftz, bool Sat>
+constexpr Handler handler() {
+  using W = With<T, Op, Ftz, Sat>;
+  if constexpr (N == 1) return map1<T, T, W>;
+  if constexpr (N == 2) return map2<T, T, T, W>;
+  if constexpr (N == 3) return map3<T, T, T, T, W>;
+}
+
+/// The same in another rounding direction, a lane at a time.
+template <class T, class Op, int N, int Mode, bool Ftz, bool Sat>
+void rounded(Warp& w, const Inst& i, uint32_t mask) {
+  std::fesetround(Mode);
+  using W = With<T, Op, Ftz, Sat>;
+  if constexpr (N == 1) map1_scalar<T, T, W>(w, i, mask);
+  if constexpr (N == 2) map2_scalar<T, T, T, W>(w, i, mask);
+  if constexpr (N == 3) map3_scalar<T, T, T, T, W>(w, i, mask);
+  std::fesetround(FE_TONEAREST);
+}
+
+template <class T, class Op, int N, bool Ftz, bool Sat>
+Handler in_direction(const Instruction& inst) {
+  if (inst.has("rz")) return rounded<T, Op, N, FE_TOWARDZERO, Ftz, Sat>;
+  if (inst.has("rm")) return rounded<T, Op, N, FE_DOWNWARD, Ftz, Sat>;
+  if (inst.has("rp")) return rounded<T, Op, N, FE_UPWARD, Ftz, Sat>;
+  return handler<T, Op, N, Ftz, Sat>();
+}
+
+template <class Op, int N>
+Handler pick(Decoder& d, const Instruction& inst, Type type) {
+  if (type == Type::f64) return in_direction<double, Op, N, false, false>(inst);
+  if (type != Type::f32) d.unsupported(inst, "its type is not f32 or f64");
+  const bool ftz = inst.has("ftz"), sat = inst.has("sat");
+  if (ftz)
+    return sat ? in_direction<float, Op, N, true, true>(inst)
+               : in_direction<float, Op, N, true, false>(inst);
+  return sat ? in_direction<float, Op, N, false, true>(inst)
+             : in_direction<float, Op, N, false, false>(inst);
+}
+
+/// Sign operations do not make NaNs canonical.
+template <class Op>
+Handler pick_sign(Decoder& d, const Instruction& inst, Type type) {
+  struct F {
+    static float of(float a) { return Op::of(a); }
+  };
+  struct G {
+    static float of(float a) { return flush(Op::of(a)); }
+  };
+  struct D {
+    static double of(double a) { return Op::of(a); }
+  };
+  if (type == Type::f64) return map1<double, double, D>;
+  if (type == Type::f32)
+    return inst.has("ftz") ? Handler(map1<float, float, G>) : Handler(map1<float, float, F>);
+  d.unsupported(inst, "its type is not f32 or f64");
+}
+
+void sources(Decoder& d, const Instruction& inst, Inst& i, Type type, size_t n) {
+  expect_operands(d, inst, n + 1, n + 1);
+  i.d = d.target(inst.operands[0]);
+  i.a = d.source(inst.operands[1], type);
+  if (n > 1) i.b = d.source(inst.operands[2], type);
+  if (n > 2) i.c = d.source(inst.operands[3], type);
+}
+
+/// Opcodes that integers, halves and reals share: the type says whose the instruction is.
+void decode_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
+  const Type t = d.type(inst);
+  const std::string& op = inst.opcode;
+  if (t != Type::f32 && t != Type::f64) {
+    const bool half = t == Type::f16 || t == Type::f16x2 || t == Type::bf16 || t == Type::bf16x2;
+    if (half ? !decode_half_arithmetic(d, inst, i) : !decode_integer_arithmetic(d, inst, i))
+      d.unsupported(inst, "this form is not simulated");
+    i.kind = half ? Class::real : Class::integer;
+    return;
+  }
+  i.kind = Class::real;
+  const bool nan = inst.has("NaN");
+  if (op == "neg" || op == "abs") {
+    sources(d, inst, i, t, 1);
+    i.run = op == "neg" ? pick_sign<Neg>(d, inst, t) : pick_sign<Abs>(d, inst, t);
+  } else if (op == "fma" || op == "mad") {
+    sources(d, inst, i, t, 3);
+    i.run = pick<Fma, 3>(d, inst, t);
+  } else {
+    sources(d, inst, i, t, 2);
+    if (op == "add") i.run = pick<Add, 2>(d, inst, t);
+    if (op == "sub") i.run = pick<Sub, 2>(d, inst, t);
+    if (op == "mul") i.run = pick<Mul, 2>(d, inst, t);
+    // full and approx divisions are within 2 ulp; the rounded quotient is one such result
+    if (op == "div")
+      i.run = inst.has("approx") || inst.has("full") ? approx_divide(inst.has("ftz"))
+                                                     : pick<Div, 2>(d, inst, t);
+    if (op == "min") i.run = nan ? pick<Min<true>, 2>(d, inst, t) : pick<Min<false>, 2>(d, inst, t);
+    if (op == "max") i.run = nan ? pick<Max<true>, 2>(d, inst, t) : pick<Max<false>, 2>(d, inst, t);
+  }
+  if (!i.run) d.unsupported(inst, "this form is not simulated");
+}
+
+void decode_root(Decoder& d, const Instruction& inst, Inst& i) {
+  const Type t = d.type(inst);
+  sources(d, inst, i, t, 1);
+  if (inst.has("approx") || inst.opcode == "rsqrt") {
+    i.run = approx_handler(inst.opcode, t == Type::f64, inst.has("ftz"));
+  } else {
+    i.run = inst.opcode == "sqrt" ? pick<Sqrt, 1>(d, inst, t) : pick<Rcp, 1>(d, inst, t);
+  }
+  if (!i.run) d.unsupported(inst, "this form is not simulated");
+}
+
+void decode_approx(Decoder& d, const Instruction& inst, Inst& i) {
+  const Type t = d.type(inst);
+  if (t != Type::f32) {
+    if (!decode_half_arithmetic(d, inst, i)) d.unsupported(inst, "this form is not simulated");
+    return;
+  }
+  sources(d, inst, i, t, 1);
+  i.run = approx_handler(inst.opcode, false, inst.has("ftz"));
+}
+
+void decode_copysign(Decoder& d, const Instruction& inst, Inst& i) {
+  const Type t = d.type(inst);
+  sources(d, inst, i, t, 2);
+  struct F {
+    static float of(float a, float b) { return Copysign::of(a, b); }
+  };
+  struct D {
+    static double of(double a, double b) { return Copysign::of(a, b); }
+  };
+  i.run = t == Type::f64 ? Handler(map2<double, double, double, D>)
+                         : Handler(map2<float, float, float, F>);
+}
+
+void decode_testp(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 2, 2);
+  i.p = d.predicate(inst.operands[0]);
+  i.a = d.source(inst.operands[1], d.type(inst));
+  const char* const kTests[] = {"finite",     "infinite", "number",
+                                "notanumber", "normal",   "subnormal"};
+  for (uint8_t k = 0; k < 6; ++k)
+    if (inst.has(kTests[k])) i.option = k;
+  const auto test = []<class T>(Warp& w, const Inst& i, uint32_t mask) {
+    const auto* a = w.row<Cell<T>>(i.a);
+    const uint32_t is = lanes_where([&](int l) {
+      const T x = get<T>(a[l]);
+      switch (i.option) {
+        case 0:
+          return bool(std::isfinite(x));
+        case 1:
+          return bool(std::isinf(x));
+        case 2:
+          return x == x;
+        case 3:
+          return x != x;
+        case 4:
+          return bool(std::isnormal(x));
+        default:
+          return std::fpclassify(x) == FP_SUBNORMAL;
+      }
+    });
+    write_predicate(w.predicate(i.p), mask, is);
+  };
+  i.run = d.type(inst) == Type::f64 ? Handler([](Warp& w, const Inst& i, uint32_t m) {
+    decltype(test){}.template operator()<double>(w, i, m);
+  })
+                                    : Handler([](Warp& w, const Inst& i, uint32_t m) {
+                                        decltype(test){}.template operator()<float>(w, i, m);
+                                      });
+}
+
+constexpr Entry kTable[] = {
+    {"add", decode_arithmetic, Class::real,
+     "integers, .sat s32; f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
+    {"sub", decode_arithmetic, Class::real, "as add"},
+    {"mul", decode_arithmetic, Class::real,
+     "integers .lo .hi .wide; f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
+    {"mad", decode_arithmetic, Class::real, "integers .lo .hi .wide; f32 f64"},
+    {"fma", decode_arithmetic, Class::real, "f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
+    {"div", decode_arithmetic, Class::real, "integers; f32 .rn .approx .full; f64"},
+    {"rem", decode_arithmetic, Class::integer, "integers"},
+    {"min", decode_arithmetic, Class::real, "integers; f32 f64 (.ftz .NaN)"},
+    {"max", decode_arithmetic, Class::real, "integers; f32 f64 (.ftz .NaN)"},
+    {"neg", decode_arithmetic, Class::real, "integers; f32 f64"},
+    {"abs", decode_arithmetic, Class::real, "integers; f32 f64"},
+    {"sqrt", decode_root, Class::real, "f32 .rn .rz .rm .rp .approx; f64"},
+    {"rcp", decode_root, Class::real, "f32 .rn .rz .rm .rp .approx; f64 .rn, .approx.ftz"},
+    {"rsqrt", decode_root, Class::real, "f32 f64 .approx"},
+    {"sin", decode_approx, Class::real, "f32 .approx"},
+    {"cos", decode_approx, Class::real, "f32 .approx"},
+    {"lg2", decode_approx, Class::real, "f32 .approx"},
+    {"ex2", decode_approx, Class::real, "f32 .approx"},
+    {"tanh", decode_approx, Class::real, "f32 .approx"},
+    {"copysign", decode_copysign, Class::real, "f32 f64"},
+    {"testp", decode_testp, Class::real, "f32 f64"},
+};
+
+}  // namespace
+
+std::span<const Entry> real_table() { return kTable; }
+
+}  // namespace sim

@@ -1,0 +1,136 @@
+// Barriers and fences: PTX ISA, section 9.7.13. Memory is the host's own and its order is strong enough,
+// so fences only say where other warps may go first.
+#include <atomic>
+#include <bit>
+
+#include "simulator/exec/lanes.h"
+#include "simulator/exec/types.h"
+#include "simulator/run/block.h"
+
+namespace sim {
+namespace {
+
+using ptx::Instruction;
+using ptx::Operand;
+using ptx::Type;
+
+/// The same barrier and number of threads in all lanes that take part.
+uint32_t uniform(Warp& w, Row row, uint32_t mask, const char* what) {
+  const auto* a = w.row(row);
+  const int first = std::countr_zero(mask);
+  each_lane(mask, [&](int l) {
+    if (a[l] != a[first])
+      throw w.at({"barrier misused", std::string("lanes of one warp give different ") + what}, l);
+  });
+  return a[first];
+}
+
+/// Barrier and number of threads that an instruction gives; 0 threads: all of the block.
+struct Given {
+  uint32_t barrier = 0, threads = 0;
+};
+Given given(Warp& w, const Inst& i, uint32_t mask) {
+  const int lane = std::countr_zero(mask);
+  Given g{uniform(w, i.a, mask, "barriers"), 0};
+  if (g.barrier > 15)
+    throw w.at({"barrier misused", "there are barriers 0 to 15; got " + std::to_string(g.barrier)},
+               lane);
+  if (i.option & 1) {
+    g.threads = uniform(w, i.b, mask, "numbers of threads");
+    if (g.threads == 0 || g.threads % kLanes != 0)
+      throw w.at({"barrier misused",
+                  "its number of threads is a multiple of 32; got " + std::to_string(g.threads)},
+                 lane);
+  }
+  return g;
+}
+
+void bar_sync(Warp& w, const Inst& i, uint32_t mask) {
+  const Given g = given(w, i, mask);
+  w.wait_at_barrier(g.barrier, mask);
+  w.block().arrive(g.barrier, uint32_t(std::popcount(mask)), g.threads);
+}
+
+void bar_arrive(Warp& w, const Inst& i, uint32_t mask) {
+  const Given g = given(w, i, mask);
+  w.block().arrive(g.barrier, uint32_t(std::popcount(mask)), g.threads);
+}
+
+enum class Reduce { popc, all, any };
+
+/// bar.red runs twice: the first time it votes and waits, the second time it reads what all voted.
+template <Reduce R>
+void bar_red(Warp& w, const Inst& i, uint32_t mask) {
+  const Given g = given(w, i, mask);
+  if (!w.second_time()) {
+    const uint32_t p = w.frame().predicates[size_t(i.offset)] ^ (i.p_negated ? ~0u : 0u);
+    w.wait_at_barrier(g.barrier, mask, true);
+    w.block().arrive(g.barrier, uint32_t(std::popcount(mask)), g.threads,
+                     uint32_t(std::popcount(p & mask)));
+    return;
+  }
+  const Vote vote = w.block().last_vote(g.barrier);
+  if (R == Reduce::popc)
+    write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return vote.yes; });
+  else
+    write_predicate(w.predicate(i.p), mask,
+                    (R == Reduce::all ? vote.yes == vote.all : vote.yes > 0) ? ~0u : 0u);
+}
+
+void warp_sync(Warp& w, const Inst& i, uint32_t mask) {
+  const auto* named = w.row(i.a);
+  w.wait_for_lanes(named[std::countr_zero(mask)], mask);
+}
+
+void read_barrier(Decoder& d, const Instruction& inst, Inst& i, size_t at, size_t end) {
+  i.a = at < end ? d.source(inst.operands.at(at), Type::u32) : d.constant(0, Type::u32);
+  if (at + 1 < end) {
+    i.b = d.source(inst.operands.at(at + 1), Type::u32);
+    i.option |= 1;
+  }
+}
+
+void decode_bar(Decoder& d, const Instruction& inst, Inst& i) {
+  const size_t n = inst.operands.size();
+  if (inst.has("warp")) {
+    expect_operands(d, inst, 1, 1);
+    i.a = d.source(inst.operands[0], Type::u32);
+    i.run = warp_sync;
+  } else if (inst.has("red")) {
+    const bool popc = inst.has("popc");
+    const Operand& vote = inst.operands.at(n - 1);
+    if (popc)
+      i.d = d.target(inst.operands.at(0));
+    else
+      i.p = d.predicate(inst.operands.at(0));
+    i.offset = d.predicate(vote);
+    i.p_negated = vote.negated;
+    read_barrier(d, inst, i, 1, n - 1);
+    i.run = popc              ? Handler(bar_red<Reduce::popc>)
+            : inst.has("and") ? Handler(bar_red<Reduce::all>)
+                              : Handler(bar_red<Reduce::any>);
+  } else if (inst.has("sync") || inst.has("arrive")) {
+    read_barrier(d, inst, i, 0, n);
+    i.run = inst.has("sync") ? Handler(bar_sync) : Handler(bar_arrive);
+  } else {
+    d.unsupported(inst, "barriers between blocks of a cluster are not simulated");
+  }
+}
+
+void decode_fence(Decoder&, const Instruction&, Inst& i) {
+  i.run = [](Warp&, const Inst&, uint32_t) { std::atomic_thread_fence(std::memory_order_seq_cst); };
+}
+
+constexpr Entry kTable[] = {
+    {"bar", decode_bar, Class::sync,
+     ".sync .arrive .red, 16 barriers, with and without a number of threads; .warp.sync"},
+    {"barrier", decode_bar, Class::sync, "as bar; not .cluster"},
+    {"membar", decode_fence, Class::sync, "all levels"},
+    {"fence", decode_fence, Class::sync, "all forms"},
+};
+
+}  // namespace
+
+std::span<const Entry> sync_table() { return kTable; }
+
+}  // namespace sim

@@ -1,0 +1,292 @@
+#include "simulator/exec/warp.h"
+
+#include <algorithm>
+#include <bit>
+#include <sstream>
+
+#include "simulator/run/block.h"
+#include "simulator/run/state.h"
+
+namespace sim {
+namespace {
+
+constexpr uint32_t kNever = 0xffffffff;
+constexpr uint32_t kSpins = 64;       // backward branches of a group before the others go first
+constexpr int64_t kShare = 2000;      // backward branches of a warp before other warps go on
+constexpr uint64_t kStack = 1 << 20;  // bytes of local memory of a lane
+
+}  // namespace
+
+Warp::Warp(Block& block, uint32_t number) : block_(block), number_(number) {
+  const LaunchState& launch = block.launch();
+  checks_ = launch.checks;
+  const uint32_t first = number * kLanes;
+  const uint32_t lanes = std::min<uint32_t>(kLanes, block.threads() - first);
+  alive_ = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
+  specials_.resize(size_t(kSpecials_) * kLanes);
+  const Dim3 b = block.index(), size = launch.launch->block, grid = launch.launch->grid;
+  for (uint32_t l = 0; l < kLanes; ++l) {
+    const auto set = [&](Special s, uint32_t v) { specials_[s * kLanes + l] = v; };
+    const Dim3 t = block.thread_at(first + l);
+    set(kTidX, t.x), set(kTidY, t.y), set(kTidZ, t.z);
+    set(kNtidX, size.x), set(kNtidY, size.y), set(kNtidZ, size.z);
+    set(kCtaidX, b.x), set(kCtaidY, b.y), set(kCtaidZ, b.z);
+    set(kNctaidX, grid.x), set(kNctaidY, grid.y), set(kNctaidZ, grid.z);
+    set(kLaneId, l), set(kWarpId, number), set(kNwarpId, (block.threads() + 31) / 32);
+    const uint32_t eq = 1u << l, lt = eq - 1;
+    set(kLaneMaskEq, eq), set(kLaneMaskLt, lt), set(kLaneMaskLe, lt | eq);
+    set(kLaneMaskGt, ~(lt | eq)), set(kLaneMaskGe, ~lt);
+    set(kSmId, uint32_t(block.number() % launch.sms)), set(kNsmId, launch.sms);
+    set(kGridId, launch.grid_id);
+    set(kDynamicShared, uint32_t(launch.launch->dynamic_shared));
+    set(kTotalShared, uint32_t(block.shared().size()));
+  }
+  base_[kSpecials] = reinterpret_cast<std::byte*>(specials_.data());
+  groups_.push_back({push(*launch.image->entry, nullptr, alive_), 0, alive_});
+}
+
+Frame* Warp::push(const Code& code, Frame* caller, uint32_t mask) {
+  auto it =
+      std::find_if(spare_.begin(), spare_.end(), [&](const auto& f) { return f->code == &code; });
+  if (it == spare_.end()) {
+    auto fresh = std::make_unique<Frame>();
+    fresh->code = &code;
+    fresh->storage.resize(code.register_bytes + 64);
+    auto at = reinterpret_cast<uintptr_t>(fresh->storage.data());
+    fresh->registers = reinterpret_cast<std::byte*>((at + 63) & ~uintptr_t(63));
+    fresh->predicates.resize(code.predicates);
+    fresh->params.resize(size_t(code.param_bytes) * kLanes);
+    spare_.push_back(std::move(fresh));
+    it = spare_.end() - 1;
+  }
+  Frame* f = it->get();
+  frames_.push_back(std::move(*it));
+  spare_.erase(it);
+  f->caller = caller;
+  f->depth = caller ? caller->depth + 1 : 0;
+  f->mask = mask;
+  f->local_base = caller ? caller->local_base + caller->code->local_bytes : 0;
+  const uint64_t end = f->local_base + code.local_bytes;
+  for (int l = 0; l < kLanes; ++l) {
+    if (!(mask >> l & 1) || code.local_bytes == 0) continue;
+    auto& memory = local_[size_t(l)];
+    auto& shadow = local_shadow_[size_t(l)];
+    if (memory.size() < end) memory.resize(end), shadow.resize(end);
+    std::fill(shadow.begin() + std::ptrdiff_t(f->local_base), shadow.begin() + std::ptrdiff_t(end),
+              uint8_t(1));
+  }
+  return f;
+}
+
+void Warp::drop(Frame* frame) {
+  const auto it =
+      std::find_if(frames_.begin(), frames_.end(), [&](const auto& f) { return f.get() == frame; });
+  spare_.push_back(std::move(*it));
+  frames_.erase(it);
+}
+
+void Warp::merge() {
+  for (size_t i = 0; i < groups_.size(); ++i)
+    for (size_t j = i + 1; j < groups_.size();) {
+      Group &a = groups_[i], &b = groups_[j];
+      const bool same = a.frame == b.frame && a.pc == b.pc && a.wait == b.wait &&
+                        a.barrier == b.barrier && a.wait_mask == b.wait_mask;
+      if (!same) {
+        ++j;
+        continue;
+      }
+      a.mask |= b.mask;
+      a.turn = std::min(a.turn, b.turn);
+      if (a.wait == Wait::lanes) a.wait = Wait::none;  // looks again who is here
+      groups_.erase(groups_.begin() + std::ptrdiff_t(j));
+    }
+}
+
+void Warp::choose() {
+  group_ = nullptr;
+  if (groups_.size() > 1) merge();
+  Group* best = nullptr;
+  const auto before = [](const Group& a, const Group& b) {
+    if (a.turn != b.turn) return a.turn < b.turn;
+    if (a.frame->depth != b.frame->depth) return a.frame->depth > b.frame->depth;
+    return a.pc < b.pc;
+  };
+  for (Group& g : groups_)
+    if (g.wait == Wait::none && (!best || before(g, *best))) best = &g;
+  if (best) enter(*best);
+}
+
+void Warp::enter(Group& g) {
+  group_ = &g;
+  pc = g.pc;
+  base_[kRegisters] = g.frame->registers;
+  base_[kConstants] =
+      reinterpret_cast<std::byte*>(const_cast<uint32_t*>(g.frame->code->constants.data()));
+  stop_ = kNever;
+  for (const Group& other : groups_)
+    if (&other != &g && other.frame == g.frame && other.pc > pc) stop_ = std::min(stop_, other.pc);
+}
+
+Ran Warp::run() {
+  share_ = kShare;
+  for (;;) {
+    choose();
+    if (!group_) return done() ? Ran::done : Ran::blocked;
+    const Inst* insts = group_->frame->code->insts.data();
+    const uint32_t* predicates = group_->frame->predicates.data();
+    do {
+      const Inst& inst = insts[pc++];
+      uint32_t mask = group_->mask;
+      if (inst.guard != kNoPredicate)
+        mask &= inst.guard_negated ? ~predicates[inst.guard] : predicates[inst.guard];
+      ++executed;
+      lanes_executed += uint64_t(std::popcount(mask));
+      if (mask) inst.run(*this, inst, mask);
+    } while (pc < stop_);
+    if (group_) save();
+    if (share_ <= 0) return done() ? Ran::done : Ran::yielded;
+  }
+}
+
+Group& Warp::split(uint32_t mask, uint32_t at) {
+  Group other = *group_;
+  group_->mask &= ~mask;
+  other.mask = mask;
+  other.pc = at;
+  const auto index = group_ - groups_.data();
+  groups_.push_back(other);
+  group_ = &groups_[size_t(index)];
+  return groups_.back();
+}
+
+void Warp::branch(uint32_t taken, uint32_t target) {
+  if (target < pc) {
+    --share_;
+    if (groups_.size() > 1 && ++spins_ > kSpins) {
+      spins_ = 0;
+      group_->turn = ++turns_;
+    }
+    if (share_ <= 0 || groups_.size() > 1) stop_ = 0;
+  }
+  if (taken == group_->mask) {
+    pc = target;
+    if (groups_.size() > 1) stop_ = 0;
+    return;
+  }
+  split(taken, target);
+  stop_ = 0;
+}
+
+void Warp::call(const Inst& inst, const Code& callee, uint32_t mask) {
+  Frame* caller = group_->frame;
+  if (caller->local_base + caller->code->local_bytes + callee.local_bytes > kStack ||
+      caller->depth > 20000)
+    throw Fault{"stack overflow", "calls are nested too deeply for 1 MiB of local memory a thread"};
+  if (mask != group_->mask) {  // the others go on behind the call
+    save();
+    split(group_->mask & ~mask, pc);
+  }
+  Frame* f = push(callee, caller, mask);
+  f->return_pc = pc;
+  f->call = &inst;
+  group_->frame = f;
+  pc = 0;
+  stop_ = 0;
+}
+
+void Warp::ret(uint32_t mask) {
+  Frame* f = group_->frame;
+  if (!f->caller) return exit(mask);
+  if (mask != group_->mask) split(group_->mask & ~mask, pc);
+  f->mask &= ~mask;
+  group_->frame = f->caller;
+  pc = f->return_pc;
+  if (f->mask == 0) drop(f);
+  stop_ = 0;
+}
+
+void Warp::exit(uint32_t mask) {
+  for (Frame* f = group_->frame; f;) {
+    Frame* up = f->caller;
+    f->mask &= ~mask;
+    if (f->mask == 0 && up) drop(f);
+    f = up;
+  }
+  alive_ &= ~mask;
+  if (mask == group_->mask) {
+    groups_.erase(groups_.begin() + (group_ - groups_.data()));
+    group_ = nullptr;
+  } else {
+    group_->mask &= ~mask;
+  }
+  for (Group& g : groups_)
+    if (g.wait == Wait::lanes) g.wait = Wait::none;  // who waited for these looks again
+  stop_ = 0;
+  block_.threads_ended();
+}
+
+bool Warp::wait_for_lanes(uint32_t named, uint32_t mask) {
+  if ((named & alive_ & ~mask) == 0) return true;
+  if (mask != group_->mask) split(group_->mask & ~mask, pc);  // these do not take part
+  group_->wait = Wait::lanes;
+  group_->wait_mask = named;
+  --pc;
+  stop_ = 0;
+  return false;
+}
+
+void Warp::wait_at_barrier(uint32_t barrier, uint32_t mask, bool again) {
+  if (mask != group_->mask) split(group_->mask & ~mask, pc);
+  group_->wait = Wait::barrier;
+  group_->barrier = barrier;
+  group_->again = again;
+  if (again) --pc;
+  stop_ = 0;
+}
+
+void Warp::release_barrier(uint32_t barrier) {
+  for (Group& g : groups_)
+    if (g.wait == Wait::barrier && g.barrier == barrier) g.wait = Wait::none, g.barrier = 0;
+}
+
+std::string Warp::state() const {
+  std::ostringstream out;
+  for (const Group& g : groups_) {
+    const ptx::Instruction& at =
+        g.frame->code->function->code
+            [g.frame->code->insts[g.wait == Wait::barrier && !g.again ? g.pc - 1 : g.pc].source];
+    out << "  warp " << number_ << ", lanes " << std::hex << "0x" << g.mask << std::dec << ": ";
+    switch (g.wait) {
+      case Wait::none:
+        out << "at ";
+        break;
+      case Wait::lanes:
+        out << "waits for lanes 0x" << std::hex << (g.wait_mask & alive_ & ~g.mask) << std::dec
+            << " at ";
+        break;
+      case Wait::barrier:
+        out << "waits at barrier " << g.barrier << ", ";
+        break;
+    }
+    out << at.text() << ", PTX line " << at.line;
+    if (at.where.line) out << ", source line " << at.where.line;
+    out << "\n";
+  }
+  return out.str();
+}
+
+Fault Warp::at(Fault fault, int lane) const {
+  const Code& code = *group_->frame->code;
+  const ptx::Instruction& text = code.function->code[code.insts[pc - 1].source];
+  fault.block = block_.index();
+  fault.thread = block_.thread_at(number_ * kLanes + uint32_t(lane));
+  fault.ptx_line = text.line;
+  fault.ptx_text = text.text();
+  fault.source_line = text.where.line;
+  const auto& files = block_.launch().image->module->files;
+  if (const auto it = files.find(text.where.file); it != files.end())
+    fault.source_file = it->second;
+  return fault;
+}
+
+}  // namespace sim

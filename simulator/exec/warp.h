@@ -1,0 +1,148 @@
+// A warp of 32 lanes and the block it belongs to.
+//
+// Lanes that are at the same instruction of the same call form a group. The group that runs is the one
+// deepest in calls, then lowest in the code, so that lanes which took different ways meet again where
+// these join. A group that only loops while others wait lets them go first: every lane makes progress.
+#pragma once
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "simulator/code/code.h"
+#include "simulator/report/fault.h"
+
+namespace sim {
+
+class Block;
+struct Image;
+
+/// One call of a function: its registers, predicates, and memory of each lane.
+struct Frame {
+  const Code* code = nullptr;
+  Frame* caller = nullptr;
+  uint32_t return_pc = 0;
+  uint32_t depth = 0;
+  uint32_t mask = 0;           // lanes that have not returned
+  const Inst* call = nullptr;  // of the caller: where results go
+  uint64_t local_base = 0;     // of this call's .local variables, in every lane
+  std::byte* registers = nullptr;
+  std::vector<std::byte> storage;
+  std::vector<uint32_t> predicates;
+  uint32_t carry = 0;  // of add.cc and its like, a bit a lane
+  std::vector<uint8_t> params;  // lane * code->param_bytes
+  uint8_t* param(int lane) { return params.data() + size_t(lane) * code->param_bytes; }
+};
+
+enum class Wait : uint8_t { none, lanes, barrier };
+
+struct Group {
+  Frame* frame = nullptr;
+  uint32_t pc = 0;
+  uint32_t mask = 0;
+  uint32_t turn = 0;  // groups of a lower turn go first
+  Wait wait = Wait::none;
+  uint32_t wait_mask = 0;  // of Wait::lanes: lanes that the instruction names
+  uint32_t barrier = 0;    // of Wait::barrier
+  bool again = false;      // executes its instruction the second time
+};
+
+enum class Ran : uint8_t { done, yielded, blocked };
+
+class Warp {
+ public:
+  Warp(Block& block, uint32_t number);
+
+  /// Runs until all lanes have exited, all wait for other warps, or it has had its share.
+  Ran run();
+
+  template <class R = uint32_t>
+  R* row(Row r) {
+    return reinterpret_cast<R*>(base_[r.bank()] + r.byte());
+  }
+  uint32_t& predicate(uint16_t p) { return group_->frame->predicates[p]; }
+
+  Block& block() { return block_; }
+  Frame& frame() { return *group_->frame; }
+  const Code& code() const { return *group_->frame->code; }
+  uint32_t number() const { return number_; }
+  uint32_t alive() const { return alive_; }
+  bool done() const { return alive_ == 0; }
+  /// Lanes at this instruction, those included that its guard leaves out.
+  uint32_t active() const { return group_->mask; }
+
+  // For the handlers of control flow; `pc` is the next instruction.
+  void branch(uint32_t taken, uint32_t target);
+  /// Each lane to a target of its own.
+  template <class F>
+  void branch_each(uint32_t mask, F&& target_of) {
+    while (mask) {
+      const uint32_t target = target_of(std::countr_zero(mask));
+      uint32_t same = 0;
+      for (uint32_t rest = mask; rest; rest &= rest - 1)
+        if (target_of(std::countr_zero(rest)) == target) same |= rest & -rest;
+      mask &= ~same;
+      branch(same, target);
+    }
+  }
+  /// These lanes come back to this instruction.
+  void stay(uint32_t mask) { split(mask, pc - 1), stop_ = 0; }
+  void call(const Inst& inst, const Code& callee, uint32_t mask);
+  void ret(uint32_t mask);
+  void exit(uint32_t mask);
+  /// Whether all of `named` that are alive are among `mask`, the lanes at this instruction. Where not,
+  /// these come back to it, when the others have come.
+  bool wait_for_lanes(uint32_t named, uint32_t mask);
+  /// The lanes of `mask` wait at a barrier of the block; `again`: then they execute this instruction a
+  /// second time, else the next.
+  void wait_at_barrier(uint32_t barrier, uint32_t mask, bool again = false);
+  /// True once, for a group that executes an instruction the second time.
+  bool second_time() { return std::exchange(group_->again, false); }
+  void release_barrier(uint32_t barrier);
+  /// Other warps and blocks go first, after this instruction.
+  void yield() { share_ = 0, stop_ = 0; }
+
+  uint8_t* local(int lane, uint64_t offset) { return local_[size_t(lane)].data() + offset; }
+  uint8_t* local_shadow(int lane, uint64_t offset) {
+    return local_shadow_[size_t(lane)].data() + offset;
+  }
+  bool checks() const { return checks_; }
+  uint64_t local_bytes(int lane) const { return local_[size_t(lane)].size(); }
+
+  /// What each lane does, for reports of a block that cannot go on.
+  std::string state() const;
+  const std::vector<Group>& groups() const { return groups_; }
+  /// Adds the place to a fault: `lane` of the instruction that runs.
+  Fault at(Fault fault, int lane) const;
+
+  uint32_t pc = 0;  // of the next instruction
+  uint64_t executed = 0, lanes_executed = 0;
+
+ private:
+  void choose();
+  void merge();
+  void enter(Group& group);
+  void save() { group_->pc = pc; }
+  Frame* push(const Code& code, Frame* caller, uint32_t mask);
+  void drop(Frame* frame);
+  Group& split(uint32_t mask, uint32_t at);
+
+  Block& block_;
+  uint32_t number_;
+  uint32_t alive_ = 0;
+  bool checks_ = true;
+  std::byte* base_[4] = {};
+  std::vector<Group> groups_;
+  Group* group_ = nullptr;
+  uint32_t stop_ = 0;  // the group stops before an instruction at or past this
+  uint32_t spins_ = 0, turns_ = 0;
+  int64_t share_ = 0;
+  std::vector<std::unique_ptr<Frame>> frames_, spare_;
+  std::array<std::vector<uint8_t>, kLanes> local_, local_shadow_;
+  std::vector<uint32_t> specials_;
+};
+
+}  // namespace sim

@@ -1,0 +1,246 @@
+// Instructions between the lanes of a warp: PTX ISA, section 9.7.9.3 (shfl), 9.7.13.8 (vote), .9 (match),
+// .10 (activemask), .11 (redux). Lanes that the mask names and that have not come yet are waited for.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "simulator/exec/lanes.h"
+#include "simulator/exec/types.h"
+
+namespace sim {
+namespace {
+
+using ptx::Instruction;
+using ptx::Operand;
+using ptx::Type;
+
+/// Every lane names itself, all name the same lanes, and all named lanes are here. False: not here yet.
+bool gather(Warp& w, Row members, uint32_t mask) {
+  const auto* m = w.row(members);
+  const uint32_t named = m[std::countr_zero(mask)];
+  each_lane(mask, [&](int l) {
+    if (!(m[l] >> l & 1))
+      throw w.at({"lanes missing", "a thread executes an instruction whose mask does not name it"},
+                 l);
+    if (m[l] != named)
+      throw w.at({"lanes missing", "threads of one instruction give different masks"}, l);
+  });
+  return w.wait_for_lanes(named, mask);
+}
+
+enum class Shuffle { up, down, bfly, idx };
+
+/// PTX ISA, shfl.sync: c holds the clamp value and the segment mask.
+template <Shuffle S>
+void shfl(Warp& w, const Inst& i, uint32_t mask) {
+  if (!gather(w, i.rows[0], mask)) return;
+  const auto *a = w.row(i.a), *b = w.row(i.b), *c = w.row(i.c);
+  uint32_t result[kLanes], inside = 0;
+  for (int l = 0; l < kLanes; ++l) {
+    const uint32_t lane = uint32_t(l), clamp = c[l] & 31, segment = c[l] >> 8 & 31, by = b[l] & 31;
+    const uint32_t max = (lane & segment) | (clamp & ~segment), min = lane & segment;
+    uint32_t from = 0;
+    bool ok = true;
+    switch (S) {
+      case Shuffle::up:
+        from = lane - by, ok = int32_t(from) >= int32_t(max);
+        break;
+      case Shuffle::down:
+        from = lane + by, ok = from <= max;
+        break;
+      case Shuffle::bfly:
+        from = lane ^ by, ok = from <= max;
+        break;
+      case Shuffle::idx:
+        from = min | (by & ~segment), ok = from <= max;
+        break;
+    }
+    if (!ok) from = lane;
+    if ((mask >> l & 1) && !(mask >> from & 1))
+      throw w.at({"lanes missing",
+                  "shfl reads lane " + std::to_string(from) + ", which does not take part"},
+                 l);
+    result[l] = a[from];
+    inside |= uint32_t(ok) << l;
+  }
+  write_lanes<uint32_t>(w.row(i.d), mask, [&](int l) { return result[l]; });
+  if (i.p != kNoPredicate) write_predicate(w.predicate(i.p), mask, inside);
+}
+
+void decode_shfl(Decoder& d, const Instruction& inst, Inst& i) {
+  if (!inst.has("sync")) d.unsupported(inst, "cards from sm_70 on have it only with .sync");
+  expect_operands(d, inst, 5, 5);
+  const Operand& to = inst.operands[0];
+  if (to.kind == Operand::Kind::pair) {
+    i.d = d.target(to.parts.at(0));
+    i.p = d.predicate(to.parts.at(1));
+  } else {
+    i.d = d.target(to);
+  }
+  i.a = d.source(inst.operands[1], Type::b32);
+  i.b = d.source(inst.operands[2], Type::b32);
+  i.c = d.source(inst.operands[3], Type::b32);
+  i.rows = d.keep({d.source(inst.operands[4], Type::b32)});
+  i.run = inst.has("up")     ? Handler(shfl<Shuffle::up>)
+          : inst.has("down") ? Handler(shfl<Shuffle::down>)
+          : inst.has("bfly") ? Handler(shfl<Shuffle::bfly>)
+                             : Handler(shfl<Shuffle::idx>);
+}
+
+enum class Vote { all, any, uni, ballot };
+
+template <Vote V>
+void vote(Warp& w, const Inst& i, uint32_t mask) {
+  if (!gather(w, i.a, mask)) return;
+  const uint32_t p = (w.predicate(i.q) ^ (i.p_negated ? ~0u : 0u)) & mask;
+  if (V == Vote::ballot) {
+    write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return p; });
+    return;
+  }
+  const bool yes = V == Vote::all ? p == mask : V == Vote::any ? p != 0 : p == 0 || p == mask;
+  write_predicate(w.predicate(i.p), mask, yes ? ~0u : 0u);
+}
+
+void decode_vote(Decoder& d, const Instruction& inst, Inst& i) {
+  if (!inst.has("sync")) d.unsupported(inst, "cards from sm_70 on have it only with .sync");
+  expect_operands(d, inst, 3, 3);
+  const bool ballot = inst.has("ballot");
+  if (ballot)
+    i.d = d.target(inst.operands[0]);
+  else
+    i.p = d.predicate(inst.operands[0]);
+  if (inst.operands[1].kind == Operand::Kind::integer)
+    d.unsupported(inst, "a constant vote is not simulated");
+  i.q = d.predicate(inst.operands[1]);
+  i.p_negated = inst.operands[1].negated;
+  i.a = d.source(inst.operands[2], Type::b32);
+  i.run = ballot            ? Handler(vote<Vote::ballot>)
+          : inst.has("all") ? Handler(vote<Vote::all>)
+          : inst.has("any") ? Handler(vote<Vote::any>)
+                            : Handler(vote<Vote::uni>);
+}
+
+template <class T>
+void match_any(Warp& w, const Inst& i, uint32_t mask) {
+  if (!gather(w, i.b, mask)) return;
+  const auto* a = w.row<Cell<T>>(i.a);
+  uint32_t result[kLanes] = {};
+  each_lane(mask, [&](int l) {
+    result[l] = mask & lanes_where([&](int k) { return T(a[k]) == T(a[l]); });
+  });
+  write_lanes<uint32_t>(w.row(i.d), mask, [&](int l) { return result[l]; });
+}
+
+template <class T>
+void match_all(Warp& w, const Inst& i, uint32_t mask) {
+  if (!gather(w, i.b, mask)) return;
+  const auto* a = w.row<Cell<T>>(i.a);
+  const T first = T(a[std::countr_zero(mask)]);
+  const bool same = (mask & ~lanes_where([&](int l) { return T(a[l]) == first; })) == 0;
+  write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return same ? mask : 0u; });
+  if (i.p != kNoPredicate) write_predicate(w.predicate(i.p), mask, same ? ~0u : 0u);
+}
+
+void decode_match(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 3, 3);
+  const Operand& to = inst.operands[0];
+  if (to.kind == Operand::Kind::pair) i.p = d.predicate(to.parts.at(1));
+  i.d = d.target(to.kind == Operand::Kind::pair ? to.parts.at(0) : to);
+  const Type t = d.type(inst);
+  i.a = d.source(inst.operands[1], t);
+  i.b = d.source(inst.operands[2], Type::b32);
+  const bool wide = ptx::size_of(t) == 8;
+  if (inst.has("any"))
+    i.run = wide ? Handler(match_any<uint64_t>) : Handler(match_any<uint32_t>);
+  else
+    i.run = wide ? Handler(match_all<uint64_t>) : Handler(match_all<uint32_t>);
+}
+
+template <class T, class F>
+void redux(Warp& w, const Inst& i, uint32_t mask, F&& combine) {
+  if (!gather(w, i.b, mask)) return;
+  const auto* a = w.row(i.a);
+  T sum = get<T>(a[std::countr_zero(mask)]);
+  each_lane(mask & (mask - 1), [&](int l) { sum = combine(sum, get<T>(a[l])); });
+  write_lanes<T>(w.row(i.d), mask, [&](int) { return sum; });
+}
+
+void decode_redux(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 3, 3);
+  i.d = d.target(inst.operands[0]);
+  i.a = d.source(inst.operands[1], Type::b32);
+  i.b = d.source(inst.operands[2], Type::b32);
+  const bool is_signed = d.type(inst) == Type::s32;
+  using U = uint32_t;
+  using S = int32_t;
+  if (inst.has("add"))
+    i.run = [](Warp& w, const Inst& i, uint32_t m) {
+      redux<U>(w, i, m, [](U a, U b) { return a + b; });
+    };
+  if (inst.has("and"))
+    i.run = [](Warp& w, const Inst& i, uint32_t m) {
+      redux<U>(w, i, m, [](U a, U b) { return a & b; });
+    };
+  if (inst.has("or"))
+    i.run = [](Warp& w, const Inst& i, uint32_t m) {
+      redux<U>(w, i, m, [](U a, U b) { return a | b; });
+    };
+  if (inst.has("xor"))
+    i.run = [](Warp& w, const Inst& i, uint32_t m) {
+      redux<U>(w, i, m, [](U a, U b) { return a ^ b; });
+    };
+  if (inst.has("min"))
+    i.run = is_signed ? Handler([](Warp& w, const Inst& i, uint32_t m) {
+      redux<S>(w, i, m, [](S a, S b) { return std::min(a, b); });
+    })
+                      : Handler([](Warp& w, const Inst& i, uint32_t m) {
+                          redux<U>(w, i, m, [](U a, U b) { return std::min(a, b); });
+                        });
+  if (inst.has("max"))
+    i.run = is_signed ? Handler([](Warp& w, const Inst& i, uint32_t m) {
+      redux<S>(w, i, m, [](S a, S b) { return std::max(a, b); });
+    })
+                      : Handler([](Warp& w, const Inst& i, uint32_t m) {
+                          redux<U>(w, i, m, [](U a, U b) { return std::max(a, b); });
+                        });
+  if (!i.run) d.unsupported(inst, "this form is not simulated");
+}
+
+void decode_activemask(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 1, 1);
+  i.d = d.target(inst.operands[0]);
+  i.run = [](Warp& w, const Inst& i, uint32_t mask) {
+    write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return mask; });
+  };
+}
+
+/// The lowest lane of the mask is elected.
+void decode_elect(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 2, 2);
+  const Operand& to = inst.operands[0];
+  if (to.kind != Operand::Kind::pair) d.unsupported(inst, "it has two results");
+  i.d = d.target(to.parts.at(0));
+  i.p = d.predicate(to.parts.at(1));
+  i.a = d.source(inst.operands[1], Type::b32);
+  i.run = [](Warp& w, const Inst& i, uint32_t mask) {
+    if (!gather(w, i.a, mask)) return;
+    const auto first = uint32_t(std::countr_zero(mask));
+    write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return first; });
+    write_predicate(w.predicate(i.p), mask, 1u << first);
+  };
+}
+
+constexpr Entry kTable[] = {
+    {"shfl", decode_shfl, Class::sync, ".sync .up .down .bfly .idx"},
+    {"vote", decode_vote, Class::sync, ".sync .all .any .uni .ballot"},
+    {"match", decode_match, Class::sync, ".any .all .sync, b32 b64"},
+    {"redux", decode_redux, Class::sync, ".sync .add .min .max .and .or .xor, u32 s32 b32"},
+    {"activemask", decode_activemask, Class::sync, ""},
+    {"elect", decode_elect, Class::sync, ".sync"},
+};
+
+}  // namespace
+
+std::span<const Entry> warp_table() { return kTable; }
+
+}  // namespace sim

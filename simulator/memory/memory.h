@@ -1,0 +1,76 @@
+// Device memory: one window of addresses that all simulated devices share, with a shadow byte for
+// each byte that says whether it may be touched and whether it was written.
+//
+// A device pointer is the address of the first of three views of the window. The host may not touch
+// the first (a host access to device memory is a segmentation fault, which is reported as such), the
+// simulator works on the second, and the third holds the shadow:
+//   device view  kDeviceBase + x   what the program sees
+//   raw view     + kToRaw          the same memory, for the simulator
+//   shadow       + kToShadow       one byte per byte
+// Pinned host and managed allocations have their pages of the device view opened.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sim {
+
+inline constexpr uint64_t kDeviceBase = 0x2000'0000'0000;
+inline constexpr uint64_t kWindow =
+    0x40'0000'0000;  // 256 GiB of addresses; pages come when touched
+inline constexpr uint64_t kToRaw = 0x1000'0000'0000;
+inline constexpr uint64_t kToShadow = 0x2000'0000'0000;
+
+// Generic addresses of the other spaces; what lies in them is the block's or the thread's own.
+inline constexpr uint64_t kSharedBase = 0x1000'0000'0000;
+inline constexpr uint64_t kLocalBase = 0x1800'0000'0000;
+inline constexpr uint64_t kSpaceWindow = 0x1'0000'0000;  // 4 GiB each
+
+/// Shadow of a byte. A byte is readable where both bits are set.
+enum : uint8_t { kUnmapped = 0, kAddressable = 1, kWritten = 2, kReady = 3, kFreed = 4 };
+
+inline bool in_device_window(uint64_t address) { return address - kDeviceBase < kWindow; }
+template <class T = uint8_t>
+T* raw(uint64_t address) {
+  return reinterpret_cast<T*>(address + kToRaw);
+}
+inline uint8_t* shadow(uint64_t address) { return reinterpret_cast<uint8_t*>(address + kToShadow); }
+
+enum class MemoryKind : uint8_t { device, pinned, managed, variable };
+
+struct Allocation {
+  uint64_t base = 0, bytes = 0;
+  int device = 0;
+  MemoryKind kind = MemoryKind::device;
+  std::string name;     // of a variable; else the call that made it: "cudaMalloc"
+  uint64_t number = 0;  // counted from 1, in the order of allocation
+  bool freed = false;
+};
+
+/// Maps the three views. Called once, before anything else; further calls do nothing.
+void open_memory();
+
+/// `bytes` of new memory, aligned to 512, with at least 512 untouchable bytes on both sides. Empty
+/// when `limit` bytes of the device would be passed (the memory of the simulated card). The shadow is
+/// kAddressable, or kReady for pinned memory, which the host writes unseen, for managed, and where
+/// `written`.
+std::optional<uint64_t> allocate(uint64_t bytes, int device, MemoryKind kind, std::string name,
+                                 uint64_t limit = ~uint64_t(0), bool written = false);
+
+enum class FreeResult { done, not_a_base, already_freed, unknown };
+/// The bytes become kFreed, and the addresses are kept out of use as long as there are others
+/// (quarantine); pages go back to the system.
+FreeResult release(uint64_t base);
+
+/// The live allocation that holds `address`, if any.
+std::optional<Allocation> find_allocation(uint64_t address);
+/// "12 bytes after allocation 3, 1024 bytes at 0x200000000200 by cudaMalloc (freed)": the nearest
+/// allocation, live or freed, for reports. "no allocation is near" where there is none.
+std::string describe_address(uint64_t address);
+/// All that is live, in the order of allocation.
+std::vector<Allocation> live_allocations();
+/// Bytes live on a device, without variables.
+uint64_t live_bytes(int device);
+
+}  // namespace sim

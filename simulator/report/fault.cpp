@@ -1,0 +1,52 @@
+#include "simulator/report/fault.h"
+
+#include <cxxabi.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace sim {
+namespace {
+
+std::string readable(const std::string& mangled) {
+  int status = 0;
+  char* text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
+  std::string name = status == 0 ? text : mangled;
+  std::free(text);
+  return name;
+}
+
+std::string text_of(const Dim3& d) {
+  return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
+}
+
+}  // namespace
+
+std::string text_of(const Fault& fault) {
+  std::string text = "sim: " + fault.kind + ": " + fault.details + "\n";
+  if (!fault.kernel.empty())
+    text += "  in " + readable(fault.kernel) + ", block " + text_of(fault.block) + ", thread " +
+            text_of(fault.thread) + "\n";
+  std::string where;
+  if (!fault.source_file.empty())
+    where = fault.source_file + ":" + std::to_string(fault.source_line);
+  if (fault.ptx_line != 0)
+    where += (where.empty() ? "PTX line " : ", PTX line ") + std::to_string(fault.ptx_line);
+  if (!fault.ptx_text.empty()) where += (where.empty() ? "" : ": ") + fault.ptx_text;
+  if (!where.empty()) text += "  at " + where + "\n";
+  return text;
+}
+
+void stop_program(const Fault& fault) {
+  std::fflush(stdout);
+  const std::string text = text_of(fault);
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t n = write(STDERR_FILENO, text.data() + done, text.size() - done);
+    if (n <= 0) break;
+    done += size_t(n);
+  }
+  _exit(kFaultExit);
+}
+
+}  // namespace sim

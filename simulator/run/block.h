@@ -1,0 +1,64 @@
+// A block of threads: its warps, shared memory and barriers.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "simulator/exec/warp.h"
+
+namespace sim {
+
+/// Everything that a launch has in common.
+struct LaunchState;
+
+/// What the threads of a bar.red said.
+struct Vote {
+  uint32_t yes = 0, all = 0;
+};
+
+struct Barrier {
+  uint32_t arrived = 0;   // threads
+  uint32_t expected = 0;  // 0: all that are alive
+  uint32_t yes = 0;
+  Vote last;  // of the round before
+};
+
+class Block {
+ public:
+  Block(LaunchState& launch, uint64_t index);
+
+  /// Runs every warp once; done, yielded (some warp had its share), or throws a Fault when no warp can
+  /// go on.
+  Ran run();
+
+  LaunchState& launch() { return launch_; }
+  Dim3 index() const { return index_; }
+  uint64_t number() const { return number_; }
+  uint32_t threads() const { return threads_; }
+  std::vector<uint8_t>& shared() { return shared_; }
+  std::vector<uint8_t>& shared_shadow() { return shared_shadow_; }
+
+  /// `threads` more have come to a barrier; opens it when all have.
+  void arrive(uint32_t barrier, uint32_t threads, uint32_t expected, uint32_t yes = 0);
+  Vote last_vote(uint32_t barrier) const { return barriers_[barrier].last; }
+  /// Threads that ended: a barrier no longer waits for them.
+  void threads_ended();
+  uint32_t alive() const;
+
+  Dim3 thread_at(uint32_t linear) const;
+
+ private:
+  void open(uint32_t barrier);
+  [[noreturn]] void report_stuck();
+
+  LaunchState& launch_;
+  uint64_t number_;
+  Dim3 index_;
+  uint32_t threads_;
+  std::vector<uint8_t> shared_, shared_shadow_;
+  std::array<Barrier, 16> barriers_{};
+  std::vector<std::unique_ptr<Warp>> warps_;
+};
+
+}  // namespace sim

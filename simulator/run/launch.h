@@ -1,0 +1,48 @@
+// Running a kernel: what the API asks of the engine.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "simulator/report/fault.h"
+
+namespace sim {
+
+struct DeviceModel;  // simulator/device/model.h
+
+/// A loaded module: PTX decoded, its global and constant variables allocated and initialised on one
+/// device.
+class Program;
+
+/// Throws ptx::ParseError, or std::runtime_error for what is not supported, in one clear sentence.
+std::shared_ptr<Program> load_program(std::string_view ptx_text, int device,
+                                      const DeviceModel& model);
+
+struct KernelInfo {
+  std::string name;
+  uint64_t static_shared = 0, local_bytes = 0, const_bytes = 0, param_bytes = 0;
+  std::vector<uint64_t> param_offsets, param_sizes;
+  uint32_t registers = 0, max_threads = 1024;
+};
+/// nullptr: none of that name.
+const KernelInfo* find_kernel(const Program& program, std::string_view name);
+
+struct VariableInfo {
+  uint64_t address = 0, bytes = 0;
+};
+const VariableInfo* find_variable(const Program& program, std::string_view name);
+
+struct Launch {
+  std::shared_ptr<Program> program;
+  std::string kernel;
+  Dim3 grid, block;
+  uint64_t dynamic_shared = 0;
+  std::vector<uint8_t> params;  // param_bytes, laid out at param_offsets
+};
+
+/// Runs the kernel to its end. Throws Fault, with kernel, block, thread and lines filled in.
+void run_kernel(const Launch& launch, const DeviceModel& model);
+
+}  // namespace sim

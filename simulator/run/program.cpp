@@ -1,0 +1,107 @@
+// A module loaded on a device: its variables in memory, and its kernels decoded when they are first asked for.
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "simulator/device/model.h"
+#include "simulator/memory/memory.h"
+#include "simulator/run/program.h"
+
+namespace sim {
+namespace {
+
+using ptx::Space;
+
+/// Puts a variable's initial value and the addresses in it into memory.
+void initialise(const ptx::Variable& v, uint64_t address, const Symbols& symbols) {
+  std::memset(raw(address), 0, v.bytes);
+  if (!v.init.empty())
+    std::memcpy(raw(address), v.init.data(), std::min<size_t>(v.init.size(), v.bytes));
+  for (const ptx::Relocation& r : v.relocations) {
+    uint64_t value = 0;
+    if (const auto it = symbols.places.find(r.symbol); it != symbols.places.end())
+      value = it->second.address;
+    else if (const auto f = symbols.function_address.find(r.symbol);
+             f != symbols.function_address.end())
+      value = f->second;
+    else
+      throw std::runtime_error("the initial value of " + v.name + " names " + r.symbol +
+                               ", which the module does not have");
+    value += uint64_t(r.addend);
+    std::memcpy(raw(address + r.at), &value, size_t(r.size));
+  }
+}
+
+}  // namespace
+
+Program::Program(std::string_view text, int device) : module(ptx::parse(text)), device(device) {
+  open_memory();
+  uint64_t shared = 0;
+  for (const ptx::Variable& v : module.variables) {
+    if (v.space == Space::shared) {
+      const uint64_t align = std::max<uint32_t>(v.align, 1);
+      // an array without a size is the dynamic part: it begins where the static one ends
+      if (v.bytes == 0) continue;
+      shared = (shared + align - 1) / align * align;
+      symbols.places[v.name] = {Space::shared, shared, v.bytes};
+      shared += v.bytes;
+    } else {
+      const auto at = allocate(std::max<uint64_t>(v.bytes, 1), device,
+                               v.managed ? MemoryKind::managed : MemoryKind::variable, v.name,
+                               ~uint64_t(0), true);
+      if (!at) throw std::runtime_error("no memory is left for the variable " + v.name);
+      symbols.places[v.name] = {v.space, *at, v.bytes};
+      variables[v.name] = {*at, v.bytes};
+    }
+  }
+  for (const ptx::Function& f : module.functions) {
+    if (!f.external || !symbols.functions.contains(f.name)) symbols.functions[f.name] = &f;
+    symbols.function_address.emplace(f.name,
+                                     kCodeBase + symbols.function_address.size() * kCodeStep);
+  }
+  for (const ptx::Variable& v : module.variables)
+    if (v.space != Space::shared) initialise(v, symbols.places.at(v.name).address, symbols);
+  for (const ptx::Variable& v : module.variables)
+    if (v.space == Space::shared && v.bytes == 0) dynamic.push_back(v.name);
+}
+
+const Kernel* Program::kernel(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  if (const auto it = kernels_.find(std::string(name)); it != kernels_.end())
+    return it->second.get();
+  const auto found = symbols.functions.find(std::string(name));
+  if (found == symbols.functions.end() || !found->second->entry) return nullptr;
+  auto made = std::make_unique<Kernel>();
+  made->image = make_image(module, symbols, *found->second, dynamic);
+  KernelInfo& info = made->info;
+  info.name = name;
+  info.static_shared = made->image->static_shared;
+  info.param_bytes = made->image->param_bytes;
+  info.param_offsets = made->image->param_offsets;
+  info.param_sizes = made->image->param_sizes;
+  for (const auto& [f, code] : made->image->codes)
+    info.local_bytes = std::max<uint64_t>(info.local_bytes, code->local_bytes);
+  for (const auto& t : {found->second->max_threads, found->second->required_threads})
+    if (!t.empty()) {
+      uint32_t threads = 1;
+      for (const uint32_t n : t) threads *= n;
+      info.max_threads = std::min(info.max_threads, threads);
+    }
+  return (kernels_[std::string(name)] = std::move(made)).get();
+}
+
+std::shared_ptr<Program> load_program(std::string_view text, int device, const DeviceModel&) {
+  return std::make_shared<Program>(text, device);
+}
+
+const KernelInfo* find_kernel(const Program& program, std::string_view name) {
+  const Kernel* k = program.kernel(name);
+  return k ? &k->info : nullptr;
+}
+
+const VariableInfo* find_variable(const Program& program, std::string_view name) {
+  const auto it = program.variables.find(std::string(name));
+  return it == program.variables.end() ? nullptr : &it->second;
+}
+
+}  // namespace sim

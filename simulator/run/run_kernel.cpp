@@ -1,0 +1,101 @@
+// Blocks of a launch on the host's cores: as many resident as the card's limits allow, so that a block may
+// wait for an earlier one.
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "simulator/device/model.h"
+#include "simulator/device/settings.h"
+#include "simulator/run/block.h"
+#include "simulator/run/program.h"
+#include "simulator/run/state.h"
+
+namespace sim {
+namespace {
+
+constexpr int kRounds = 16;  // turns of a block before others of its thread go on
+
+/// Blocks that one host thread has begun.
+class Worker {
+ public:
+  Worker(LaunchState& launch, std::atomic<uint64_t>& next, uint64_t blocks, size_t resident)
+      : launch_(launch), next_(next), blocks_(blocks), resident_(resident) {}
+
+  void run(const std::atomic<bool>& stop) {
+    while (!stop) {
+      if (open_.empty() && !begin()) return;
+      auto block = std::move(open_.front());
+      open_.pop_front();
+      Ran ran = Ran::yielded;
+      for (int round = 0; round < kRounds && ran != Ran::done && !stop; ++round) ran = block->run();
+      if (ran == Ran::done) continue;
+      open_.push_back(std::move(block));
+      // The block may wait for one that has not begun.
+      if (open_.size() < resident_) begin();
+    }
+  }
+
+ private:
+  bool begin() {
+    const uint64_t n = next_.fetch_add(1);
+    if (n >= blocks_) return false;
+    open_.push_front(std::make_unique<Block>(launch_, n));
+    return true;
+  }
+
+  LaunchState& launch_;
+  std::atomic<uint64_t>& next_;
+  const uint64_t blocks_;
+  const size_t resident_;
+  std::deque<std::unique_ptr<Block>> open_;
+};
+
+}  // namespace
+
+void run_kernel(const Launch& launch, const DeviceModel& model) {
+  static std::atomic<uint32_t> grids{0};
+  const Kernel* kernel = launch.program->kernel(launch.kernel);
+  LaunchState state;
+  state.launch = &launch;
+  state.image = kernel->image.get();
+  state.sms = model.sms;
+  state.grid_id = ++grids;
+  state.device = launch.program->device;
+  state.checks = settings().checks;
+  state.shared_bytes = kernel->image->static_shared + launch.dynamic_shared;
+
+  const uint64_t blocks = launch.grid.count();
+  const auto workers = uint64_t(std::max(1u, std::thread::hardware_concurrency()));
+  const auto used = size_t(std::min(workers, blocks));
+  const size_t resident =
+      std::max<size_t>(1, size_t(model.sms) * size_t(model.blocks_per_sm) / workers);
+  std::atomic<uint64_t> next{0};
+  std::atomic<bool> stop{false};
+  std::mutex mutex;
+  std::exception_ptr failed;
+  const auto work = [&] {
+    try {
+      Worker(state, next, blocks, resident).run(stop);
+    } catch (Fault& fault) {
+      const std::lock_guard lock(mutex);
+      fault.kernel = launch.kernel;
+      if (!failed) failed = std::make_exception_ptr(fault);
+      stop = true;
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failed) failed = std::current_exception();
+      stop = true;
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (size_t k = 1; k < used; ++k) threads.emplace_back(work);
+  work();
+  threads.clear();
+  if (failed) std::rethrow_exception(failed);
+}
+
+}  // namespace sim

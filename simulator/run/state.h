@@ -1,0 +1,22 @@
+// What all blocks of one launch share.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "simulator/code/image.h"
+#include "simulator/run/launch.h"
+
+namespace sim {
+
+struct LaunchState {
+  const Launch* launch = nullptr;
+  const Image* image = nullptr;
+  uint32_t sms = 1;
+  uint32_t grid_id = 0;
+  int device = 0;
+  bool checks = true;
+  uint64_t shared_bytes = 0;  // of a block, static and dynamic
+  std::atomic<uint64_t> executed{0}, lanes_executed{0};
+};
+
+}  // namespace sim

@@ -1,0 +1,82 @@
+#include "simulator/stream/operation.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "simulator/device/model.h"
+#include "simulator/memory/memory.h"
+#include "simulator/stream/task.h"
+
+namespace sim {
+namespace {
+
+constexpr double kLaunchTime = 2000;  // nanoseconds that any kernel or copy takes
+
+bool on_device(uint64_t address) {
+  const auto a = find_allocation(address);
+  return a && a->kind != MemoryKind::pinned;
+}
+
+void run(std::monostate) {}
+
+void run(const KernelOp& op) {
+  const double before = spent();
+  run_kernel(op.launch, device_model());
+  // An engine that estimates a kernel's time spends it; else the threads count, a microsecond a wave.
+  if (spent() != before) return;
+  const DeviceModel& m = device_model();
+  const double waves = double(op.launch.grid.count()) * double(op.launch.block.count()) /
+                       (double(m.sms) * m.threads_per_sm);
+  spend(kLaunchTime + 1000 * std::max(1.0, waves));
+}
+
+void run(const Copy& copy) {
+  run_copy(copy);
+  const DeviceModel& m = device_model();
+  const bool inside = on_device(copy.dst.address) && on_device(copy.src.address);
+  spend(kLaunchTime + double(copy.box.bytes()) / (inside ? m.memory_gbs / 2 : m.host_gbs));
+}
+
+void run(const Fill& fill) {
+  run_fill(fill);
+  spend(kLaunchTime + double(fill.box.bytes()) / device_model().memory_gbs);
+}
+
+void run(const HostOp& op) { op.function(op.data); }
+
+void run(const AllocOp& op) { std::memset(shadow(op.address), kAddressable, op.bytes); }
+
+void run(const FreeOp& op) {
+  if (!op.keep_address)
+    release(op.address);
+  else if (const auto a = find_allocation(op.address))
+    std::memset(shadow(op.address), kFreed, a->bytes);
+}
+
+void run(const EventOp&) {}
+void run(const GraphOp&) {}
+
+}  // namespace
+
+cudaGraphNodeType node_type(const Operation& op) {
+  struct {
+    cudaGraphNodeType operator()(const std::monostate&) { return cudaGraphNodeTypeEmpty; }
+    cudaGraphNodeType operator()(const KernelOp&) { return cudaGraphNodeTypeKernel; }
+    cudaGraphNodeType operator()(const Copy&) { return cudaGraphNodeTypeMemcpy; }
+    cudaGraphNodeType operator()(const Fill&) { return cudaGraphNodeTypeMemset; }
+    cudaGraphNodeType operator()(const HostOp&) { return cudaGraphNodeTypeHost; }
+    cudaGraphNodeType operator()(const AllocOp&) { return cudaGraphNodeTypeMemAlloc; }
+    cudaGraphNodeType operator()(const FreeOp&) { return cudaGraphNodeTypeMemFree; }
+    cudaGraphNodeType operator()(const EventOp& e) {
+      return e.record ? cudaGraphNodeTypeEventRecord : cudaGraphNodeTypeWaitEvent;
+    }
+    cudaGraphNodeType operator()(const GraphOp&) { return cudaGraphNodeTypeGraph; }
+  } type;
+  return std::visit(type, op.work);
+}
+
+void run(const Operation& op) {
+  std::visit([](const auto& work) { run(work); }, op.work);
+}
+
+}  // namespace sim

@@ -1,0 +1,155 @@
+#include "simulator/stream/task.h"
+
+#include <algorithm>
+#include <exception>
+#include <stdexcept>
+
+#include "simulator/device/settings.h"
+#include "simulator/report/fault.h"
+
+namespace sim {
+namespace {
+
+thread_local double time_spent = 0;
+thread_local bool in_task = false;
+
+/// A task that throws ends the program: there is nobody to hand the error to.
+void run_work(Task& task) {
+  time_spent = 0;
+  if (!task.work) return;
+  in_task = true;
+  try {
+    task.work();
+  } catch (const Fault& fault) {
+    stop_program(fault);
+  } catch (const std::exception& error) {
+    Fault fault;
+    fault.kind = "not simulated";
+    fault.details = error.what();
+    stop_program(fault);
+  }
+  in_task = false;
+  task.work = nullptr;
+}
+
+}  // namespace
+
+std::mutex& state_mutex() {
+  static auto* const m = new std::mutex;
+  return *m;
+}
+
+void spend(double nanoseconds) { time_spent += nanoseconds; }
+double spent() { return time_spent; }
+bool inside_task() { return in_task; }
+
+Executor& Executor::get() {
+  static auto* const e = new Executor;
+  return *e;
+}
+
+Executor::Executor() : random_(settings().seed) {}
+
+TaskPtr Executor::submit(std::function<void()> work, int device,
+                         const std::vector<TaskPtr>& after) {
+  auto task = std::make_shared<Task>();
+  task->work = std::move(work);
+  task->device = device;
+  task->start = host_time_;
+  for (const TaskPtr& t : after) {
+    if (!t) continue;
+    if (t->done) {
+      task->start = std::max(task->start, t->finish);
+    } else {
+      task->after.push_back(t);
+      t->before.push_back(task);
+    }
+  }
+  task->missing = task->after.size();
+  if (task->missing == 0) others_.push_back(task);
+  pending_[task->number = ++count_] = task;
+  return task;
+}
+
+void Executor::want(const TaskPtr& task) {
+  std::vector<TaskPtr> open{task};
+  while (!open.empty()) {
+    const TaskPtr t = std::move(open.back());
+    open.pop_back();
+    if (t->done || t->wanted) continue;
+    t->wanted = true;
+    if (t->missing == 0 && std::erase(others_, t) > 0) wanted_.push_back(t);
+    for (const TaskPtr& needed : t->after) open.push_back(needed);
+  }
+}
+
+/// Of the tasks that are ready: one that is wanted, or, where a seed was given, now and then another.
+TaskPtr Executor::choose() {
+  const bool stray = settings().seed != 0 && !others_.empty() && random_() % 4 == 0;
+  std::vector<TaskPtr>& from = stray ? others_ : wanted_;
+  if (from.empty()) throw std::logic_error("waiting for work that can never run");
+  std::swap(from[random_() % from.size()], from.back());
+  TaskPtr task = std::move(from.back());
+  from.pop_back();
+  return task;
+}
+
+void Executor::finish(Task& task) {
+  task.done = true;
+  task.finish = task.start + spent();
+  for (const TaskPtr& next : task.before) {
+    next->start = std::max(next->start, task.finish);
+    if (--next->missing == 0) (next->wanted ? wanted_ : others_).push_back(next);
+  }
+  task.before.clear();
+  task.after.clear();
+}
+
+bool Executor::run_one(Lock& lock) {
+  if (running_) {
+    changed_.wait(lock);
+    return true;
+  }
+  const TaskPtr task = choose();
+  const bool has_work = bool(task->work);
+  running_ = true;
+  lock.unlock();
+  run_work(*task);
+  lock.lock();
+  running_ = false;
+  finish(*task);
+  pending_.erase(task->number);
+  changed_.notify_all();
+  return has_work;
+}
+
+void Executor::wait(Lock& lock, const TaskPtr& task) {
+  if (!task) return;
+  want(task);
+  while (!task->done) run_one(lock);
+  see(*task);
+}
+
+bool Executor::poll(Lock& lock, const TaskPtr& task) {
+  if (!task) return true;
+  want(task);
+  while (!task->done && !run_one(lock)) {
+  }
+  if (task->done) see(*task);
+  return task->done;
+}
+
+bool Executor::idle(int device) const {
+  return std::none_of(pending_.begin(), pending_.end(),
+                      [&](const auto& p) { return device < 0 || p.second->device == device; });
+}
+
+void Executor::wait_all(Lock& lock, int device) {
+  std::vector<TaskPtr> all;
+  for (const auto& [number, t] : pending_)
+    if (device < 0 || t->device == device) all.push_back(t);
+  for (const TaskPtr& t : all) want(t);
+  for (const TaskPtr& t : all) wait(lock, t);
+}
+
+}  // namespace sim

@@ -1,0 +1,75 @@
+// Work that was handed to a device. It runs only when something waits for it, on the thread that
+// waits, one task at a time; the order among tasks that do not depend on each other is drawn at
+// random (SIM_SEED).
+#pragma once
+#include <algorithm>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <vector>
+
+namespace sim {
+
+struct Task;
+using TaskPtr = std::shared_ptr<Task>;
+
+struct Task {
+  std::function<void()> work;  // empty: a point in the order
+  int device = 0;
+  bool done = false;
+  double start = 0, finish = 0;  // simulated nanoseconds; start: at the earliest
+
+  // Of the executor.
+  uint64_t number = 0;
+  bool wanted = false;
+  size_t missing = 0;  // of `after`, those not done
+  std::vector<TaskPtr> after, before;
+};
+
+/// Guards all that the API keeps. Released while a task runs.
+std::mutex& state_mutex();
+using Lock = std::unique_lock<std::mutex>;
+
+/// Adds simulated time to the task that this thread runs.
+void spend(double nanoseconds);
+/// What spend() was given since the task began.
+double spent();
+/// True inside of a task's work: the program's host functions may not call the API.
+bool inside_task();
+
+/// All functions expect the lock to be held.
+class Executor {
+ public:
+  static Executor& get();
+
+  TaskPtr submit(std::function<void()> work, int device, const std::vector<TaskPtr>& after);
+  /// Runs what `task` needs, and with a seed perhaps more.
+  void wait(Lock& lock, const TaskPtr& task);
+  /// Runs one piece of work that `task` needs, if any; then whether it is done.
+  bool poll(Lock& lock, const TaskPtr& task);
+  /// Until nothing is left on a device (-1: on any).
+  void wait_all(Lock& lock, int device);
+  bool idle(int device) const;
+
+ private:
+  Executor();
+  void want(const TaskPtr& task);
+  TaskPtr choose();
+  bool run_one(Lock& lock);  // true where it was more than a point in the order
+  void finish(Task& task);
+  void see(const Task& task) { host_time_ = std::max(host_time_, task.finish); }
+
+  std::map<uint64_t, TaskPtr> pending_;   // by number, so that a seed gives the same order again
+  std::vector<TaskPtr> wanted_, others_;  // ready to run
+  bool running_ = false;
+  std::condition_variable changed_;
+  std::mt19937_64 random_;
+  uint64_t count_ = 0;
+  double host_time_ = 0;  // when the host last saw something finish
+};
+
+}  // namespace sim

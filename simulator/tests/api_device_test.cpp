@@ -1,0 +1,156 @@
+// Devices, properties, settings, peers. Settings are read once, so each that differs needs a process.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "simulator/device/model.h"
+#include "simulator/device/settings.h"
+
+namespace {
+
+using testing::ExitedWithCode;
+
+/// Runs `body` in a process that has read nothing yet, with one variable set.
+#define EXPECT_WITH(name, value, body, code, message) \
+  EXPECT_EXIT(                                        \
+      {                                               \
+        setenv(name, value, 1);                       \
+        body;                                         \
+        _exit(0);                                     \
+      },                                              \
+      ExitedWithCode(code), message)
+
+class ApiDeviceDeath : public testing::Test {
+ protected:
+  // The other tests of this program have read the settings: start anew.
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  void TearDown() override { GTEST_FLAG_SET(death_test_style, "fast"); }
+};
+
+int attribute(cudaDeviceAttr which) {
+  int value = -1;
+  EXPECT_EQ(cudaDeviceGetAttribute(&value, which, 0), cudaSuccess);
+  return value;
+}
+
+TEST(ApiDevice, PropertiesAndAttributesAgree) {
+  cudaDeviceProp p;
+  ASSERT_EQ(cudaGetDeviceProperties(&p, 0), cudaSuccess);
+  EXPECT_NE(std::strstr(p.name, "simulated"), nullptr);
+  EXPECT_EQ(p.major, 9);
+  EXPECT_EQ(p.multiProcessorCount, 132);
+  EXPECT_EQ(p.sharedMemPerBlockOptin, 227u << 10);
+  EXPECT_EQ(attribute(cudaDevAttrComputeCapabilityMajor), p.major);
+  EXPECT_EQ(attribute(cudaDevAttrMultiProcessorCount), p.multiProcessorCount);
+  EXPECT_EQ(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), int(p.sharedMemPerBlockOptin));
+  EXPECT_EQ(attribute(cudaDevAttrWarpSize), 32);
+  int value = 0;
+  EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDeviceAttr(9999), 0), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDevAttrWarpSize, 1), cudaErrorInvalidDevice);
+}
+
+TEST(ApiDevice, OneDeviceByDefault) {
+  int count = 0, device = -1;
+  cudaGetDeviceCount(&count);
+  EXPECT_EQ(count, 1);
+  EXPECT_EQ(cudaSetDevice(1), cudaErrorInvalidDevice);
+  EXPECT_EQ(cudaSetDevice(-1), cudaErrorInvalidDevice);
+  EXPECT_EQ(cudaGetDevice(&device), cudaSuccess);
+  EXPECT_EQ(device, 0);
+  char id[16];
+  EXPECT_EQ(cudaDeviceGetPCIBusId(id, 16, 0), cudaSuccess);
+  EXPECT_EQ(cudaDeviceGetByPCIBusId(&device, id), cudaSuccess);
+  EXPECT_EQ(device, 0);
+}
+
+TEST(ApiDevice, LimitsAreKept) {
+  size_t value = 0;
+  EXPECT_EQ(cudaDeviceSetLimit(cudaLimitMallocHeapSize, 1 << 25), cudaSuccess);
+  EXPECT_EQ(cudaDeviceGetLimit(&value, cudaLimitMallocHeapSize), cudaSuccess);
+  EXPECT_EQ(value, 1u << 25);
+  EXPECT_EQ(cudaDeviceGetLimit(&value, cudaLimit(77)), cudaErrorInvalidValue);
+}
+
+TEST(ApiDevice, ModelsDiffer) {
+  for (const char* key : {"h100", "a100", "rtx4090"}) {
+    const sim::DeviceModel* m = sim::find_model(key);
+    ASSERT_NE(m, nullptr) << key;
+    EXPECT_EQ(m->key, key);
+    EXPECT_EQ(m->shared_per_sm - m->shared_optin, m->shared_reserved);
+    EXPECT_GT(m->memory_gbs, 1000);
+  }
+  EXPECT_EQ(sim::find_model("rtx4090")->threads_per_sm, 1536u);
+  EXPECT_EQ(sim::find_model("gtx"), nullptr);
+}
+
+TEST_F(ApiDeviceDeath, UnknownSettingsAreRefused) {
+  EXPECT_WITH("SIM_DEVICE", "gtx", cudaFree(nullptr), 2,
+              "sim: SIM_DEVICE must be one of a100, h100, rtx4090; got 'gtx'");
+  EXPECT_WITH("SIM_DEVICES", "0", cudaFree(nullptr), 2,
+              "SIM_DEVICES must be a number from 1 to 16");
+  EXPECT_WITH("SIM_SEED", "7x", cudaFree(nullptr), 2, "SIM_SEED must be a whole number; got '7x'");
+  EXPECT_WITH("SIM_CHECKS", "maybe", cudaFree(nullptr), 2, "SIM_CHECKS must be off or on");
+  EXPECT_WITH("SIM_APPROX", "wild", cudaFree(nullptr), 2, "SIM_APPROX must be exact or perturb");
+}
+
+TEST_F(ApiDeviceDeath, OtherCards) {
+  auto check = [] {
+    cudaDeviceProp p;
+    cudaGetDeviceProperties(&p, 0);
+    _exit(p.major * 10 + p.minor);
+  };
+  EXPECT_WITH("SIM_DEVICE", "a100", check(), 80, "");
+  EXPECT_WITH("SIM_DEVICE", "rtx4090", check(), 89, "");
+}
+
+TEST_F(ApiDeviceDeath, ChecksOffGivesCodes) {
+  auto check = [] {
+    void* p = nullptr;
+    char host[16];
+    cudaMalloc(&p, 16);
+    if (cudaMemcpy(host, p, 16, cudaMemcpyDeviceToHost) != cudaSuccess) _exit(3);
+    if (cudaMemcpy(host, p, 17, cudaMemcpyDeviceToHost) != cudaErrorInvalidValue) _exit(4);
+    cudaFree(p);
+    if (cudaFree(p) != cudaErrorInvalidValue) _exit(5);
+  };
+  EXPECT_WITH("SIM_CHECKS", "off", check(), 0, "");
+}
+
+void two_devices() {
+  auto require = [](bool ok, int code) {
+    if (!ok) _exit(code);
+  };
+  int can = 0, value = 7, out = 0;
+  void *a = nullptr, *b = nullptr;
+  cudaStream_t stream = nullptr, other = nullptr;
+  require(cudaDeviceCanAccessPeer(&can, 0, 1) == cudaSuccess && can == 1, 10);
+  require(cudaDeviceCanAccessPeer(&can, 0, 0) == cudaSuccess && can == 0, 11);
+  require(cudaDeviceEnablePeerAccess(1, 0) == cudaSuccess, 12);
+  require(cudaDeviceEnablePeerAccess(1, 0) == cudaErrorPeerAccessAlreadyEnabled, 13);
+  require(cudaDeviceEnablePeerAccess(0, 0) == cudaErrorInvalidDevice, 14);
+  require(cudaDeviceDisablePeerAccess(1) == cudaSuccess, 15);
+  require(cudaDeviceDisablePeerAccess(1) == cudaErrorPeerAccessNotEnabled, 16);
+  cudaMalloc(&a, 4);
+  cudaStreamCreate(&stream);
+  cudaSetDevice(1);
+  cudaMalloc(&b, 4);
+  cudaStreamCreate(&other);
+  cudaMemcpy(a, &value, 4, cudaMemcpyDefault);
+  require(cudaMemcpyPeer(b, 1, a, 0, 4) == cudaSuccess, 17);
+  cudaMemcpy(&out, b, 4, cudaMemcpyDefault);
+  require(out == 7, 18);
+  cudaEvent_t event = nullptr;
+  cudaEventCreate(&event);
+  require(cudaEventRecord(event, stream) == cudaErrorInvalidResourceHandle, 19);  // of device 0
+  require(cudaEventRecord(event, other) == cudaSuccess, 20);
+  require(cudaStreamWaitEvent(stream, event, 0) == cudaSuccess, 21);
+  cudaPointerAttributes attributes;
+  cudaPointerGetAttributes(&attributes, b);
+  require(attributes.device == 1, 22);
+}
+
+TEST_F(ApiDeviceDeath, TwoDevices) { EXPECT_WITH("SIM_DEVICES", "2", two_devices(), 0, ""); }
+
+}  // namespace
