@@ -6,7 +6,7 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 pinned=14
 
-mapfile -d '' -t files < <(find kernels framework models train tests bench \
+mapfile -d '' -t files < <(find kernels framework models train simulator tests bench \
   \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print0 2>/dev/null | LC_ALL=C sort -z)
 ((${#files[@]} > 0)) || { echo "check_format: found no source file"; exit 1; }
 

@@ -9,6 +9,10 @@ packages=(
   libpng-dev libjpeg-dev libxxhash-dev zlib1g-dev libgtest-dev
   dataset-fashion-mnist
 )
+# The software GPU, which is built where a CUDA toolkit is, reads what nvcc compressed.
+if command -v nvcc >/dev/null || [[ -x /usr/local/cuda/bin/nvcc ]]; then
+  packages+=(libzstd-dev liblz4-dev)
+fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   echo "setup: this is not a Debian system; install what these Debian packages hold: ${packages[*]}" >&2

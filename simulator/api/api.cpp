@@ -18,7 +18,7 @@ void report_leaks() {
   size_t count = 0;
   uint64_t bytes = 0;
   for (const Allocation& a : live_allocations()) {
-    if (a.kind == MemoryKind::variable) continue;
+    if (is_variable(a)) continue;
     bytes += a.bytes;
     if (++count <= 10) details += "\n  " + describe_address(a.base);
   }

@@ -112,7 +112,7 @@ SIM_API cudaError_t cudaDeviceReset() {
     check_device_sync(current_device());
     Executor::get().wait_all(lock, current_device());
     for (const Allocation& a : live_allocations())
-      if (a.device == current_device() && a.kind != MemoryKind::variable) release(a.base);
+      if (a.device == current_device() && !is_variable(a)) release(a.base);
   });
 }
 

@@ -1,5 +1,5 @@
-// Graphs as such: making, reading, cloning, instantiating, updating and launching them. Nodes of each
-// kind are in graph_nodes.cpp.
+// Graphs as such: making, reading, cloning, instantiating, updating and launching them. Nodes of
+// each kind are in graph_nodes.cpp.
 #include "simulator/stream/graph.h"
 
 #include <algorithm>

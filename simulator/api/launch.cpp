@@ -43,7 +43,7 @@ int resident_blocks(const KernelInfo& info, int threads, uint64_t dynamic_shared
   if (info.registers != 0) {
     const uint64_t per_warp = round_up(uint64_t(info.registers) * 32, m.register_unit);
     if (per_warp * warps > m.registers_per_block) return 0;
-    // A quarter of the SM's registers belongs to each of its four schedulers, which holds whole warps.
+    // Each of the SM's four schedulers has a quarter of the registers and holds whole warps.
     blocks = std::min(blocks, m.registers_per_sm / 4 / per_warp * 4 / warps);
   }
   const uint64_t shared = info.static_shared + dynamic_shared;

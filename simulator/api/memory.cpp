@@ -64,7 +64,7 @@ void free_memory(Lock& lock, void* pointer, bool host, const char* call) {
     fail(cudaErrorInvalidValue);
   }
   const bool pinned = a->kind == MemoryKind::pinned;
-  check(pinned == host && a->kind != MemoryKind::variable, cudaErrorInvalidValue);
+  check(pinned == host && !is_variable(*a), cudaErrorInvalidValue);
   Executor::get().wait_all(lock, pinned ? -1 : a->device);
   host_flags().erase(address);
   if (release(address) == FreeResult::already_freed) report_double_free(call, address);

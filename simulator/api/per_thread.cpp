@@ -237,3 +237,23 @@ SIM_API cudaError_t cudaStreamWaitEvent_ptsz(cudaStream_t stream, cudaEvent_t ev
   PerThreadDefault scope;
   return cudaStreamWaitEvent(stream, event, flags);
 }
+
+SIM_API cudaError_t cudaMemPrefetchAsync_ptsz(const void* pointer, size_t bytes,
+                                              cudaMemLocation location, unsigned flags,
+                                              cudaStream_t stream) {
+  PerThreadDefault scope;
+  return cudaMemPrefetchAsync(pointer, bytes, location, flags, stream);
+}
+
+SIM_API cudaError_t cudaGetDriverEntryPoint_ptsz(const char* symbol, void** function,
+                                                 unsigned long long flags,
+                                                 cudaDriverEntryPointQueryResult* result) {
+  return cudaGetDriverEntryPointByVersion(symbol, function, CUDART_VERSION, flags, result);
+}
+
+SIM_API cudaError_t cudaGetDriverEntryPointByVersion_ptsz(const char* symbol, void** function,
+                                                          unsigned version,
+                                                          unsigned long long flags,
+                                                          cudaDriverEntryPointQueryResult* result) {
+  return cudaGetDriverEntryPointByVersion(symbol, function, version, flags, result);
+}

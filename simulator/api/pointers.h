@@ -19,7 +19,7 @@ bool is_registered(uint64_t address);
 void check_copy(const Copy& copy, cudaMemcpyKind kind);
 void check_fill(const Fill& fill);
 
-/// Enqueues a checked copy. What it waits for is as the manual's "API synchronization behavior" says.
+/// Enqueues a checked copy. It waits as the manual's "API synchronization behavior" says.
 void submit_copy(Lock& lock, Stream& stream, Copy copy, bool async);
 void submit_fill(Lock& lock, Stream& stream, Fill fill, bool async);
 

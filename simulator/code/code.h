@@ -1,5 +1,5 @@
-// Decoded code: what a warp executes. A register is a row of 32 lanes, so that a handler is one loop
-// over the lanes that the host's compiler vectorises.
+// Decoded code: what a warp executes. A register is a row of 32 lanes, so that a handler is one
+// loop over the lanes that the host's compiler vectorises.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -19,8 +19,8 @@ inline constexpr uint32_t kAllLanes = 0xffffffff;
 /// Executes one instruction for the lanes of `mask`, which are never none.
 using Handler = void (*)(Warp&, const Inst&, uint32_t mask);
 
-/// Where an operand's row begins: two bits of bank, then bytes. 8, 16 and 32 bit values take a row of
-/// 32 uint32_t (upper bits zero), 64 bit values one of 32 uint64_t.
+/// Where an operand's row begins: two bits of bank, then bytes. 8, 16 and 32 bit values take a row
+/// of 32 uint32_t (upper bits zero), 64 bit values one of 32 uint64_t.
 enum Bank : uint32_t { kRegisters = 0, kConstants = 1, kSpecials = 2 };
 struct Row {
   uint32_t place = 0;
@@ -61,6 +61,9 @@ enum Special : uint32_t {
 };
 
 inline constexpr uint16_t kNoPredicate = 0xffff;
+/// Predicates of every frame: one that nobody reads, and the two constants.
+inline constexpr uint16_t kSinkPredicate = 0, kTruePredicate = 1, kFalsePredicate = 2;
+inline constexpr uint16_t kFixedPredicates = 3;
 
 /// What an instruction counts as in the profile.
 enum class Class : uint8_t { integer, real, convert, move, control, memory, sync, tensor, other };

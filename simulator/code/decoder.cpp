@@ -75,7 +75,7 @@ void Decoder::allocate_registers() {
   uint32_t bytes = 2 * kRow;  // the sink, wide enough for 64 bits
   rows_.resize(function_.registers.size());
   predicates_.resize(function_.registers.size(), kNoPredicate);
-  code_.predicates = 1;  // the sink
+  code_.predicates = kFixedPredicates;
   for (size_t r = 0; r < function_.registers.size(); ++r) {
     const Type type = function_.registers[r].type;
     if (type == Type::pred) {
@@ -131,7 +131,13 @@ void Decoder::run() {
       inst.guard = predicates_.at(size_t(text.guard));
       inst.guard_negated = text.guard_negated;
     }
-    found->second.decode(*this, text, inst);
+    try {
+      found->second.decode(*this, text, inst);
+    } catch (const Unsupported&) {
+      throw;
+    } catch (const std::runtime_error& e) {  // of an operand, which does not know its instruction
+      unsupported(text, e.what());
+    }
     if (!inst.run) throw std::logic_error("nothing was decoded for " + text.text());
     code_.insts.push_back(inst);
   }
@@ -191,13 +197,14 @@ Row Decoder::target(const Operand& o) {
 
 uint16_t Decoder::predicate(const Operand& o) {
   if (o.kind == Operand::Kind::sink) return sink_predicate();
+  if (o.kind == Operand::Kind::integer) return o.value ? kTruePredicate : kFalsePredicate;
   if (o.kind != Operand::Kind::reg || predicates_.at(o.value) == kNoPredicate)
     throw std::runtime_error("an operand is not a predicate");
   return predicates_[o.value];
 }
 
 Row Decoder::sink(Type) { return Row::at(kRegisters, 0); }
-uint16_t Decoder::sink_predicate() { return 0; }
+uint16_t Decoder::sink_predicate() { return kSinkPredicate; }
 
 Row Decoder::constant(uint64_t bits, Type type) {
   const int size = ptx::size_of(type);
@@ -296,8 +303,8 @@ const ptx::Variable* Decoder::param_variable(const std::string& name) const {
 }
 
 void Decoder::unsupported(const ptx::Instruction& inst, const std::string& why) const {
-  throw std::runtime_error(inst.text() + " in " + function_.name + " at line " +
-                           std::to_string(inst.line) + " of the PTX: " + why);
+  throw Unsupported(inst.text() + " in " + function_.name + " at line " +
+                    std::to_string(inst.line) + " of the PTX: " + why);
 }
 
 void expect_operands(const Decoder& d, const ptx::Instruction& inst, size_t least, size_t most) {

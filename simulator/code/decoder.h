@@ -1,5 +1,6 @@
 // From a PTX instruction to a decoded one. Every family of instructions registers its opcodes in a
-// table: opcode -> function that fills in an Inst (exec/*.cpp); adding an instruction is one row there.
+// table: opcode -> function that fills in an Inst (exec/*.cpp); adding an instruction is one row
+// there.
 #pragma once
 #include <optional>
 #include <span>
@@ -13,6 +14,11 @@
 #include "simulator/code/image.h"
 
 namespace sim {
+
+/// Names an instruction, its line, and what of it is not simulated.
+struct Unsupported : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 class Decoder;
 using DecodeInst = void (*)(Decoder&, const ptx::Instruction&, Inst&);
@@ -98,12 +104,13 @@ class Decoder {
   std::unordered_map<uint64_t, Row> constants32_, constants64_;
 };
 
-/// mov from a special register that changes while the warp runs: clocks, timers (exec/misc.cpp). False:
-/// the register is a row (Special).
+/// mov from a special register that changes while the warp runs: clocks, timers (exec/misc.cpp).
+/// False: the register is a row (Special).
 bool decode_special(Decoder& d, const std::string& name, bool wide, Inst& inst);
 
 /// A call of a function that the device's run time library provides: vprintf, malloc, free,
-/// __assertfail (exec/builtin.cpp). False: it is none of these. The offsets are of the caller's parameters.
+/// __assertfail (exec/builtin.cpp). False: it is none of these. The offsets are of the caller's
+/// parameters.
 bool decode_builtin(Decoder& d, const ptx::Instruction& text, const std::string& name,
                     const std::vector<uint32_t>& params, const std::vector<uint32_t>& results,
                     Inst& inst);

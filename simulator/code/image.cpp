@@ -51,7 +51,8 @@ void lay_out_params(Image& image, const ptx::Function& kernel) {
   }
 }
 
-/// Everything that `kernel` may call, and its shared variables, are known before anything is decoded.
+/// Everything that `kernel` may call, and its shared variables, are known before anything is
+/// decoded.
 std::vector<const ptx::Function*> reachable(const ptx::Module& module, const Symbols& symbols,
                                             const ptx::Function& kernel) {
   std::vector<const ptx::Function*> all = {&kernel};

@@ -41,8 +41,8 @@ struct Image {
   uint64_t param_bytes = 0;
 };
 
-/// Decodes a kernel and all that it may reach. Shared arrays without a size (`dynamic`) begin behind the
-/// others. Throws std::runtime_error that names an instruction which is not supported.
+/// Decodes a kernel and all that it may reach. Shared arrays without a size (`dynamic`) begin
+/// behind the others. Throws std::runtime_error that names an instruction which is not supported.
 std::unique_ptr<Image> make_image(const ptx::Module& module, const Symbols& symbols,
                                   const ptx::Function& kernel,
                                   const std::vector<std::string>& dynamic);

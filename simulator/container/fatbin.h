@@ -1,5 +1,5 @@
-// The container that nvcc embeds in a program and registers at its start: PTX and machine code of one
-// translation unit. Only the PTX is of use here.
+// The container that nvcc embeds in a program and registers at its start: PTX and machine code of
+// one translation unit. Only the PTX is of use here.
 #pragma once
 #include <cstdint>
 #include <span>

@@ -24,12 +24,13 @@ std::string words(Use use, uint32_t bytes) {
   return verb + std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
 }
 
-/// All shadow bytes of an access allow it. Nearly always they are all kReady, which is looked for first.
+/// All shadow bytes of an access allow it. Nearly always they are all kReady, which is looked for
+/// first.
 inline bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
   uint64_t word = 0;
   if (bytes <= 8) {
     std::memcpy(&word, shadow, bytes);
-    if (word == 0x0303030303030303 >> (64 - 8 * bytes)) return true;
+    if (word == uint64_t(0x0303030303030303) >> (64 - 8 * bytes)) return true;
   }
   uint8_t all = 0xff, any = 0;
   for (uint32_t k = 0; k < bytes; ++k) all &= shadow[k], any |= shadow[k];

@@ -26,14 +26,14 @@ inline bool neighbours(uint32_t mask, const Addresses& at, uint32_t bytes) {
   return differs == 0;
 }
 
-/// `bytes` of device memory from an aligned address on may be used so; a write marks them. False: not as
-/// a whole, and who asks lane by lane learns why.
+/// `bytes` of device memory from an aligned address on may be used so; a write marks them. False:
+/// not as a whole, and who asks lane by lane learns why.
 bool reach_run(const Warp& w, uint64_t at, uint32_t bytes, uint32_t align, Use use);
 
-/// Where lanes' bytes lie in the simulator's memory, after the checks: aligned, inside one allocation, not
-/// freed, and for reads written before. `at` are addresses of the space: device addresses, offsets into
-/// shared memory, offsets into a thread's local memory. Throws a Fault that names the first lane that fails.
-/// A write marks its bytes as written.
+/// Where lanes' bytes lie in the simulator's memory, after the checks: aligned, inside one
+/// allocation, not freed, and for reads written before. `at` are addresses of the space: device
+/// addresses, offsets into shared memory, offsets into a thread's local memory. Throws a Fault that
+/// names the first lane that fails. A write marks its bytes as written.
 void reach_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use);
 void reach_shared(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use);
 void reach_local(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use);
@@ -42,7 +42,8 @@ void reach_local(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Us
 struct Reached {
   std::array<uint8_t*, kLanes> to;
 };
-/// Checks as above, the space found lane by lane where it is generic, and gives each lane its bytes.
+/// Checks as above, the space found lane by lane where it is generic, and gives each lane its
+/// bytes.
 void reach(Warp& w, const Inst& i, ptx::Space space, uint32_t mask, const Addresses& at,
            uint32_t bytes, Use use, Reached& out);
 

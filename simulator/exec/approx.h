@@ -1,6 +1,6 @@
-// Approximate instructions. A card's results are within the error that the PTX ISA documents; ours are
-// the best rounded ones, or with perturb_approximations() others within that error, so that a program can be
-// seen not to lean on exact bits.
+// Approximate instructions. A card's results are within the error that the PTX ISA documents; ours
+// are the best rounded ones, or with perturb_approximations() others within that error, so that a
+// program can be seen not to lean on exact bits.
 #pragma once
 #include <string_view>
 
@@ -8,8 +8,8 @@
 
 namespace sim {
 
-/// ex2, lg2, sin, cos, tanh, sqrt, rcp, rsqrt of f32, and rcp, rsqrt of f64 (20 bits, ftz); nullptr for
-/// any other.
+/// ex2, lg2, sin, cos, tanh, sqrt, rcp, rsqrt of f32, and rcp, rsqrt of f64 (20 bits, ftz); nullptr
+/// for any other.
 Handler approx_handler(std::string_view opcode, bool f64, bool ftz);
 /// div.approx and div.full of f32: 2 ulp.
 Handler approx_divide(bool ftz);

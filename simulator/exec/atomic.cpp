@@ -1,5 +1,6 @@
-// Atomic operations: PTX ISA, sections 9.7.13.12 (atom) and .13 (red). Lanes go one after another, by the host's
-// own atomic operations, so that blocks on other cores and other warps see them whole.
+// Atomic operations: PTX ISA, sections 9.7.13.12 (atom) and .13 (red). Lanes go one after another,
+// by the host's own atomic operations, so that blocks on other cores and other warps see them
+// whole.
 #include <atomic>
 #include <cmath>
 

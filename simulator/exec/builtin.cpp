@@ -55,10 +55,18 @@ std::string string_at(Warp& w, const Inst& i, int lane, uint64_t address) {
   return text;
 }
 
-/// One conversion of a format, with its value from the arguments, which lie one behind the other, each
-/// aligned to its size: 4 bytes for int, 8 for long, pointers and double.
-std::string converted(Warp& w, const Inst& i, int lane, const std::string& spec, uint64_t& next) {
+/// One conversion of a format, with its value from the arguments, which lie one behind the other,
+/// each aligned to its size: 4 bytes for int, 8 for long, pointers and double.
+std::string converted(Warp& w, const Inst& i, int lane, std::string spec, uint64_t& next) {
   const char kind = spec.back();
+  if (kind == 'n') return spec;  // nothing to print, and the host's would write to memory
+  for (size_t star; (star = spec.find('*')) != spec.npos;) {
+    next = (next + 3) / 4 * 4;
+    int32_t width;
+    std::memcpy(&width, bytes_at(w, i, lane, next, 4), 4);
+    next += 4;
+    spec.replace(star, 1, std::to_string(width));
+  }
   const bool wide = spec.find('l') != spec.npos || spec.find('z') != spec.npos ||
                     spec.find('j') != spec.npos || kind == 'p' || kind == 's' ||
                     std::strchr("aAeEfFgG", kind);

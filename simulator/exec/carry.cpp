@@ -1,5 +1,5 @@
-// Arithmetic with carry: PTX ISA, section 9.7.2. The carry of each lane is one bit of a mask that the
-// warp's frame keeps.
+// Arithmetic with carry: PTX ISA, section 9.7.2. The carry of each lane is one bit of a mask that
+// the warp's frame keeps.
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
 
@@ -19,11 +19,10 @@ Sum<T> plus(T a, T b, bool carry) {
   const auto wide = (unsigned __int128)a + b + carry;
   return {T(wide), (wide >> (8 * sizeof(T))) != 0};
 }
-/// The borrow is the carry.
+/// a + ~b + carry, as cards do: a set carry means no borrow, which an addc after a sub.cc can see.
 template <class T>
-Sum<T> minus(T a, T b, bool borrow) {
-  const auto wide = (unsigned __int128)a - b - borrow;
-  return {T(wide), a < (unsigned __int128)b + borrow};
+Sum<T> minus(T a, T b, bool carry) {
+  return plus<T>(a, T(~b), carry);
 }
 
 enum Option : uint8_t { kIn = 1, kOut = 2, kMinus = 4, kHigh = 8, kSigned = 16 };
@@ -45,7 +44,7 @@ void carry(Warp& w, const Inst& i, uint32_t mask) {
       x = T(i.option & kHigh ? product >> (8 * sizeof(T)) : product);
       y = T(c[l]);
     }
-    const bool in = (i.option & kIn) && (bits >> l & 1);
+    const bool in = i.option & kIn ? bits >> l & 1 : (i.option & kMinus) != 0;
     const Sum<T> s = i.option & kMinus ? minus(x, y, in) : plus(x, y, in);
     d[l] = s.value;
     if (i.option & kOut) bits = (bits & ~(1u << l)) | uint32_t(s.carry) << l;

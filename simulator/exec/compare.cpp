@@ -11,8 +11,8 @@ namespace {
 using ptx::Instruction;
 using ptx::Type;
 
-// For each comparison, whether it holds where an operand is NaN (the u forms), and where a is less than,
-// equal to or greater than b.
+// For each comparison, whether it holds where an operand is NaN (the u forms), and where a is less
+// than, equal to or greater than b.
 struct Relation {
   const char* name;
   bool less, equal, greater, unordered;
@@ -229,14 +229,18 @@ void decode_selp(Decoder& d, const Instruction& inst, Inst& i) {
   i.run = for_bits(d, inst, t, []<class T>() -> Handler { return selp<T>; });
 }
 
-/// c >= 0 ? a : b; a NaN takes b, -0 takes a.
-template <class T, class C>
+/// c >= 0 ? a : b; a NaN takes b, -0 takes a, and with .ftz all negative numbers that are
+/// subnormal.
+template <class T, class C, bool Ftz = false>
 void slct(Warp& w, const Inst& i, uint32_t mask) {
   const auto* a = w.row<Cell<T>>(i.a);
   const auto* b = w.row<Cell<T>>(i.b);
   const auto* c = w.row<Cell<C>>(i.c);
-  write_lanes<T>(w.row<Cell<T>>(i.d), mask,
-                 [&](int l) { return T(get<C>(c[l]) >= C(0) ? a[l] : b[l]); });
+  constexpr C kLeast = Ftz ? C(-0x1p-126) : C(0);
+  write_lanes<T>(w.row<Cell<T>>(i.d), mask, [&](int l) {
+    const C x = get<C>(c[l]);
+    return T((Ftz ? x > kLeast : x >= kLeast) ? a[l] : b[l]);
+  });
 }
 
 void decode_slct(Decoder& d, const Instruction& inst, Inst& i) {
@@ -247,7 +251,8 @@ void decode_slct(Decoder& d, const Instruction& inst, Inst& i) {
   i.b = d.source(inst.operands[2], t);
   i.c = d.source(inst.operands[3], c);
   i.run = for_bits(d, inst, t, [&]<class T>() -> Handler {
-    return c == Type::f32 ? Handler(slct<T, float>) : Handler(slct<T, int32_t>);
+    if (c != Type::f32) return slct<T, int32_t>;
+    return inst.has("ftz") ? Handler(slct<T, float, true>) : Handler(slct<T, float>);
   });
 }
 

@@ -1,5 +1,5 @@
-// Conversions between types: PTX ISA, section 9.7.9, cvt. Common pairs are loops that vectorise; all
-// others go through a number that holds every source exactly.
+// Conversions between types: PTX ISA, section 9.7.9, cvt. Common pairs are loops that vectorise;
+// all others go through a number that holds every source exactly.
 #include <algorithm>
 #include <cfenv>
 #include <cmath>
@@ -80,8 +80,8 @@ long double to_whole(long double x, Rounding r) {
   return x;
 }
 
-/// A real number as an integer: rounded, held to the type's range. NaN is 0, and in f64 to 64 bits the
-/// smallest number.
+/// A real number as an integer: rounded, held to the type's range. NaN is 0, and in f64 to 64 bits
+/// the smallest number.
 uint64_t to_integer(long double x, const Conversion& c) {
   const int bits = 8 * ptx::size_of(c.to);
   if (std::isnan(x)) return c.from == Type::f64 || bits == 64 ? uint64_t(1) << (bits - 1) : 0;
@@ -284,8 +284,11 @@ void decode_cvt(Decoder& d, const Instruction& inst, Inst& i) {
     const Type held = d.type_of(inst.operands[0]);
     const int bytes = held == Type::none ? ptx::size_of(c.to) : ptx::size_of(held);
     i.count = uint8_t(bytes);
-    const bool wide = bytes == 8, from_wide = ptx::size_of(c.from) == 8;
-    i.run = fast(c, bytes);
+    const bool narrow_from = ptx::size_of(c.from) < 8;
+    const Type source = d.type_of(inst.operands[1]);  // may be wider than what is converted
+    const bool in_wide = narrow_from && source != Type::none && ptx::size_of(source) == 8;
+    const bool wide = bytes == 8, from_wide = in_wide || !narrow_from;
+    if (!in_wide) i.run = fast(c, bytes);
     if (!i.run)
       i.run = wide ? (from_wide ? Handler(general<uint64_t, uint64_t>)
                                 : Handler(general<uint64_t, uint32_t>))

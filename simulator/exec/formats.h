@@ -16,8 +16,8 @@ struct Format {
 };
 inline constexpr Format kHalf{10, 5, 0x7fff}, kBrain{7, 8, 0x7fff}, kSingle{23, 8, 0x7fffffff};
 
-/// Bits of the number of a format nearest to `x`, in a direction. Overflow gives infinity, or the largest
-/// number where the direction or `finite` says so.
+/// Bits of the number of a format nearest to `x`, in a direction. Overflow gives infinity, or the
+/// largest number where the direction or `finite` says so.
 inline uint32_t narrow(long double x, Format f, Rounding mode = Rounding::nearest,
                        bool finite = false) {
   if (std::isnan(x)) return f.nan;

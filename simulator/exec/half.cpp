@@ -1,6 +1,7 @@
-// Arithmetic in f16 and bf16, single and packed in pairs: PTX ISA, section 9.7.4. An operation is done in
-// f32 and rounded once more. For sums and products the two roundings give what one would (24 bits hold
-// twice a format's and two more); fma leaves its f32 result odd where it is not exact, to the same end.
+// Arithmetic in f16 and bf16, single and packed in pairs: PTX ISA, section 9.7.4. An operation is
+// done in f32 and rounded once more. For sums and products the two roundings give what one would
+// (24 bits hold twice a format's and two more); fma leaves its f32 result odd where it is not
+// exact, to the same end.
 #include <cmath>
 
 #include "simulator/exec/approx.h"

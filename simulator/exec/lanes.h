@@ -1,7 +1,7 @@
 // Loops over the lanes of a warp: what most handlers are.
 //
-// An operation is a struct with `static T of(T...)`. Where all lanes take part the loop is plain; where
-// some do not it computes all and keeps the old value of the others, so that both vectorise.
+// An operation is a struct with `static T of(T...)`. Where all lanes take part the loop is plain;
+// where some do not it computes all and keeps the old value of the others, so that both vectorise.
 #pragma once
 #include <bit>
 #include <cstdint>

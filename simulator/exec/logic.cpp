@@ -124,6 +124,16 @@ struct Bmsk {
     return field << a;
   }
 };
+/// The position of the n-th set bit of a from bit b on, upwards or for negative n downwards.
+struct Fns {
+  static uint32_t of(uint32_t a, uint32_t b, int32_t n) {
+    int64_t left = n < 0 ? -int64_t(n) : n;
+    if (left == 0) left = 1, a &= b < 32 ? 1u << b : 0;
+    for (uint32_t at = b; at < 32; at += n < 0 ? ~0u : 1u)
+      if ((a >> at & 1) && --left == 0) return at;
+    return ~0u;
+  }
+};
 /// The low b bits of a, extended by zero or sign.
 template <class T, bool Clamp>
 struct Szext {
@@ -167,7 +177,8 @@ void lop3(Warp& w, const Inst& i, uint32_t mask) {
   });
 }
 
-/// prmt: each selector nibble picks a byte of b:a, bit 3 spreads that byte's sign. Option: the mode.
+/// prmt: each selector nibble picks a byte of b:a, bit 3 spreads that byte's sign. Option: the
+/// mode.
 struct Prmt {
   static uint32_t of(uint32_t a, uint32_t b, uint32_t selector) {
     const uint64_t bytes = uint64_t(b) << 32 | a;
@@ -364,7 +375,17 @@ void decode_bmsk(Decoder& d, const Instruction& inst, Inst& i) {
         clamp ? Handler(map2<U, U, U, Szext<U, true>>) : Handler(map2<U, U, U, Szext<U, false>>);
 }
 
+void decode_fns(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 4, 4);
+  i.d = d.target(inst.operands[0]);
+  i.a = d.source(inst.operands[1], Type::b32);
+  i.b = d.source(inst.operands[2], Type::b32);
+  i.c = d.source(inst.operands[3], Type::s32);
+  i.run = map3_scalar<uint32_t, uint32_t, uint32_t, int32_t, Fns>;
+}
+
 constexpr Entry kTable[] = {
+    {"fns", decode_fns, Class::integer, "b32"},
     {"bmsk", decode_bmsk, Class::integer, ".clamp .wrap"},
     {"szext", decode_bmsk, Class::integer, ".clamp .wrap, u32 s32"},
     {"and", decode_logic2<And>, Class::integer, "pred b16 b32 b64"},

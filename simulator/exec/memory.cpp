@@ -1,5 +1,5 @@
-// Loads and stores: PTX ISA, sections 9.7.9.8 to 9.7.9.12. Cache hints change nothing here; order between
-// warps is the host's, which is stronger than what .relaxed, .acquire and .release ask for.
+// Loads and stores: PTX ISA, sections 9.7.9.8 to 9.7.9.12. Cache hints change nothing here; order
+// between warps is the host's, which is stronger than what .relaxed, .acquire and .release ask for.
 #include <cstring>
 
 #include "simulator/exec/access.h"
@@ -23,7 +23,8 @@ M fetch(const uint8_t* from) {
   return value;
 }
 
-/// M: the type in memory, C: the cell of the register, Keep: 16-bit registers take the low half alone.
+/// M: the type in memory, C: the cell of the register, Keep: 16-bit registers take the low half
+/// alone.
 template <class M, class C>
 C widen(M value, bool narrow) {
   if constexpr (std::is_signed_v<M> && sizeof(M) < sizeof(C))

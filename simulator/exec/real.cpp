@@ -1,6 +1,6 @@
-// Floating-point arithmetic in f32 and f64: PTX ISA, sections 9.7.3 and 9.7.4 (9.7.4 for fma and add
-// in half precision stands in half.cpp). Results are IEEE's, with the NaN that a card gives; .ftz
-// takes subnormal numbers for zero, before and after.
+// Floating-point arithmetic in f32 and f64: PTX ISA, sections 9.7.3 and 9.7.4 (9.7.4 for fma and
+// add in half precision stands in half.cpp). Results are IEEE's, with the NaN that a card gives;
+// .ftz takes subnormal numbers for zero, before and after.
 #include <cfenv>
 #include <cmath>
 #include <limits>

@@ -1,5 +1,5 @@
-// Barriers and fences: PTX ISA, section 9.7.13. Memory is the host's own and its order is strong enough,
-// so fences only say where other warps may go first.
+// Barriers and fences: PTX ISA, section 9.7.13. Memory is the host's own and its order is strong
+// enough, so fences only say where other warps may go first.
 #include <atomic>
 #include <bit>
 

@@ -14,8 +14,9 @@ using ptx::Type;
 bool whole_warp(Warp& w, uint32_t mask) {
   if (mask == kAllLanes) return true;
   if (w.alive() != kAllLanes)
-    throw w.at({"lanes missing", "an .aligned instruction needs all 32 threads of the warp; some have ended, or "
-                                 "the block has no such threads"},
+    throw w.at({"lanes missing",
+                "an .aligned instruction needs all 32 threads of the warp; some have ended, or "
+                "the block has no such threads"},
                std::countr_zero(mask));
   return w.wait_for_lanes(kAllLanes, mask);
 }
@@ -45,7 +46,8 @@ void decode_product(Decoder& d, const Instruction& inst, const Product& form, In
     uint8_t count = 0;
     const Row* given = d.rows(o, type, written, count);
     if (count < needed)
-      d.unsupported(inst, "a fragment has " + std::to_string(needed) + " registers; got " + std::to_string(count));
+      d.unsupported(inst, "a fragment has " + std::to_string(needed) + " registers; got " +
+                              std::to_string(count));
     rows.insert(rows.end(), given, given + needed);
   };
   const auto& [m, n, k, td, ta, tb, tc, run] = form;
@@ -91,12 +93,14 @@ constexpr Product kProducts[] = {
 };
 
 void decode_mma(Decoder& d, const Instruction& inst, Inst& i) {
-  if (inst.modifiers.empty() || inst.modifiers[0] != "sync") d.unsupported(inst, "sparse matrices are not simulated");
+  if (inst.modifiers.empty() || inst.modifiers[0] != "sync")
+    d.unsupported(inst, "sparse matrices are not simulated");
   const Shape s = shape_of(inst);
-  if (d.types(inst) != 4) d.unsupported(inst, "it has four types of f16, bf16, tf32, f64, f32, s8, u8 and s32");
+  if (d.types(inst) != 4)
+    d.unsupported(inst, "it has four types of f16, bf16, tf32, f64, f32, s8, u8 and s32");
   for (const Product& p : kProducts)
-    if (p.m == s.m && p.n == s.n && p.k == s.k && p.d == d.type(inst, 0) && p.a == d.type(inst, 1) &&
-        p.b == d.type(inst, 2) && p.c == d.type(inst, 3))
+    if (p.m == s.m && p.n == s.n && p.k == s.k && p.d == d.type(inst, 0) &&
+        p.a == d.type(inst, 1) && p.b == d.type(inst, 2) && p.c == d.type(inst, 3))
       return decode_product(d, inst, p, i);
   d.unsupported(inst, "this shape with these types is not simulated");
 }
@@ -107,7 +111,8 @@ void refuse_wgmma(Decoder& d, const Instruction& inst, Inst&) {
 
 constexpr Entry kTable[] = {
     {"mma", decode_mma, Class::tensor,
-     ".sync m16n8k8 m16n8k16 f16 bf16; m16n8k4 m16n8k8 tf32; m8n8k4 m16n8k4 m16n8k8 m16n8k16 f64; m8n8k16 "
+     ".sync m16n8k8 m16n8k16 f16 bf16; m16n8k4 m16n8k8 tf32; m8n8k4 m16n8k4 m16n8k8 m16n8k16 f64; "
+     "m8n8k16 "
      "m16n8k16 m16n8k32 s8 u8"},
     {"wmma", decode_wmma, Class::tensor,
      ".load .store .mma, m16n16k16 m32n8k16 m8n32k16 f16 bf16 s8 u8; m16n16k8 tf32; m8n8k4 f64"},

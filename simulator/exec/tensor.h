@@ -1,9 +1,9 @@
 // Matrix fragments in registers. One register of all lanes is a tile of 8 rows: lane 4 * g + t has
-// neighbours of row g, so that the register's 128 bytes are the tile, row by row. Tiles of a fragment
-// follow each other down its columns. PTX ISA, 9.7.14.5, draws so what mma takes; wmma, whose layout is
-// left open, has the same here.
+// neighbours of row g, so that the register's 128 bytes are the tile, row by row. Tiles of a
+// fragment follow each other down its columns. PTX ISA, 9.7.14.5, draws so what mma takes; wmma,
+// whose layout is left open, has the same here.
 //   a  m x k                   b  n x k (b transposed)
-//   c, d  m x n: tiles of 8 x 8; 32 and 64-bit numbers take two registers, of even and of odd columns
+//   c, d  m x n: tiles of 8 x 8; wider numbers take two registers, of even and of odd columns
 #pragma once
 #include <bit>
 #include <cmath>
@@ -12,6 +12,7 @@
 
 #include "simulator/code/decoder.h"
 #include "simulator/exec/formats.h"
+#include "simulator/exec/lanes.h"
 #include "simulator/exec/warp.h"
 
 namespace sim {
@@ -47,6 +48,7 @@ struct F16 {
   using Kept = uint16_t;
   using Number = float;
   static float number(Kept x) { return half_to_float(x); }
+  static Kept keep(float x) { return float_to_half(x); }
 };
 struct BF16 {
   using Kept = uint16_t;
@@ -62,7 +64,10 @@ struct F32 {
   using Kept = uint32_t;
   using Number = float;
   static float number(Kept x) { return std::bit_cast<float>(x); }
-  static Kept keep(float x) { return x == x ? std::bit_cast<uint32_t>(x) : 0x7fffffff; }
+  static Kept keep(float x) {
+    const auto bits = std::bit_cast<uint32_t>(x);
+    return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fffffff : bits;
+  }
 };
 struct F64 {
   using Kept = uint64_t;
@@ -86,7 +91,9 @@ using S8 = Byte<int8_t>;
 using U8 = Byte<uint8_t>;
 
 template <class E>
-inline constexpr int kTileWidth = sizeof(typename E::Kept) == 8 ? 4 : 16 / int(sizeof(typename E::Kept));
+inline constexpr int kTileWidth = sizeof(typename E::Kept) == 8
+                                      ? 4
+                                      : 16 / int(sizeof(typename E::Kept));
 
 /// A fragment of a or b, as numbers.
 template <class E, int R, int C>
@@ -105,55 +112,77 @@ void unpack(Warp& w, const Row* registers, typename E::Number (&to)[R][C]) {
 /// A fragment of c.
 template <class E, int R, int C>
 void unpack_sums(Warp& w, const Row* registers, typename E::Number (&to)[R][C]) {
-  if constexpr (sizeof(typename E::Kept) == 2) {
-    unpack<E>(w, registers, to);
-  } else {
-    for (int t = 0; t < R * C / 64; ++t) {
-      const auto* even = w.row<typename E::Kept>(registers[2 * t]);
-      const auto* odd = w.row<typename E::Kept>(registers[2 * t + 1]);
-      for (int l = 0; l < kLanes; ++l) {
-        auto* pair = &to[t % (R / 8) * 8 + l / 4][t / (R / 8) * 8 + l % 4 * 2];
-        pair[0] = E::number(even[l]), pair[1] = E::number(odd[l]);
-      }
-    }
+  using Kept = typename E::Kept;
+  if constexpr (sizeof(Kept) == 2) return unpack<E>(w, registers, to);
+  for (int t = 0; t < R * C / 64; ++t) {
+    const Kept* even = w.row<Kept>(registers[2 * t]);
+    const Kept* odd = w.row<Kept>(registers[2 * t + 1]);
+    Kept tile[64];
+    SIM_LANES tile[2 * l] = even[l], tile[2 * l + 1] = odd[l];
+    for (int r = 0; r < 8; ++r)
+      for (int c = 0; c < 8; ++c)
+        to[t % (R / 8) * 8 + r][t / (R / 8) * 8 + c] = E::number(tile[8 * r + c]);
   }
 }
 
 /// A fragment of d.
 template <class E, int R, int C>
 void pack_sums(Warp& w, const Row* registers, const typename E::Number (&from)[R][C]) {
+  using Kept = typename E::Kept;
   for (int t = 0; t < R * C / 64; ++t) {
-    const auto pair = [&](int l) { return &from[t % (R / 8) * 8 + l / 4][t / (R / 8) * 8 + l % 4 * 2]; };
-    if constexpr (sizeof(typename E::Kept) == 2) {
-      auto* d = w.row(registers[t]);
-      for (int l = 0; l < kLanes; ++l)
-        d[l] = float_to_half(pair(l)[0]) | uint32_t(float_to_half(pair(l)[1])) << 16;
+    Kept tile[64];
+    for (int r = 0; r < 8; ++r)
+      for (int c = 0; c < 8; ++c)
+        tile[8 * r + c] = E::keep(from[t % (R / 8) * 8 + r][t / (R / 8) * 8 + c]);
+    if constexpr (sizeof(Kept) == 2) {
+      std::memcpy(w.row(registers[t]), tile, sizeof tile);
     } else {
-      auto* even = w.row<typename E::Kept>(registers[2 * t]);
-      auto* odd = w.row<typename E::Kept>(registers[2 * t + 1]);
-      for (int l = 0; l < kLanes; ++l) even[l] = E::keep(pair(l)[0]), odd[l] = E::keep(pair(l)[1]);
+      Kept* even = w.row<Kept>(registers[2 * t]);
+      Kept* odd = w.row<Kept>(registers[2 * t + 1]);
+      SIM_LANES even[l] = tile[2 * l], odd[l] = tile[2 * l + 1];
     }
   }
 }
 
-/// d = a b + c. A card's order of sums is not documented; here each begins with c and takes k one after
-/// the other, products exact, rounded to nearest at every step.
+/// Eight numbers in a row.
+template <class X>
+struct Eight {
+  using Vector [[gnu::vector_size(8 * sizeof(X))]] = X;
+  static Vector load(const X* from) {
+    Vector v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+  }
+};
+
+/// d += a b. A card's order of sums is not documented; here each begins with c and takes k one
+/// after the other, rounded to nearest at every step. Products are exact: f32 holds those of 11-bit
+/// numbers.
 template <int M, int N, int K, class X>
 void accumulate(const X (&a)[M][K], const X (&b)[K][N], X (&d)[M][N]) {
-  constexpr int kRows = 4, kColumns = 8;  // that the host's registers hold
+  using Vector = typename Eight<X>::Vector;
+  constexpr int kRows = 8;  // sums that the host's registers hold
   for (int m = 0; m < M; m += kRows)
-    for (int n = 0; n < N; n += kColumns) {
-      X sums[kRows][kColumns];
-      for (int r = 0; r < kRows; ++r)
-        for (int c = 0; c < kColumns; ++c) sums[r][c] = d[m + r][n + c];
-      for (int k = 0; k < K; ++k)
-        for (int r = 0; r < kRows; ++r)
-          for (int c = 0; c < kColumns; ++c)
-            if constexpr (std::is_integral_v<X>) sums[r][c] += a[m + r][k] * b[k][n + c];
-            else sums[r][c] = std::fma(a[m + r][k], b[k][n + c], sums[r][c]);
-      for (int r = 0; r < kRows; ++r)
-        for (int c = 0; c < kColumns; ++c) d[m + r][n + c] = sums[r][c];
+    for (int n = 0; n < N; n += 8) {
+      Vector sums[kRows];
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) sums[r] = Eight<X>::load(&d[m + r][n]);
+      for (int k = 0; k < K; ++k) {
+        const Vector row = Eight<X>::load(&b[k][n]);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) sums[r] += a[m + r][k] * row;
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) std::memcpy(&d[m + r][n], &sums[r], sizeof(Vector));
     }
+}
+
+/// In f64 products are not exact: one rounding for both.
+template <int M, int N, int K>
+void accumulate(const double (&a)[M][K], const double (&b)[K][N], double (&d)[M][N]) {
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n)
+      for (int k = 0; k < K; ++k) d[m][n] = std::fma(a[m][k], b[k][n], d[m][n]);
 }
 
 /// Adds c to integer sums: modulo 2^32, or held to the range.
@@ -172,7 +201,9 @@ template <int M, int N, int K, class D, class A, class B, class C>
 void multiply(Warp& w, const Inst& i, uint32_t mask) {
   using X = typename D::Number;
   if (!whole_warp(w, mask)) return;
-  constexpr auto wide = [](int size) { return size == 2 ? 64 : 32; };  // numbers of a register of c, d
+  constexpr auto wide = [](int size) {
+    return size == 2 ? 64 : 32;
+  };  // numbers of a register of c, d
   const Row* at_a = i.rows + M * N / wide(sizeof(typename D::Kept));
   const Row* at_b = at_a + M * K / (8 * kTileWidth<A>);
   const Row* at_c = at_b + N * K / (8 * kTileWidth<B>);

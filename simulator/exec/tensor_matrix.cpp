@@ -1,5 +1,6 @@
-// ldmatrix, stmatrix, movmatrix: PTX ISA, sections 9.7.14.5.15 to 17. A register of the warp is an 8 x 8
-// matrix of 16-bit numbers, row by row; lanes 8 k to 8 k + 7 have the addresses of the rows of matrix k.
+// ldmatrix, stmatrix, movmatrix: PTX ISA, sections 9.7.14.5.15 to 17. A register of the warp is an
+// 8 x 8 matrix of 16-bit numbers, row by row; lanes 8 k to 8 k + 7 have the addresses of the rows
+// of matrix k.
 #include <cstring>
 
 #include "simulator/exec/access.h"
@@ -28,7 +29,8 @@ void reach_rows(Warp& w, const Inst& i, Use use, Reached& memory) {
   Addresses at;
   addresses_of(w, i, at);
   const uint32_t lanes = i.count == 4 ? kAllLanes : (1u << 8 * i.count) - 1;
-  reach(w, i, i.option & kGeneric ? Space::generic : Space::shared, lanes, at, kRowBytes, use, memory);
+  reach(w, i, i.option & kGeneric ? Space::generic : Space::shared, lanes, at, kRowBytes, use,
+        memory);
 }
 
 void ldmatrix(Warp& w, const Inst& i, uint32_t mask) {
@@ -39,8 +41,10 @@ void ldmatrix(Warp& w, const Inst& i, uint32_t mask) {
   for (int k = 0; k < i.count; ++k) {
     Matrix read;
     for (int r = 0; r < 8; ++r) std::memcpy(read[r], memory.to[size_t(8 * k + r)], kRowBytes);
-    if (i.option & kTrans) transpose(read, all[k]);
-    else std::memcpy(all[k], read, sizeof read);
+    if (i.option & kTrans)
+      transpose(read, all[k]);
+    else
+      std::memcpy(all[k], read, sizeof read);
   }
   for (int k = 0; k < i.count; ++k) std::memcpy(w.row(i.rows[k]), all[k], sizeof(Matrix));
 }
@@ -81,8 +85,12 @@ void decode_matrices(Decoder& d, const Instruction& inst, Inst& i, bool load) {
 
 }  // namespace
 
-void decode_ldmatrix(Decoder& d, const Instruction& inst, Inst& i) { decode_matrices(d, inst, i, true); }
-void decode_stmatrix(Decoder& d, const Instruction& inst, Inst& i) { decode_matrices(d, inst, i, false); }
+void decode_ldmatrix(Decoder& d, const Instruction& inst, Inst& i) {
+  decode_matrices(d, inst, i, true);
+}
+void decode_stmatrix(Decoder& d, const Instruction& inst, Inst& i) {
+  decode_matrices(d, inst, i, false);
+}
 
 void decode_movmatrix(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);

@@ -1,5 +1,7 @@
-// wmma: PTX ISA, section 9.7.14.4. Fragments are laid out as for mma.sync; those of f16 that a card keeps
-// twice, and so take eight registers always, are kept twice here too.
+// wmma: PTX ISA, section 9.7.14.4. Fragments are laid out as for mma.sync; those of f16 that a card
+// keeps twice, and so take eight registers always, are kept twice here too.
+#include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include "simulator/exec/access.h"
@@ -25,7 +27,8 @@ constexpr std::array<Product, 9> products() {
            {M, N, K, s32, s8, s8, s32, multiply<M, N, K, S32, S8, S8, S32>},
            {M, N, K, s32, u8, u8, s32, multiply<M, N, K, S32, U8, U8, S32>}}};
 }
-constexpr auto kSquare = products<16, 16, 16>(), kTall = products<32, 8, 16>(), kFlat = products<8, 32, 16>();
+constexpr auto kSquare = products<16, 16, 16>(), kTall = products<32, 8, 16>(),
+               kFlat = products<8, 32, 16>();
 constexpr Product kOthers[] = {
     {16, 16, 8, f32, tf32, tf32, f32, multiply<16, 16, 8, F32, TF32, TF32, F32>},
     {8, 8, 4, f64, f64, f64, f64, multiply<8, 8, 4, F64, F64, F64, F64>},
@@ -36,9 +39,11 @@ void decode_wmma_mma(Decoder& d, const Instruction& inst, Inst& i) {
   const bool short_form = d.types(inst) == 2;  // of f16, only d and c are written
   const Type td = d.type(inst, 0), ta = short_form ? f16 : d.type(inst, 1),
              tc = d.type(inst, short_form ? 1 : 3);
-  if (inst.has("satfinite") && td != s32) d.unsupported(inst, "only integers are held to their range");
-  for (std::span<const Product> list : {std::span<const Product>(kSquare), std::span<const Product>(kTall),
-                                        std::span<const Product>(kFlat), std::span<const Product>(kOthers)})
+  if (inst.has("satfinite") && td != s32)
+    d.unsupported(inst, "only integers are held to their range");
+  for (std::span<const Product> list :
+       {std::span<const Product>(kSquare), std::span<const Product>(kTall),
+        std::span<const Product>(kFlat), std::span<const Product>(kOthers)})
     for (const Product& p : list)
       if (p.run && p.m == s.m && p.n == s.n && p.k == s.k && p.d == td && p.a == ta && p.c == tc)
         return decode_product(d, inst, p, i);
@@ -49,16 +54,18 @@ void decode_wmma_mma(Decoder& d, const Instruction& inst, Inst& i) {
 struct Fragment {
   int rows = 0, columns = 0;  // as tiles lie: see tensor.h
   int bytes = 0;              // of an element
-  bool sums = false;          // c or d
-  bool along = false;         // elements of a row are neighbours in memory
+  uint64_t align = 16;  // of its begin and rows, in bytes; as wide as a row where that is less
+  bool sums = false;    // c or d
+  bool along = false;   // elements of a row are neighbours in memory
   Space space = Space::generic;
-  Row stride;                 // in elements
+  Row stride;  // in elements
   bool wide_stride = false;
   int registers() const { return rows * columns * bytes / kLanes / (bytes == 8 ? 8 : 4); }
   int in_register() const { return bytes >= 4 ? 1 : 4 / bytes; }
 };
 
-/// Byte of element `part` of register `r` and lane `l` behind the fragment's begin, without the stride.
+/// Byte of element `part` of register `r` and lane `l` behind the fragment's begin, without the
+/// stride.
 uint64_t byte_of(const Fragment& f, int r, int l, int part, uint64_t stride) {
   const bool split = f.sums && f.bytes >= 4;  // even and odd columns in two registers
   const int tile = split ? r / 2 : r, down = f.rows / 8;
@@ -68,23 +75,26 @@ uint64_t byte_of(const Fragment& f, int r, int l, int part, uint64_t stride) {
   return (f.along ? x * stride + y : y * stride + x) * uint64_t(f.bytes);
 }
 
-/// Strides of the lanes; the begin and each row must be aligned to 16 bytes.
+/// Strides of the lanes; the begin and each row must be aligned.
 std::array<uint64_t, kLanes> strides(Warp& w, const Fragment& f, const Addresses& at) {
   std::array<uint64_t, kLanes> s;
+  const std::string bytes = std::to_string(f.align) + " bytes";
   for (int l = 0; l < kLanes; ++l) {
-    s[size_t(l)] = f.wide_stride ? w.row<uint64_t>(f.stride)[l] : w.row(f.stride)[l];
-    if (at[size_t(l)] % 16 != 0)
-      throw w.at({"misaligned address", "a matrix of wmma begins at a multiple of 16 bytes"}, l);
-    if (s[size_t(l)] * uint64_t(f.bytes) % 16 != 0)
-      throw w.at({"misaligned address", "rows of a matrix of wmma are a multiple of 16 bytes apart; got " +
-                                            std::to_string(s[size_t(l)]) + " elements of " +
-                                            std::to_string(f.bytes) + " bytes"},
-                 l);
+    uint64_t& stride = s[size_t(l)];
+    stride = f.wide_stride ? w.row<uint64_t>(f.stride)[l] : w.row(f.stride)[l];
+    if (at[size_t(l)] % f.align != 0)
+      throw w.at({"misaligned address", "this matrix begins at a multiple of " + bytes}, l);
+    if (stride * uint64_t(f.bytes) % f.align != 0)
+      throw w.at(
+          {"misaligned address", "rows of this matrix are a multiple of " + bytes + " apart; got " +
+                                     std::to_string(stride * uint64_t(f.bytes)) + " bytes"},
+          l);
   }
   return s;
 }
 
-/// Calls each(register, part, bytes, memory) for all that the lanes hold, a register at once where it can.
+/// Calls each(register, part, bytes, memory) for all that the lanes hold, a register at once where
+/// it can.
 template <class F>
 void each_element(Warp& w, const Inst& i, Use use, F&& each) {
   const auto& f = *static_cast<const Fragment*>(i.extra);
@@ -115,7 +125,8 @@ void load(Warp& w, const Inst& i, uint32_t mask) {
       held[r][l] |= value << part * int(bytes) * 8;
     }
   });
-  for (int r = 0; r < i.count; ++r) std::memcpy(w.row<C>(i.rows[r]), held[r % registers], sizeof held[0]);
+  for (int r = 0; r < i.count; ++r)
+    std::memcpy(w.row<C>(i.rows[r]), held[r % registers], sizeof held[0]);
 }
 
 template <class C>
@@ -148,6 +159,7 @@ void decode_transfer(Decoder& d, const Instruction& inst, Inst& i, bool is_load)
   f->along = row != b;
   f->space = d.address(inst.operands[is_load ? 1 : 0], space_of(inst), i);
   const int packed = b && !row ? s.k : b ? s.n : a ? (row ? s.k : s.m) : row ? s.n : s.m;
+  f->align = std::min<uint64_t>(16, uint64_t(packed * f->bytes));
   f->stride = d.constant(uint64_t(packed), Type::u32);
   if (inst.operands.size() == 3) {
     f->stride = d.source(inst.operands[2], Type::u32);
@@ -156,8 +168,10 @@ void decode_transfer(Decoder& d, const Instruction& inst, Inst& i, bool is_load)
   i.rows = d.rows(inst.operands[is_load ? 0 : 1], type, is_load, i.count);
   if (f->registers() == 0 || i.count % f->registers() != 0 || f->registers() > 16)
     d.unsupported(inst, "this shape with this type is not simulated");
-  if (f->bytes == 8) i.run = is_load ? Handler(load<uint64_t>) : Handler(store<uint64_t>);
-  else i.run = is_load ? Handler(load<uint32_t>) : Handler(store<uint32_t>);
+  if (f->bytes == 8)
+    i.run = is_load ? Handler(load<uint64_t>) : Handler(store<uint64_t>);
+  else
+    i.run = is_load ? Handler(load<uint32_t>) : Handler(store<uint32_t>);
   i.extra = f.get();
   d.code().extras.push_back(std::move(f));
 }

@@ -55,6 +55,7 @@ Frame* Warp::push(const Code& code, Frame* caller, uint32_t mask) {
     auto at = reinterpret_cast<uintptr_t>(fresh->storage.data());
     fresh->registers = reinterpret_cast<std::byte*>((at + 63) & ~uintptr_t(63));
     fresh->predicates.resize(code.predicates);
+    fresh->predicates[kTruePredicate] = kAllLanes;
     fresh->params.resize(size_t(code.param_bytes) * kLanes);
     spare_.push_back(std::move(fresh));
     it = spare_.end() - 1;

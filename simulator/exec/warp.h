@@ -1,8 +1,9 @@
 // A warp of 32 lanes and the block it belongs to.
 //
-// Lanes that are at the same instruction of the same call form a group. The group that runs is the one
-// deepest in calls, then lowest in the code, so that lanes which took different ways meet again where
-// these join. A group that only loops while others wait lets them go first: every lane makes progress.
+// Lanes that are at the same instruction of the same call form a group. The group that runs is the
+// one deepest in calls, then lowest in the code, so that lanes which took different ways meet again
+// where these join. A group that only loops while others wait lets them go first: every lane makes
+// progress.
 #pragma once
 #include <array>
 #include <bit>
@@ -32,7 +33,7 @@ struct Frame {
   std::byte* registers = nullptr;
   std::vector<std::byte> storage;
   std::vector<uint32_t> predicates;
-  uint32_t carry = 0;  // of add.cc and its like, a bit a lane
+  uint32_t carry = 0;           // of add.cc and its like, a bit a lane
   std::vector<uint8_t> params;  // lane * code->param_bytes
   uint8_t* param(int lane) { return params.data() + size_t(lane) * code->param_bytes; }
 };
@@ -93,11 +94,11 @@ class Warp {
   void call(const Inst& inst, const Code& callee, uint32_t mask);
   void ret(uint32_t mask);
   void exit(uint32_t mask);
-  /// Whether all of `named` that are alive are among `mask`, the lanes at this instruction. Where not,
-  /// these come back to it, when the others have come.
+  /// Whether all of `named` that are alive are among `mask`, the lanes at this instruction. Where
+  /// not, these come back to it, when the others have come.
   bool wait_for_lanes(uint32_t named, uint32_t mask);
-  /// The lanes of `mask` wait at a barrier of the block; `again`: then they execute this instruction a
-  /// second time, else the next.
+  /// The lanes of `mask` wait at a barrier of the block; `again`: then they execute this
+  /// instruction a second time, else the next.
   void wait_at_barrier(uint32_t barrier, uint32_t mask, bool again = false);
   /// True once, for a group that executes an instruction the second time.
   bool second_time() { return std::exchange(group_->again, false); }

@@ -1,5 +1,6 @@
-// Instructions between the lanes of a warp: PTX ISA, section 9.7.9.3 (shfl), 9.7.13.8 (vote), .9 (match),
-// .10 (activemask), .11 (redux). Lanes that the mask names and that have not come yet are waited for.
+// Instructions between the lanes of a warp: PTX ISA, section 9.7.9.3 (shfl), 9.7.13.8 (vote), .9
+// (match), .10 (activemask), .11 (redux). Lanes that the mask names and that have not come yet are
+// waited for.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -14,17 +15,19 @@ using ptx::Instruction;
 using ptx::Operand;
 using ptx::Type;
 
-/// Every lane names itself, all name the same lanes, and all named lanes are here. False: not here yet.
-bool gather(Warp& w, Row members, uint32_t mask) {
+/// Every lane names itself, and all named lanes are here. False: not here yet. Lanes that name
+/// others, as the tiles of a warp do, leave the mask and execute the instruction after these.
+bool gather(Warp& w, Row members, uint32_t& mask) {
   const auto* m = w.row(members);
   const uint32_t named = m[std::countr_zero(mask)];
+  uint32_t others = 0;
   each_lane(mask, [&](int l) {
     if (!(m[l] >> l & 1))
       throw w.at({"lanes missing", "a thread executes an instruction whose mask does not name it"},
                  l);
-    if (m[l] != named)
-      throw w.at({"lanes missing", "threads of one instruction give different masks"}, l);
+    others |= uint32_t(m[l] != named) << l;
   });
+  if (others) w.stay(others), mask &= ~others;
   return w.wait_for_lanes(named, mask);
 }
 
@@ -109,8 +112,6 @@ void decode_vote(Decoder& d, const Instruction& inst, Inst& i) {
     i.d = d.target(inst.operands[0]);
   else
     i.p = d.predicate(inst.operands[0]);
-  if (inst.operands[1].kind == Operand::Kind::integer)
-    d.unsupported(inst, "a constant vote is not simulated");
   i.q = d.predicate(inst.operands[1]);
   i.p_negated = inst.operands[1].negated;
   i.a = d.source(inst.operands[2], Type::b32);

@@ -201,10 +201,10 @@ std::string count_of(uint64_t n) { return std::to_string(n) + (n == 1 ? " byte" 
 std::string text_of(const Allocation& a) {
   char base[32];
   std::snprintf(base, sizeof base, "0x%llx", static_cast<unsigned long long>(a.base));
-  std::string text = a.kind == MemoryKind::variable ? "variable " + a.name
-                                                    : "allocation " + std::to_string(a.number);
+  std::string text =
+      is_variable(a) ? "variable " + a.name : "allocation " + std::to_string(a.number);
   text += ", " + count_of(a.bytes) + " at " + base;
-  if (a.kind != MemoryKind::variable) text += " by " + a.name;
+  if (!is_variable(a)) text += " by " + a.name;
   return text + (a.freed ? " (freed)" : "");
 }
 

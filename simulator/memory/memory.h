@@ -2,8 +2,8 @@
 // each byte that says whether it may be touched and whether it was written.
 //
 // A device pointer is the address of the first of three views of the window. The host may not touch
-// the first (a host access to device memory is a segmentation fault, which is reported as such), the
-// simulator works on the second, and the third holds the shadow:
+// the first (a host access to device memory is a segmentation fault, which is reported as such),
+// the simulator works on the second, and the third holds the shadow:
 //   device view  kDeviceBase + x   what the program sees
 //   raw view     + kToRaw          the same memory, for the simulator
 //   shadow       + kToShadow       one byte per byte
@@ -17,8 +17,8 @@
 namespace sim {
 
 inline constexpr uint64_t kDeviceBase = 0x2000'0000'0000;
-inline constexpr uint64_t kWindow =
-    0x40'0000'0000;  // 256 GiB of addresses; pages come when touched
+// 256 GiB of addresses; pages come when they are touched.
+inline constexpr uint64_t kWindow = 0x40'0000'0000;
 inline constexpr uint64_t kToRaw = 0x1000'0000'0000;
 inline constexpr uint64_t kToShadow = 0x2000'0000'0000;
 
@@ -48,13 +48,16 @@ struct Allocation {
   bool freed = false;
 };
 
+/// Belongs to a module, __managed__ variables included: no call of the program made it.
+inline bool is_variable(const Allocation& a) { return !a.name.starts_with("cuda"); }
+
 /// Maps the three views. Called once, before anything else; further calls do nothing.
 void open_memory();
 
 /// `bytes` of new memory, aligned to 512, with at least 512 untouchable bytes on both sides. Empty
-/// when `limit` bytes of the device would be passed (the memory of the simulated card). The shadow is
-/// kAddressable, or kReady for pinned memory, which the host writes unseen, for managed, and where
-/// `written`.
+/// when `limit` bytes of the device would be passed (the memory of the simulated card). The shadow
+/// is kAddressable, or kReady for pinned memory, which the host writes unseen, for managed, and
+/// where `written`.
 std::optional<uint64_t> allocate(uint64_t bytes, int device, MemoryKind kind, std::string name,
                                  uint64_t limit = ~uint64_t(0), bool written = false);
 

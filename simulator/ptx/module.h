@@ -1,6 +1,6 @@
 // A PTX module as it is written: what the parser makes and the decoder reads. Nothing here runs.
-// Grammar: NVIDIA, "Parallel Thread Execution ISA", sections 4 (syntax), 5 (state spaces and types),
-// 6 (operands) and 11 (directives).
+// Grammar: NVIDIA, "Parallel Thread Execution ISA", sections 4 (syntax), 5 (state spaces and
+// types), 6 (operands) and 11 (directives).
 #pragma once
 #include <cstdint>
 #include <memory>

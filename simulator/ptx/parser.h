@@ -1,5 +1,5 @@
-// The inside of sim::ptx::parse; others use simulator/ptx/module.h. One pass over the text, with one
-// token of lookahead. Names are views into the text, which outlives the parser.
+// The inside of sim::ptx::parse; others use simulator/ptx/module.h. One pass over the text, with
+// one token of lookahead. Names are views into the text, which outlives the parser.
 #pragma once
 #include <string>
 #include <string_view>

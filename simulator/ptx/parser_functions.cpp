@@ -127,7 +127,7 @@ void Parser::end_body() {
   function_.code.push_back(std::move(ret));
 }
 
-/// Gives labels to the references of the innermost scope; the scope around it gets those that are left.
+/// Resolves the references of the innermost scope; those left over go to the scope around it.
 void Parser::close_scope() {
   if (scopes_.size() == 1) end_body();
   Scope scope = std::move(scopes_.back());

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::string_view kMembers[] = {".x", ".y", ".z", ".w"};
 
-/// Calls f(prefix, n) for every way to read `name` as register n of a range: %r12 may be 12 of %r or
-/// 2 of %r1. Stops when f returns true.
+/// Calls f(prefix, n) for every way to read `name` as register n of a range: %r12 may be 12 of %r
+/// or 2 of %r1. Stops when f returns true.
 template <class F>
 void for_each_split(std::string_view name, F f) {
   constexpr size_t kMostDigits = 7;  // of kMostRange

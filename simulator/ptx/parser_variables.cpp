@@ -57,8 +57,8 @@ uint32_t Parser::alignment() {
   return uint32_t(align);
 }
 
-/// A variable of this name, without its initial value. `sizes` gets its dimensions, the elements of a
-/// vector last; the first is 0 where it is left open.
+/// A variable of this name, without its initial value. `sizes` gets its dimensions, the elements of
+/// a vector last; the first is 0 where it is left open.
 Variable Parser::variable(const VariableHead& head, std::string_view name,
                           std::vector<uint64_t>& sizes) {
   Variable variable;

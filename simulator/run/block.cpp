@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "simulator/exec/async.h"
 #include "simulator/run/state.h"
 
 namespace sim {
@@ -28,6 +29,11 @@ uint32_t Block::alive() const {
   return n;
 }
 
+AsyncCopies& Block::async() {
+  if (!async_) async_ = std::make_shared<AsyncCopies>(threads_);
+  return *async_;
+}
+
 Ran Block::run() {
   bool done = true, moved = false, yielded = false;
   for (const auto& w : warps_) {
@@ -39,6 +45,7 @@ Ran Block::run() {
     done &= ran == Ran::done;
   }
   if (done) {
+    if (async_) async_->finish();
     for (const auto& w : warps_) {
       launch_.executed += w->executed;
       launch_.lanes_executed += w->lanes_executed;

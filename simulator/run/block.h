@@ -24,12 +24,14 @@ struct Barrier {
   Vote last;  // of the round before
 };
 
+class AsyncCopies;
+
 class Block {
  public:
   Block(LaunchState& launch, uint64_t index);
 
-  /// Runs every warp once; done, yielded (some warp had its share), or throws a Fault when no warp can
-  /// go on.
+  /// Runs every warp once; done, yielded (some warp had its share), or throws a Fault when no warp
+  /// can go on.
   Ran run();
 
   LaunchState& launch() { return launch_; }
@@ -48,6 +50,9 @@ class Block {
 
   Dim3 thread_at(uint32_t linear) const;
 
+  /// Copies under way; made when first asked for.
+  AsyncCopies& async();
+
  private:
   void open(uint32_t barrier);
   [[noreturn]] void report_stuck();
@@ -59,6 +64,7 @@ class Block {
   std::vector<uint8_t> shared_, shared_shadow_;
   std::array<Barrier, 16> barriers_{};
   std::vector<std::unique_ptr<Warp>> warps_;
+  std::shared_ptr<AsyncCopies> async_;
 };
 
 }  // namespace sim

@@ -1,4 +1,5 @@
-// A module loaded on a device: its variables in memory, and its kernels decoded when they are first asked for.
+// A module loaded on a device: its variables in memory, and its kernels decoded when they are first
+// asked for.
 #include <algorithm>
 #include <cstring>
 #include <mutex>

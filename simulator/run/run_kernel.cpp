@@ -1,5 +1,5 @@
-// Blocks of a launch on the host's cores: as many resident as the card's limits allow, so that a block may
-// wait for an earlier one.
+// Blocks of a launch on the host's cores: as many resident as the card's limits allow, so that a
+// block may wait for an earlier one.
 #include <algorithm>
 #include <atomic>
 #include <deque>

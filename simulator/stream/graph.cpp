@@ -149,7 +149,6 @@ std::vector<Node*> in_order(const Graph& graph) {
 std::unique_ptr<Graph> clone(const Graph& graph) {
   auto copy = std::make_unique<Graph>();
   copy->memory = graph.memory;
-  copy->kept = graph.kept;
   std::unordered_map<const Node*, Node*> twin;
   for (const auto& node : graph.nodes) {
     Operation op = node->op;
@@ -167,7 +166,6 @@ std::unique_ptr<GraphExec> instantiate(const Graph& graph, unsigned long long fl
   exec->nodes = build(graph);
   exec->flags = flags;
   exec->memory = graph.memory;
-  exec->kept = graph.kept;
   return exec;
 }
 

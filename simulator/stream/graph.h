@@ -23,7 +23,6 @@ struct Node {
 struct Graph {
   std::vector<std::unique_ptr<Node>> nodes;
   std::vector<std::shared_ptr<const void>> memory;  // of its allocation nodes
-  std::vector<std::shared_ptr<const void>> kept;    // user objects
   ~Graph();
 };
 
@@ -38,7 +37,7 @@ struct ExecNode {
 struct GraphExec {
   std::vector<ExecNode> nodes;  // each comes after those it depends on
   unsigned long long flags = 0;
-  std::vector<std::shared_ptr<const void>> memory, kept;
+  std::vector<std::shared_ptr<const void>> memory;  // of its allocation nodes
 };
 
 Handles<Graph>& graphs();

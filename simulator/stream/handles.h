@@ -1,4 +1,4 @@
-// Objects that the program holds by pointer: made, looked up and destroyed with a check that they live.
+// Objects that the program holds by pointer: looked up and destroyed with a check that they live.
 #pragma once
 #include <memory>
 #include <unordered_map>

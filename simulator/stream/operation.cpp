@@ -22,7 +22,7 @@ void run(std::monostate) {}
 void run(const KernelOp& op) {
   const double before = spent();
   run_kernel(op.launch, device_model());
-  // An engine that estimates a kernel's time spends it; else the threads count, a microsecond a wave.
+  // An engine that estimates a kernel's time spends it; else each wave of threads is a microsecond.
   if (spent() != before) return;
   const DeviceModel& m = device_model();
   const double waves = double(op.launch.grid.count()) * double(op.launch.block.count()) /

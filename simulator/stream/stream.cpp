@@ -45,7 +45,8 @@ Stream& thread_stream(int device) {
 
 thread_local bool zero_is_per_thread = false;
 
-/// What new work on the stream comes after. The legacy stream and the blocking ones wait for each other.
+/// What new work on the stream comes after. The legacy stream and blocking ones wait for each
+/// other.
 std::vector<TaskPtr> predecessors(Stream& stream) {
   std::vector<TaskPtr> after{stream.last};
   Default& d = device_default(stream.device);

@@ -83,7 +83,7 @@ void Executor::want(const TaskPtr& task) {
   }
 }
 
-/// Of the tasks that are ready: one that is wanted, or, where a seed was given, now and then another.
+/// One of the tasks that are ready and wanted; where a seed was given, now and then another.
 TaskPtr Executor::choose() {
   const bool stray = settings().seed != 0 && !others_.empty() && random_() % 4 == 0;
   std::vector<TaskPtr>& from = stray ? others_ : wanted_;

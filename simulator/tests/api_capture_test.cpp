@@ -207,7 +207,7 @@ TEST_F(Capturing, BeginAndEndMustMatch) {
   EXPECT_EQ(cudaStreamEndCapture(a, &graph), cudaErrorIllegalState);
   begin(a);
   EXPECT_EQ(cudaStreamBeginCapture(a, cudaStreamCaptureModeGlobal), cudaErrorIllegalState);
-  EXPECT_EQ(cudaStreamBeginCapture(b, cudaStreamCaptureMode(9)), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaStreamBeginCapture(b, cudaStreamCaptureMode(3)), cudaErrorInvalidValue);
   EXPECT_EQ(cudaStreamEndCapture(a, &graph), cudaSuccess);
   EXPECT_EQ(nodes(), 0u);
 }

@@ -1,4 +1,4 @@
-// Devices, properties, settings, peers. Settings are read once, so each that differs needs a process.
+// Devices, properties, settings, peers. Settings are read once: each other one needs a process.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
@@ -47,7 +47,7 @@ TEST(ApiDevice, PropertiesAndAttributesAgree) {
   EXPECT_EQ(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), int(p.sharedMemPerBlockOptin));
   EXPECT_EQ(attribute(cudaDevAttrWarpSize), 32);
   int value = 0;
-  EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDeviceAttr(9999), 0), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDeviceAttr(255), 0), cudaErrorInvalidValue);
   EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDevAttrWarpSize, 1), cudaErrorInvalidDevice);
 }
 
@@ -70,7 +70,7 @@ TEST(ApiDevice, LimitsAreKept) {
   EXPECT_EQ(cudaDeviceSetLimit(cudaLimitMallocHeapSize, 1 << 25), cudaSuccess);
   EXPECT_EQ(cudaDeviceGetLimit(&value, cudaLimitMallocHeapSize), cudaSuccess);
   EXPECT_EQ(value, 1u << 25);
-  EXPECT_EQ(cudaDeviceGetLimit(&value, cudaLimit(77)), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaDeviceGetLimit(&value, cudaLimit(7)), cudaErrorInvalidValue);
 }
 
 TEST(ApiDevice, ModelsDiffer) {

@@ -1,6 +1,8 @@
 // Launches with their checks, attributes, occupancy, variables.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "simulator/tests/fake_engine.h"
 
 extern "C" {
@@ -213,6 +215,13 @@ TEST_F(ApiLaunch, ManagedVariables) {
   program.launch(&Fixture::add, Fixture::managed, 4);
   cudaDeviceSynchronize();
   EXPECT_EQ(*Fixture::managed, 7);
+  EXPECT_EQ(cudaFree(Fixture::managed), cudaErrorInvalidValue);
+  EXPECT_EXIT(
+      {
+        cudaFree(p);
+        std::exit(0);
+      },
+      testing::ExitedWithCode(0), "^$");  // no leak
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The container of nvcc, built in memory: what is read from a sound one, and what is said of others.
+// The container of nvcc, built in memory: what is read from a sound one, what is said of others.
 #include <gtest/gtest.h>
 
 #include <cstring>

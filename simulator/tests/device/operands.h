@@ -1,9 +1,10 @@
-// Tests of single instructions. An OP has the instruction and what the PTX manual says of its result,
-// computed on the host; both see all pairs of edge values and a seeded mix of operands.
+// Tests of single instructions. An OP has the instruction and what the PTX manual says of its
+// result, computed on the host; both see all pairs of edge values and a seeded mix of operands.
 //
 //   OP2(u32, u32, u32, "mul.hi.u32", u32(u64(a) * b >> 32))
 //   int main() { return test::run_all(); }
 #pragma once
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -54,16 +55,28 @@ template <class T>
 T edge(u32 n) {
   if constexpr (std::is_floating_point_v<T>) {
     using L = std::numeric_limits<T>;
-    const T values[] = {0,          1,           2,        T(0.5),          T(1.5),
-                        L::min(),   L::max(),    T(3),     L::denorm_min(), L::min() / 2,
-                        T(1) / T(3), L::infinity(), L::quiet_NaN(), 1 + L::epsilon(), T(1e10)};
+    const T values[] = {0,
+                        1,
+                        2,
+                        T(0.5),
+                        T(1.5),
+                        L::min(),
+                        L::max(),
+                        T(3),
+                        L::denorm_min(),
+                        L::min() / 2,
+                        T(1) / T(3),
+                        L::infinity(),
+                        L::quiet_NaN(),
+                        1 + L::epsilon(),
+                        T(1e10)};
     const T value = values[n % 15];
     return n < 15 ? value : -values[n - 15];
   } else {
     const int bits = sizeof(T) * 8;
     const u64 top = u64(1) << (bits < 64 ? bits - 1 : 63);
-    const u64 values[] = {0,   1,   ~u64(0), 2,  top,  top - 1, top + 1, 3,     u64(-2), 7,
-                          10,  31,  32,      33, 0x55, 0xff,    0x100,   u64(-7), u64(bits), 0xffff};
+    const u64 values[] = {0,  1,  ~u64(0), 2,  top,  top - 1, top + 1, 3,       u64(-2),   7,
+                          10, 31, 32,      33, 0x55, 0xff,    0x100,   u64(-7), u64(bits), 0xffff};
     return T(values[n % kEdges]);
   }
 }
@@ -171,7 +184,7 @@ void check(R (*host)(A...), std::index_sequence<P...>) {
     ++failures;
     if (++shown > 5) continue;
     std::printf("%s(", Op::name);
-    ((std::printf(P ? ", " : ""), print(std::get<P>(in).host[i])), ...);
+    ((std::printf("%s", P ? ", " : ""), print(std::get<P>(in).host[i])), ...);
     std::printf("): got "), print(got[i]), std::printf(", want "), print(want), std::printf("\n");
   }
   if (shown > 5) std::printf("%s: %d mismatches of %u\n", Op::name, shown, kCount);
@@ -209,23 +222,43 @@ inline int run_all() {
 // The number makes the names differ; it is taken one macro earlier than it is pasted.
 #define DEFINE_OP(...) DEFINE_OP_X(__COUNTER__, __VA_ARGS__)
 #define DEFINE_OP_X(n, ...) DEFINE_OP_AT(n, __VA_ARGS__)
-#define DEFINE_OP_AT(n, title, R, operands, device_body, ...) \
-  struct Op##n {                                              \
-    static constexpr const char* name = title;                \
-    static __device__ R device operands device_body           \
-    static R host operands { return R(__VA_ARGS__); }         \
-  };                                                          \
+#define DEFINE_OP_AT(n, title, R, operands, device_body, ...)                \
+  struct Op##n {                                                             \
+    static constexpr const char* name = title;                               \
+    static __device__ R device operands device_body static R host operands { \
+      return R(__VA_ARGS__);                                                 \
+    }                                                                        \
+  };                                                                         \
   const test::Added<Op##n> added##n;
 
 // One instruction with one to three operands; the rest is the expected value of a, b, c.
-#define OP1(R, A, text, ...) \
-  DEFINE_OP(text, R, (A a), { R r; asm(text " %0, %1;" : "=" ASM_##R(r) : ASM_##A(a)); return r; }, __VA_ARGS__)
-#define OP2(R, A, B, text, ...)                                                        \
-  DEFINE_OP(text, R, (A a, B b), { R r; asm(text " %0, %1, %2;" : "=" ASM_##R(r)       \
-                                           : ASM_##A(a), ASM_##B(b)); return r; }, __VA_ARGS__)
-#define OP3(R, A, B, C, text, ...)                                                     \
-  DEFINE_OP(text, R, (A a, B b, C c), { R r; asm(text " %0, %1, %2, %3;" : "=" ASM_##R(r) \
-                                           : ASM_##A(a), ASM_##B(b), ASM_##C(c)); return r; }, __VA_ARGS__)
+#define OP1(R, A, text, ...)                                \
+  DEFINE_OP(                                                \
+      text, R, (A a),                                       \
+      {                                                     \
+        R r;                                                \
+        asm(text " %0, %1;" : "=" ASM_##R(r) : ASM_##A(a)); \
+        return r;                                           \
+      },                                                    \
+      __VA_ARGS__)
+#define OP2(R, A, B, text, ...)                                             \
+  DEFINE_OP(                                                                \
+      text, R, (A a, B b),                                                  \
+      {                                                                     \
+        R r;                                                                \
+        asm(text " %0, %1, %2;" : "=" ASM_##R(r) : ASM_##A(a), ASM_##B(b)); \
+        return r;                                                           \
+      },                                                                    \
+      __VA_ARGS__)
+#define OP3(R, A, B, C, text, ...)                                                          \
+  DEFINE_OP(                                                                                \
+      text, R, (A a, B b, C c),                                                             \
+      {                                                                                     \
+        R r;                                                                                \
+        asm(text " %0, %1, %2, %3;" : "=" ASM_##R(r) : ASM_##A(a), ASM_##B(b), ASM_##C(c)); \
+        return r;                                                                           \
+      },                                                                                    \
+      __VA_ARGS__)
 // A body of C++ or several instructions that returns the result.
 #define BODY1(R, A, title, body, ...) DEFINE_OP(title, R, (A a), body, __VA_ARGS__)
 #define BODY2(R, A, B, title, body, ...) DEFINE_OP(title, R, (A a, B b), body, __VA_ARGS__)

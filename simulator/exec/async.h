@@ -1,0 +1,88 @@
+// Copies that threads of a block have begun and that have not landed: cp.async and cp.async.bulk. A
+// copy reads its source and writes its destination when a wait covers it, not before, so that a
+// program which does not wait reads what was there.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <unordered_map>
+#include <vector>
+
+#include "simulator/code/decoder.h"
+
+namespace sim {
+
+struct Reached;  // exec/access.h
+
+/// The 64-bit word of an mbarrier. PTX ISA leaves its layout open: here pending and expected
+/// arrivals in 20 bits each, bytes that copies still owe in 22, the phase in the highest.
+struct MbarrierState {
+  uint32_t pending = 0, expected = 0;
+  int32_t owed = 0;
+  bool phase = false;
+
+  static MbarrierState from(uint64_t word);
+  uint64_t word() const;
+  /// These return what is wrong, or nullptr.
+  const char* arrive(uint32_t count);
+  const char* expect(int64_t bytes);  // negative: bytes have come
+};
+inline constexpr uint32_t kMaxArrivals = (1 << 20) - 1;
+
+class AsyncCopies {
+ public:
+  struct Copy {
+    const uint8_t* from = nullptr;
+    uint8_t* to = nullptr;
+    uint8_t* marks = nullptr;        // shadow of the destination; nullptr without checks
+    uint32_t bytes = 0, filled = 0;  // beyond `filled` come zeros
+    void land() const;
+  };
+  enum Kind { plain, bulk };  // cp.async has groups of its own
+
+  explicit AsyncCopies(uint32_t threads) : queues_{Queues(threads), Queues(threads)} {}
+
+  void begin(Kind kind, uint32_t thread, const Copy& copy);
+  void commit(Kind kind, uint32_t thread);
+  /// All but the `left` latest groups of the thread land.
+  void wait(Warp& w, Kind kind, uint32_t thread, size_t left);
+
+  /// The thread arrives at an mbarrier when its copies until now have landed.
+  void arrive_later(uint32_t thread, uint8_t* barrier);
+  /// A bulk copy whose bytes the barrier counts.
+  void begin_for(uint8_t* barrier, const Copy& copy) { owed_[barrier].push_back(copy); }
+  /// A wait at the barrier covers what would complete its phase.
+  void wait_at(Warp& w, uint8_t* barrier);
+
+  /// The block has ended: bulk copies to global memory complete without a wait.
+  void finish();
+
+ private:
+  struct Step {
+    Copy copy;
+    uint8_t* barrier = nullptr;  // an arrival, not a copy
+  };
+  struct Queue {
+    std::deque<Step> steps;     // oldest first
+    std::deque<size_t> groups;  // how many of them are in each committed group
+    size_t open = 0;            // in none yet
+  };
+  using Queues = std::vector<Queue>;
+
+  void land(Warp* w, Queue& queue, size_t count);
+
+  Queues queues_[2];
+  std::unordered_map<uint8_t*, std::vector<uint32_t>> arrivals_;  // threads
+  std::unordered_map<uint8_t*, std::vector<Copy>> owed_;
+};
+
+// async_mbarrier.cpp
+void decode_mbarrier(Decoder& d, const ptx::Instruction& inst, Inst& i);
+void decode_mbarrier_address(Decoder& d, const ptx::Instruction& inst, const ptx::Operand& o,
+                             Inst& i);
+/// The words of each lane's mbarrier.
+void reach_mbarriers(Warp& w, const Inst& i, uint32_t mask, Reached& memory);
+/// One more arrival in this phase.
+void expect_arrival(Warp& w, uint8_t* barrier, int lane);
+
+}  // namespace sim

@@ -1,0 +1,96 @@
+// Runs CUDA programs, compiled by nvcc as a user would, on the software GPU: tests/device/*.cu
+// judge themselves and exit with 0, and print what their .expected holds where there is one;
+// tests/device/checks/*.cu trip a check when they are told "bad" and have a twin that must not,
+// "good". The first line of such a file says the kind of fault: // expects: out of bounds
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr int kFaultExit = 86;
+
+std::vector<std::string> names(const char* list) {
+  std::vector<std::string> out;
+  std::istringstream in(list);
+  for (std::string name; std::getline(in, name, ',');)
+    if (!name.empty()) out.push_back(name);
+  return out;
+}
+
+struct Outcome {
+  int exit_code = -1;
+  std::string output;
+};
+
+/// Runs a program with the software GPU first in the library path; `settings` are of the
+/// environment.
+Outcome run(const std::string& program, const std::string& argument,
+            const std::string& settings = "") {
+  const std::string command = "LD_LIBRARY_PATH='" SIM_LIBRARY_FOLDER "' " + settings +
+                              " timeout 300 '" + SIM_PROGRAM_FOLDER "/" + program + "' " +
+                              argument + " 2>&1";
+  Outcome o;
+  FILE* pipe = popen(command.c_str(), "r");
+  if (!pipe) return o;
+  std::array<char, 4096> buffer;
+  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+    o.output.append(buffer.data(), n);
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) o.exit_code = WEXITSTATUS(status);
+  return o;
+}
+
+std::string expected_kind(const std::string& check) {
+  std::ifstream in(std::string(SIM_SOURCE_FOLDER "/device/checks/") + check + ".cu");
+  std::string line;
+  std::getline(in, line);
+  const std::string mark = "// expects: ";
+  return line.starts_with(mark) ? line.substr(mark.size()) : "";
+}
+
+class Device : public testing::TestWithParam<std::string> {};
+class Check : public testing::TestWithParam<std::string> {};
+
+TEST_P(Device, ComputesWhatTheHostDoes) {
+  const Outcome o = run("device_" + GetParam(), "");
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+  std::ifstream expected(SIM_SOURCE_FOLDER "/device/" + GetParam() + ".expected");
+  if (!expected) return;
+  const std::string text(std::istreambuf_iterator<char>(expected), {});
+  EXPECT_EQ(o.output, text);
+}
+
+TEST_P(Device, SeedsAndPerturbedApproximationsChangeNothing) {
+  const Outcome o = run("device_" + GetParam(), "", "SIM_SEED=7 SIM_APPROX=perturb");
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+}
+
+TEST_P(Check, Trips) {
+  const std::string kind = expected_kind(GetParam());
+  ASSERT_FALSE(kind.empty()) << "the first line of the file says: // expects: KIND";
+  const Outcome o = run("check_" + GetParam(), "bad");
+  EXPECT_EQ(o.exit_code, kFaultExit) << o.output;
+  EXPECT_NE(o.output.find("sim: " + kind), o.output.npos) << o.output;
+}
+
+TEST_P(Check, LeavesItsTwinAlone) {
+  const Outcome o = run("check_" + GetParam(), "good");
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+}
+
+const auto name_of = [](const auto& info) { return info.param; };
+INSTANTIATE_TEST_SUITE_P(Programs, Device, testing::ValuesIn(names(SIM_PROGRAMS)), name_of);
+INSTANTIATE_TEST_SUITE_P(Programs, Check, testing::ValuesIn(names(SIM_CHECKS)), name_of);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Check);
+
+}  // namespace
