@@ -1,3 +1,4 @@
+// expects: barrier not reached by all its threads
 // bad: a warp waits at one barrier and the others at another, for ever. Expected: "barrier not
 // reached".
 #include "check.h"

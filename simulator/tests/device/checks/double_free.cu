@@ -1,4 +1,5 @@
-// bad: cudaFree of the same memory twice. Expected: "double free".
+// expects: double free
+// bad: cudaFree of the same memory twice.
 #include "check.h"
 
 int main(int argc, char** argv) {

@@ -1,4 +1,5 @@
-// bad: the host reads device memory through its pointer. Expected: "host access to device memory".
+// expects: host access to device memory
+// bad: the host reads device memory through its pointer.
 #include "check.h"
 
 int main(int argc, char** argv) {

@@ -1,4 +1,5 @@
-// bad: the mask of a shuffle names a lane that is not there. Expected: "lanes missing".
+// expects: lanes missing
+// bad: the mask of a shuffle names a lane that is not there.
 #include "check.h"
 
 __global__ void sum(int* out, int present) {

@@ -1,4 +1,5 @@
-// bad: memory that is still allocated when the program ends. Expected: "leak".
+// expects: leak
+// bad: memory that is still allocated when the program ends.
 #include "check.h"
 
 int main(int argc, char** argv) {

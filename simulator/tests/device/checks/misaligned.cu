@@ -1,4 +1,5 @@
-// bad: a vector load at an address that is no multiple of its size. Expected: "misaligned address".
+// expects: misaligned address
+// bad: a vector load at an address that is no multiple of its size.
 #include "check.h"
 
 __global__ void sum(const float* in, float* out) {

@@ -1,4 +1,5 @@
-// bad: one element past the end of an allocation. Expected: "out of bounds".
+// expects: out of bounds
+// bad: one element past the end of an allocation.
 #include "check.h"
 
 __global__ void fill(int* x, int n) {

@@ -1,4 +1,5 @@
-// bad: an index far outside of an array of the thread. Expected: "out of bounds".
+// expects: out of bounds
+// bad: an index far outside of an array of the thread.
 #include "check.h"
 
 __global__ void histogram(int* out, int offset) {

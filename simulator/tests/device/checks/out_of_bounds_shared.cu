@@ -1,4 +1,5 @@
-// bad: a thread writes behind the dynamic shared memory. Expected: "out of bounds".
+// expects: out of bounds
+// bad: a thread writes behind the dynamic shared memory.
 #include "check.h"
 
 __global__ void turn(float* out, int shift) {

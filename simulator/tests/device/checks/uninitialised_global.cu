@@ -1,4 +1,5 @@
-// bad: the last element was never written. Expected: "read of uninitialised memory".
+// expects: read of uninitialised memory
+// bad: the last element was never written.
 #include "check.h"
 
 __global__ void copy(const int* in, int* out) { out[threadIdx.x] = in[threadIdx.x] + 1; }

@@ -1,3 +1,4 @@
+// expects: read of uninitialised memory
 // bad: an element of a thread's array is read before it is written. Expected: "read of
 // uninitialised memory".
 #include "check.h"

@@ -1,3 +1,4 @@
+// expects: read of uninitialised memory
 // bad: one cell of shared memory is read and no thread wrote it. Expected: "read of uninitialised
 // memory".
 #include "check.h"

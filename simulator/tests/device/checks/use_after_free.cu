@@ -1,4 +1,5 @@
-// bad: a kernel uses memory after cudaFree. Expected: "use after free".
+// expects: use after free
+// bad: a kernel uses memory after cudaFree.
 #include "check.h"
 
 __global__ void fill(int* x) { x[threadIdx.x] = 1; }
