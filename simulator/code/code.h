@@ -56,7 +56,6 @@ enum Special : uint32_t {
   kGridId,
   kDynamicShared,
   kTotalShared,
-  kEnvZero,
   kSpecials_
 };
 

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <vector>
 
+#include "simulator/tests/device/matrices.h"
+
 // The position of a lane's elements, as PTX ISA, 9.7.14.5, gives it: E elements of a in a register.
 template <int E>
 __device__ int a_row(int r, int m) {
@@ -100,21 +102,6 @@ __global__ void f64_k4(const double* a, const double* b, double* c) {
 }
 
 int failures = 0;
-
-template <class T>
-double number(T x) {
-  return double(float(x));
-}
-double number(double x) { return x; }
-double number(int x) { return x; }
-
-template <class T>
-T random_of() {
-  if constexpr (sizeof(T) == 1)
-    return T(std::rand());
-  else
-    return T(float(std::rand() % 33 - 16) / 8);
-}
 
 template <class T, class X, class Kernel>
 void check(const char* name, Kernel kernel, int m, int k, bool held = false, X first = X(3.0f)) {

@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "simulator/tests/device/matrices.h"
+
 namespace wmma = nvcuda::wmma;
 
 template <class T>
@@ -30,20 +32,6 @@ __global__ void product(const Kept<T>* a, int lda, const Kept<T>* b, int ldb, X*
 }
 
 int failures = 0;
-
-template <class T>
-double number(T x) {
-  return double(float(x));
-}
-double number(double x) { return x; }
-double number(int x) { return x; }
-template <class T>
-T random_of() {
-  if constexpr (sizeof(T) == 1)
-    return T(std::rand());
-  else
-    return T(float(std::rand() % 33 - 16) / 8);
-}
 
 template <class T, class X, int M, int N, int K, class LA, class LB>
 void check(const char* name, bool row_sums) {
