@@ -15,6 +15,7 @@ struct Inst;
 
 inline constexpr int kLanes = 32;
 inline constexpr uint32_t kAllLanes = 0xffffffff;
+inline constexpr uint32_t kRow = kLanes * sizeof(uint32_t);  // bytes of a row of 32-bit values
 
 /// Executes one instruction for the lanes of `mask`, which are never none.
 using Handler = void (*)(Warp&, const Inst&, uint32_t mask);
@@ -72,7 +73,7 @@ struct Inst {
   Row d, a, b, c;
   uint16_t guard = kNoPredicate;  // predicate that must hold for a lane
   bool guard_negated = false;
-  bool always = false;                          // runs even where the guard leaves no lane: control
+  bool strong = false;  // of an access to memory: atomic, volatile, or with an order
   uint16_t p = kNoPredicate, q = kNoPredicate;  // predicates read or written: setp d|q, selp
   bool p_negated = false;
   Class kind = Class::other;

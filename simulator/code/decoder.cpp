@@ -11,11 +11,7 @@ using ptx::Operand;
 using ptx::Space;
 using ptx::Type;
 
-constexpr uint32_t kRow = kLanes * sizeof(uint32_t);
-
 uint32_t align_up(uint64_t value, uint64_t to) { return uint32_t((value + to - 1) / to * to); }
-
-uint32_t row_bytes(Type type) { return kRow * uint32_t(std::max(1, ptx::size_of(type) / 4)); }
 
 const std::unordered_map<std::string_view, Special>& specials() {
   static const std::unordered_map<std::string_view, Special> table = {
@@ -64,28 +60,20 @@ const std::unordered_map<std::string_view, Entry>& opcodes() {
 
 }  // namespace
 
-Decoder::Decoder(const ptx::Function& function, const Symbols& symbols, Image& image, Code& code)
-    : function_(function), symbols_(symbols), image_(image), code_(code) {
-  code_.function = &function;
-  allocate_registers();
-  allocate_params();
+Decoder::Decoder(const ptx::Function& function, const Symbols& symbols, Image& image)
+    : function_(function), symbols_(symbols), image_(image) {
+  uint32_t predicates = kFixedPredicates;
+  for (const auto& r : function_.registers)
+    predicates_.push_back(r.type == Type::pred ? uint16_t(predicates++) : kNoPredicate);
 }
 
-void Decoder::allocate_registers() {
-  uint32_t bytes = 2 * kRow;  // the sink, wide enough for 64 bits
-  rows_.resize(function_.registers.size());
-  predicates_.resize(function_.registers.size(), kNoPredicate);
-  code_.predicates = kFixedPredicates;
-  for (size_t r = 0; r < function_.registers.size(); ++r) {
-    const Type type = function_.registers[r].type;
-    if (type == Type::pred) {
-      predicates_[r] = uint16_t(code_.predicates++);
-    } else {
-      rows_[r] = Row::at(kRegisters, bytes);
-      bytes += row_bytes(type);
-    }
-  }
-  code_.register_bytes = bytes;
+void Decoder::run(Code& code) {
+  constexpr uint32_t kSinkBytes = 2 * kRow;  // wide enough for 64 bits
+  plan_ = separate_rows(function_, kSinkBytes);
+  Code first;  // only to learn what each instruction touches
+  decode_all(first);
+  plan_ = shared_rows(function_, touched_, kSinkBytes);
+  decode_all(code);
 }
 
 void Decoder::allocate_params() {
@@ -114,13 +102,22 @@ void Decoder::allocate_params() {
       locals_[v.name] = symbols_.shared_of.at(&function_).at(v.name);
     }
   }
-  code_.param_bytes = align_up(bytes, 16);
-  code_.local_bytes = align_up(local, 16);
+  code_->param_bytes = align_up(bytes, 16);
+  code_->local_bytes = align_up(local, 16);
 }
 
-void Decoder::run() {
-  code_.insts.reserve(function_.code.size() + 1);
+void Decoder::decode_all(Code& code) {
+  code_ = &code;
+  code.function = &function_;
+  code.register_bytes = plan_.end;
+  code.predicates = kFixedPredicates;
+  for (const uint16_t p : predicates_) code.predicates += p != kNoPredicate;
+  constants32_.clear(), constants64_.clear();
+  touched_.assign(function_.code.size() + 1, {});
+  allocate_params();
+  code.insts.reserve(function_.code.size() + 1);
   for (size_t n = 0; n < function_.code.size(); ++n) {
+    now_ = n;
     const ptx::Instruction& text = function_.code[n];
     const auto found = opcodes().find(text.opcode);
     if (found == opcodes().end()) unsupported(text, "no such instruction is simulated");
@@ -139,15 +136,21 @@ void Decoder::run() {
       unsupported(text, e.what());
     }
     if (!inst.run) throw std::logic_error("nothing was decoded for " + text.text());
-    code_.insts.push_back(inst);
+    code.insts.push_back(inst);
   }
+  now_ = function_.code.size();
   ptx::Instruction end;  // who runs off the end returns
   end.opcode = "ret";
   Inst inst;
   inst.source = uint32_t(function_.code.empty() ? 0 : function_.code.size() - 1);
   inst.kind = Class::control;
   opcodes().at("ret").decode(*this, end, inst);
-  code_.insts.push_back(inst);
+  code.insts.push_back(inst);
+}
+
+Row Decoder::read(uint32_t reg) {
+  touched_[now_].read.push_back(reg);
+  return Row::at(kRegisters, plan_.byte.at(reg));
 }
 
 Row Decoder::source(const Operand& o, Type type) {
@@ -155,7 +158,7 @@ Row Decoder::source(const Operand& o, Type type) {
     case Operand::Kind::reg:
       if (predicates_.at(o.value) != kNoPredicate)
         throw std::runtime_error("a predicate stands where a number is read");
-      return rows_.at(o.value);
+      return read(uint32_t(o.value));
     case Operand::Kind::integer:
       return constant(o.value, type);
     case Operand::Kind::real32:
@@ -192,7 +195,8 @@ Row Decoder::target(const Operand& o) {
   if (o.kind == Operand::Kind::sink) return sink(Type::b64);
   if (o.kind != Operand::Kind::reg || predicates_.at(o.value) != kNoPredicate)
     throw std::runtime_error("a result needs a register");
-  return rows_.at(o.value);
+  touched_[now_].written.push_back(uint32_t(o.value));
+  return Row::at(kRegisters, plan_.byte[o.value]);
 }
 
 uint16_t Decoder::predicate(const Operand& o) {
@@ -213,10 +217,10 @@ Row Decoder::constant(uint64_t bits, Type type) {
   if (size == 2) bits &= 0xffff;
   auto& known = wide ? constants64_ : constants32_;
   if (const auto it = known.find(bits); it != known.end()) return it->second;
-  const Row row = Row::at(kConstants, uint32_t(code_.constants.size() * 4));
+  const Row row = Row::at(kConstants, uint32_t(code_->constants.size() * 4));
   for (int l = 0; l < kLanes; ++l) {
-    code_.constants.push_back(uint32_t(bits));
-    if (wide) code_.constants.push_back(uint32_t(bits >> 32));
+    code_->constants.push_back(uint32_t(bits));
+    if (wide) code_->constants.push_back(uint32_t(bits >> 32));
   }
   return known.emplace(bits, row).first->second;
 }
@@ -225,7 +229,9 @@ Space Decoder::address(const Operand& o, Space space, Inst& inst) {
   if (o.kind != Operand::Kind::address) throw std::runtime_error("an operand is not an address");
   inst.offset = o.offset;
   if (o.base_is_reg) {
-    inst.a = rows_.at(o.value);
+    if (predicates_.at(o.value) != kNoPredicate)
+      throw std::runtime_error("a predicate stands where an address is read");
+    inst.a = read(uint32_t(o.value));
     if (ptx::size_of(function_.registers[o.value].type) == 8) inst.option |= 1;
     return space;
   }
@@ -252,9 +258,9 @@ std::optional<Place> Decoder::place(const std::string& name) const {
 }
 
 const Row* Decoder::keep(std::vector<Row> rows) {
-  code_.row_lists.push_back(std::make_unique<Row[]>(rows.size()));
-  std::copy(rows.begin(), rows.end(), code_.row_lists.back().get());
-  return code_.row_lists.back().get();
+  code_->row_lists.push_back(std::make_unique<Row[]>(rows.size()));
+  std::copy(rows.begin(), rows.end(), code_->row_lists.back().get());
+  return code_->row_lists.back().get();
 }
 
 const Row* Decoder::rows(const Operand& o, Type type, bool written, uint8_t& count) {

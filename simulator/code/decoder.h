@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "simulator/code/image.h"
+#include "simulator/code/registers.h"
 
 namespace sim {
 
@@ -50,8 +51,8 @@ std::span<const Entry> misc_table();
 
 class Decoder {
  public:
-  Decoder(const ptx::Function& function, const Symbols& symbols, Image& image, Code& code);
-  void run();
+  Decoder(const ptx::Function& function, const Symbols& symbols, Image& image);
+  void run(Code& code);
 
   /// The row of a register, special or immediate operand, read as `type`.
   Row source(const ptx::Operand& operand, ptx::Type type);
@@ -79,7 +80,7 @@ class Decoder {
   const ptx::Function& function() const { return function_; }
   const Symbols& symbols() const { return symbols_; }
   Image& image() { return image_; }
-  Code& code() { return code_; }
+  Code& code() { return *code_; }
   /// Byte of a formal, result or .param variable within a lane's parameters.
   uint32_t param_offset(const std::string& name) const;
   const ptx::Variable* param_variable(const std::string& name) const;
@@ -88,14 +89,17 @@ class Decoder {
   [[noreturn]] void unsupported(const ptx::Instruction& inst, const std::string& why) const;
 
  private:
-  void allocate_registers();
+  void decode_all(Code& code);
   void allocate_params();
+  Row read(uint32_t reg);
 
   const ptx::Function& function_;
   const Symbols& symbols_;
   Image& image_;
-  Code& code_;
-  std::vector<Row> rows_;             // by register
+  Code* code_ = nullptr;
+  RegisterPlan plan_;
+  std::vector<Touched> touched_;      // by instruction
+  size_t now_ = 0;                    // the instruction that is decoded
   std::vector<uint16_t> predicates_;  // by register
   std::unordered_map<std::string, uint32_t> params_;
   std::unordered_map<std::string, const ptx::Variable*> param_variables_;

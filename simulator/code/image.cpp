@@ -69,6 +69,22 @@ std::vector<const ptx::Function*> reachable(const ptx::Module& module, const Sym
   return all;
 }
 
+/// The smallest access to what may be shared memory.
+uint32_t shared_unit(const ptx::Function& f) {
+  uint32_t unit = 4;
+  for (const auto& inst : f.code) {
+    const bool accesses =
+        inst.opcode == "ld" || inst.opcode == "st" || inst.opcode == "atom" || inst.opcode == "red";
+    if (!accesses || inst.has("global") || inst.has("param") || inst.has("const") ||
+        inst.has("local"))
+      continue;
+    for (const std::string& m : inst.modifiers)
+      if (const auto t = ptx::type_named(m); t && ptx::size_of(*t) > 0)
+        unit = std::min(unit, uint32_t(ptx::size_of(*t)));
+  }
+  return unit;
+}
+
 uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
 }  // namespace
@@ -97,7 +113,8 @@ std::unique_ptr<Image> make_image(const ptx::Module& module, const Symbols& symb
   for (const auto* f : functions) {
     auto& code = image->codes[f];  // a call may have made it, empty
     if (!code) code = std::make_unique<Code>();
-    Decoder(*f, here, *image, *code).run();
+    Decoder(*f, here, *image).run(*code);
+    image->shared_unit = std::min(image->shared_unit, shared_unit(*f));
     if (const auto it = symbols.function_address.find(f->name);
         it != symbols.function_address.end())
       image->by_address[it->second] = code.get();

@@ -1,10 +1,9 @@
 #include "simulator/exec/access.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
-#include "simulator/exec/lanes.h"
-#include "simulator/memory/memory.h"
 #include "simulator/run/block.h"
 #include "simulator/run/state.h"
 
@@ -26,7 +25,7 @@ std::string words(Use use, uint32_t bytes) {
 
 /// All shadow bytes of an access allow it. Nearly always they are all kReady, which is looked for
 /// first.
-inline bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
+bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
   uint64_t word = 0;
   if (bytes <= 8) {
     std::memcpy(&word, shadow, bytes);
@@ -36,6 +35,10 @@ inline bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
   for (uint32_t k = 0; k < bytes; ++k) all &= shadow[k], any |= shadow[k];
   return (all & want) == want && any < kFreed;
 }
+
+/// Of bytes that an asynchronous copy is to write.
+constexpr const char* kNotWaited =
+    "access to bytes of an asynchronous copy that was not waited for";
 
 [[noreturn]] void fail_global(const Warp& w, int lane, uint64_t at, uint32_t bytes, Use use) {
   Fault fault;
@@ -48,10 +51,11 @@ inline bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
                                   (at < 65536 ? "a null pointer" : "a host pointer, or none")};
   } else {
     const uint8_t* s = shadow(at);
-    bool freed = false, unmapped = false;
+    bool freed = false, unmapped = false, pending = false;
     for (uint32_t k = 0; k < bytes; ++k)
-      freed |= s[k] >= kFreed, unmapped |= !(s[k] & kAddressable);
-    fault.kind = freed      ? "use after free"
+      pending |= s[k] == kPending, freed |= s[k] == kFreed, unmapped |= !(s[k] & kAddressable);
+    fault.kind = pending    ? kNotWaited
+                 : freed    ? "use after free"
                  : unmapped ? "out of bounds"
                             : "read of uninitialised memory";
     fault.details = what + ", " + describe_address(at);
@@ -60,7 +64,7 @@ inline bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
 }
 
 [[noreturn]] void fail_block(const Warp& w, int lane, const char* space, uint64_t at,
-                             uint32_t bytes, uint64_t size, Use use) {
+                             uint32_t bytes, uint64_t size, Use use, const uint8_t* marks) {
   const std::string what = words(use, bytes) + " at " + hex(at) + " of " + space + " memory";
   if (at % bytes != 0)
     throw w.at(
@@ -69,10 +73,184 @@ inline bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
   if (at + bytes > size || at + bytes < at)
     throw w.at({"out of bounds", what + ", which has " + std::to_string(size) + " bytes here"},
                lane);
-  throw w.at({"read of uninitialised memory", what}, lane);
+  const bool pending = std::find(marks + at, marks + at + bytes, kPending) != marks + at + bytes;
+  const char* why = pending || std::strcmp(space, "shared") != 0
+                        ? ""
+                        : ", which no thread has written yet: a barrier may be missing";
+  throw w.at({pending ? kNotWaited : "read of uninitialised memory", what + why}, lane);
 }
 
 uint8_t wanted(Use use) { return use == Use::write ? kAddressable : kReady; }
+
+/// The lanes' addresses, where lanes outside the mask have that of one inside.
+void fill_lanes(uint32_t mask, const Addresses& at, Addresses& out) {
+  const uint64_t first = at[size_t(std::countr_zero(mask))];
+  SIM_LANES out[size_t(l)] = choose(mask >> l & 1, at[size_t(l)], first);
+}
+
+template <class Word>
+bool all_ready(const uint8_t* shadow, const Addresses& at) {
+  Word unready = 0;
+  for (int l = 0; l < kLanes; ++l) {
+    Word word;
+    std::memcpy(&word, shadow + at[size_t(l)], sizeof word);
+    unready |= word ^ Word(0x0303030303030303);
+  }
+  return unready == 0;
+}
+/// Whether the shadow of every lane's bytes is kReady. False also where it was not looked for.
+bool all_ready(const uint8_t* shadow, const Addresses& at, uint32_t bytes) {
+  switch (bytes) {
+    case 1:
+      return all_ready<uint8_t>(shadow, at);
+    case 2:
+      return all_ready<uint16_t>(shadow, at);
+    case 4:
+      return all_ready<uint32_t>(shadow, at);
+    case 8:
+      return all_ready<uint64_t>(shadow, at);
+    case 16:
+      return all_ready<uint64_t>(shadow, at) && all_ready<uint64_t>(shadow + 8, at);
+    default:
+      return false;
+  }
+}
+
+/// The same lane by lane: says what is wrong, and marks what is written.
+void check_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use) {
+  each_lane(mask, [&](int l) {
+    const uint64_t a = at[size_t(l)];
+    const bool inside = in_device_window(a) && in_device_window(a + bytes - 1);
+    if (!inside || (w.checks() && (a % bytes != 0 || !allowed(shadow(a), bytes, wanted(use)))))
+      fail_global(w, l, a, bytes, use);
+    if (w.checks() && use != Use::read) std::memset(shadow(a), kReady, bytes);
+  });
+}
+
+void reach_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use,
+                  Reached& out) {
+  alignas(64) Addresses full;
+  fill_lanes(mask, at, full);
+  uint64_t outside = 0, low = 0;
+  SIM_LANES {
+    const uint64_t a = full[size_t(l)] - kDeviceBase;
+    outside |= a | (a + bytes - 1);
+    low |= a;
+  }
+  const bool fine =
+      outside < kWindow && (!w.checks() || (low % bytes == 0 && all_ready(shadow(0), full, bytes)));
+  if (!fine) check_global(w, mask, full, bytes, use);
+  SIM_LANES out.to[size_t(l)] = raw(full[size_t(l)]);
+}
+
+void look_for_races(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, uint32_t bytes,
+                    Use use, Suspects* suspects) {
+  Races& races = w.block().races();
+  const Touch touch{w.number(), mask, bytes, w.line_of(i), i.strong || use == Use::update,
+                    at.data()};
+  if (use == Use::read) {
+    Conflict c;
+    if (races.read(touch, c)) fail_race(w, c, bytes, use);
+    return;
+  }
+  Suspects found;
+  races.write(touch, suspects ? *suspects : found);
+  if (!found.empty()) fail_race(w, found.front(), bytes, use);
+}
+
+void reach_shared(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, uint32_t bytes,
+                  Use use, Reached& out, Suspects* suspects) {
+  auto& memory = w.block().shared();
+  uint8_t* marks = w.block().shared_shadow().data();
+  const uint64_t size = memory.size();
+  alignas(64) Addresses full;
+  fill_lanes(mask, at, full);
+  uint64_t high = 0;
+  uint32_t top = 0, low = 0;
+  SIM_LANES {
+    const uint64_t a = full[size_t(l)];
+    high |= a >> 32;
+    top = std::max(top, uint32_t(a));
+    low |= uint32_t(a);
+  }
+  bool fine = high == 0 && uint64_t(top) + bytes <= size;
+  if (w.checks()) fine = fine && low % bytes == 0 && all_ready(marks, full, bytes);
+  if (!fine)
+    each_lane(mask, [&](int l) {
+      const uint64_t a = full[size_t(l)];
+      if (a + bytes > size || a + bytes < a ||
+          (w.checks() && (a % bytes != 0 || !allowed(marks + a, bytes, wanted(use)))))
+        fail_block(w, l, "shared", a, bytes, size, use, marks);
+      if (w.checks() && use != Use::read) std::memset(marks + a, kReady, bytes);
+    });
+  if (w.checks()) look_for_races(w, i, mask, full, bytes, use, suspects);
+  SIM_LANES out.to[size_t(l)] = memory.data() + full[size_t(l)];
+}
+
+void reach_local(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use,
+                 Reached& out) {
+  each_lane(mask, [&](int l) {
+    const uint64_t a = at[size_t(l)], size = w.local_bytes(l);
+    if (a + bytes > size || a + bytes < a ||
+        (w.checks() && (a % bytes != 0 || !allowed(w.local_shadow(l, a), bytes, wanted(use)))))
+      fail_block(w, l, "local", a, bytes, size, use, w.local_shadow(l, 0));
+    if (use != Use::read) std::memset(w.local_shadow(l, a), kReady, bytes);
+    out.to[size_t(l)] = w.local(l, a);
+  });
+}
+
+void reach_param(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use,
+                 Reached& out) {
+  auto& params = w.block().launch().launch->params;
+  each_lane(mask, [&](int l) {
+    const uint64_t a = at[size_t(l)];
+    if (use != Use::read)
+      throw w.at(
+          {"write to a kernel's parameters", words(use, bytes) + " at byte " + std::to_string(a)},
+          l);
+    if (a + bytes > params.size() || a + bytes < a)
+      throw w.at({"out of bounds", words(use, bytes) + " at byte " + std::to_string(a) +
+                                       " of the kernel's parameters, which have " +
+                                       std::to_string(params.size())},
+                 l);
+    out.to[size_t(l)] = const_cast<uint8_t*>(params.data()) + a;
+  });
+}
+
+/// Who looks only at lanes of one space sees places in the others too.
+void fill_places(uint32_t mask, Reached& out) {
+  uint8_t* first = out.to[size_t(std::countr_zero(mask))];
+  SIM_LANES if (!(mask >> l & 1)) out.to[size_t(l)] = first;
+}
+
+/// Lanes by the space of their generic address.
+void reach_generic(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, uint32_t bytes,
+                   Use use, Reached& out, Suspects* suspects) {
+  const auto within = [&](uint64_t base) {
+    return mask & lanes_where([&](int l) { return at[size_t(l)] - base < kSpaceWindow; });
+  };
+  const uint32_t global =
+      mask & lanes_where([&](int l) { return at[size_t(l)] - kDeviceBase < kWindow; });
+  if (global == mask) return reach_global(w, mask, at, bytes, use, out);
+  const uint32_t shared = within(kSharedBase), local = within(kLocalBase),
+                 param = within(kParamBase);
+  const uint32_t others = mask & ~(shared | local | param);
+  Addresses offset;
+  const auto from = [&](uint64_t base) -> const Addresses& {
+    SIM_LANES offset[size_t(l)] = at[size_t(l)] - base;
+    return offset;
+  };
+  Reached part;
+  const auto take = [&](uint32_t lanes) {
+    each_lane(lanes, [&](int l) { out.to[size_t(l)] = part.to[size_t(l)]; });
+  };
+  if (others) reach_global(w, others, at, bytes, use, part), take(others);
+  if (shared)
+    reach_shared(w, i, shared, from(kSharedBase), bytes, use, part, suspects), take(shared);
+  if (local) reach_local(w, local, from(kLocalBase), bytes, use, part), take(local);
+  if (param) reach_param(w, param, from(kParamBase), bytes, use, part), take(param);
+  fill_places(mask, out);
+}
 
 }  // namespace
 
@@ -86,148 +264,48 @@ void addresses_of(Warp& w, const Inst& i, Addresses& at) {
   }
 }
 
-bool reach_run(const Warp& w, uint64_t at, uint32_t bytes, uint32_t align, Use use) {
-  if (!in_device_window(at) || !in_device_window(at + bytes - 1)) return false;
-  if (!w.checks()) return true;
-  if (at % align != 0) return false;
-  uint8_t* s = shadow(at);
-  uint64_t unready = 0;
-  for (uint32_t k = 0; k + 8 <= bytes; k += 8) {
-    uint64_t word;
-    std::memcpy(&word, s + k, 8);
-    unready |= word ^ 0x0303030303030303;
-  }
-  if (unready == 0) return true;
-  if (use != Use::write || !allowed(s, bytes, kAddressable)) return false;
-  std::memset(s, kReady, bytes);
-  return true;
-}
-
-void reach_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use) {
-  if (!w.checks()) return;
-  each_lane(mask, [&](int l) {
-    const uint64_t a = at[size_t(l)];
-    if (a % bytes != 0 || !in_device_window(a) || !in_device_window(a + bytes - 1) ||
-        !allowed(shadow(a), bytes, wanted(use)))
-      fail_global(w, l, a, bytes, use);
-    if (use != Use::read) std::memset(shadow(a), kReady, bytes);
-  });
-}
-
-void reach_shared(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use) {
-  if (!w.checks()) return;
-  auto& marks = w.block().shared_shadow();
-  const uint64_t size = marks.size();
-  each_lane(mask, [&](int l) {
-    const uint64_t a = at[size_t(l)];
-    if (a % bytes != 0 || a + bytes > size || a + bytes < a ||
-        !allowed(marks.data() + a, bytes, wanted(use)))
-      fail_block(w, l, "shared", a, bytes, size, use);
-    if (use != Use::read) std::memset(marks.data() + a, kReady, bytes);
-  });
-}
-
-void reach_local(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use) {
-  each_lane(mask, [&](int l) {
-    const uint64_t a = at[size_t(l)], size = w.local_bytes(l);
-    if (a + bytes > size || a + bytes < a ||
-        (w.checks() && (a % bytes != 0 || !allowed(w.local_shadow(l, a), bytes, wanted(use)))))
-      fail_block(w, l, "local", a, bytes, size, use);
-    if (use != Use::read) std::memset(w.local_shadow(l, a), kReady, bytes);
-  });
-}
-
-namespace {
-
-/// Lanes by the space of their generic address.
-struct Spaces {
-  uint32_t shared = 0, local = 0, param = 0, global = 0;
-};
-Spaces spaces_of(uint32_t mask, const Addresses& at) {
-  Spaces s;
-  each_lane(mask, [&](int l) {
-    const uint64_t a = at[size_t(l)];
-    const uint32_t bit = 1u << l;
-    if (a - kSharedBase < kSpaceWindow)
-      s.shared |= bit;
-    else if (a - kLocalBase < kSpaceWindow)
-      s.local |= bit;
-    else if (a - kParamBase < kSpaceWindow)
-      s.param |= bit;
-    else
-      s.global |= bit;
-  });
-  return s;
-}
-
-void check_unguarded(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use) {
-  each_lane(mask, [&](int l) {  // without checks: what would crash the simulator itself
-    const uint64_t a = at[size_t(l)];
-    if (!in_device_window(a) || !in_device_window(a + bytes - 1)) fail_global(w, l, a, bytes, use);
-  });
-}
-
-}  // namespace
-
-void reach(Warp& w, const Inst&, ptx::Space space, uint32_t mask, const Addresses& at,
-           uint32_t bytes, Use use, Reached& out) {
+void reach(Warp& w, const Inst& i, ptx::Space space, uint32_t mask, const Addresses& at,
+           uint32_t bytes, Use use, Reached& out, Suspects* suspects) {
   using ptx::Space;
-  Spaces s;
-  Addresses offset = at;
-  if (space == Space::generic) {
-    s = spaces_of(mask, at);
-    SIM_LANES {
-      const uint64_t a = at[size_t(l)];
-      offset[size_t(l)] = a - kSharedBase < kSpaceWindow  ? a - kSharedBase
-                          : a - kLocalBase < kSpaceWindow ? a - kLocalBase
-                          : a - kParamBase < kSpaceWindow ? a - kParamBase
-                                                          : a;
+  switch (space) {
+    case Space::generic:
+      return reach_generic(w, i, mask, at, bytes, use, out, suspects);
+    case Space::shared:
+      return reach_shared(w, i, mask, at, bytes, use, out, suspects);
+    case Space::local:
+      reach_local(w, mask, at, bytes, use, out);
+      return fill_places(mask, out);
+    case Space::param: {
+      Addresses offset;
+      SIM_LANES offset[size_t(l)] =
+          at[size_t(l)] - (at[size_t(l)] - kParamBase < kSpaceWindow ? kParamBase : 0);
+      reach_param(w, mask, offset, bytes, use, out);
+      return fill_places(mask, out);
     }
-  } else if (space == Space::shared) {
-    s.shared = mask;
-  } else if (space == Space::local) {
-    s.local = mask;
-  } else if (space == Space::param) {
-    s.param = mask;
-    SIM_LANES if (at[size_t(l)] - kParamBase < kSpaceWindow) offset[size_t(l)] =
-        at[size_t(l)] - kParamBase;
-  } else {
-    s.global = mask;
+    default:
+      return reach_global(w, mask, at, bytes, use, out);
   }
-  if (s.global) {
-    if (w.checks())
-      reach_global(w, s.global, offset, bytes, use);
-    else
-      check_unguarded(w, s.global, offset, bytes, use);
-    each_lane(s.global, [&](int l) { out.to[size_t(l)] = raw(offset[size_t(l)]); });
-  }
-  if (s.shared) {
-    auto& memory = w.block().shared();
-    if (w.checks()) reach_shared(w, s.shared, offset, bytes, use);
-    each_lane(s.shared, [&](int l) {
-      const uint64_t a = offset[size_t(l)];
-      if (a + bytes > memory.size() || a + bytes < a)
-        fail_block(w, l, "shared", a, bytes, memory.size(), use);
-      out.to[size_t(l)] = memory.data() + a;
-    });
-  }
-  if (s.local) {
-    reach_local(w, s.local, offset, bytes, use);
-    each_lane(s.local, [&](int l) { out.to[size_t(l)] = w.local(l, offset[size_t(l)]); });
-  }
-  if (s.param) {
-    auto& params = w.block().launch().launch->params;
-    each_lane(s.param, [&](int l) {
-      const uint64_t a = offset[size_t(l)];
-      if (use != Use::read)
-        throw w.at(
-            {"write to a kernel's parameters", words(use, bytes) + " at byte " + std::to_string(a)},
-            l);
-      if (a + bytes > params.size() || a + bytes < a)
-        fail_block(w, l, "parameter", a, bytes, params.size(), use);
-      out.to[size_t(l)] = const_cast<uint8_t*>(params.data()) + a;
-    });
-  }
+}
+
+void fail_race(Warp& w, const Conflict& c, uint32_t bytes, Use use) {
+  const Dim3 other = w.block().thread_at(c.thread);
+  std::string what = words(use, bytes) + " that holds byte " + hex(c.at) +
+                     " of shared memory, which thread (" + std::to_string(other.x) + "," +
+                     std::to_string(other.y) + "," + std::to_string(other.z) + ") ";
+  what += c.together  ? "writes in the same instruction, with another value"
+          : c.written ? "wrote"
+                      : "read";
+  if (!c.together && c.line) what += (c.written ? "" : ", the last time") + w.place_of(c.line);
+  const bool same_warp = c.thread / kLanes == w.number();
+  if (!c.together)
+    what +=
+        same_warp ? ": no __syncwarp or barrier is between them" : ": no barrier is between them";
+  throw w.at({"race in shared memory", what}, c.lane);
+}
+
+void order(Warp& w, uint32_t mask, bool reads, bool writes) {
+  if (Races* races = w.block().races_or_none())
+    races->order(w.number(), mask, (w.alive() & ~mask) == 0, reads, writes);
 }
 
 }  // namespace sim

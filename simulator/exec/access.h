@@ -2,9 +2,13 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <cstring>
 
 #include "simulator/code/decoder.h"
+#include "simulator/exec/lanes.h"
 #include "simulator/exec/warp.h"
+#include "simulator/memory/memory.h"
+#include "simulator/run/races.h"
 
 namespace sim {
 
@@ -18,33 +22,56 @@ enum class Use : uint8_t { read, write, update };
 /// Base row plus offset; lanes outside the mask hold anything.
 void addresses_of(Warp& w, const Inst& i, Addresses& at);
 
-/// Whether all lanes take part and their accesses lie one behind the other: what most are.
-inline bool neighbours(uint32_t mask, const Addresses& at, uint32_t bytes) {
-  if (mask != kAllLanes) return false;
-  uint64_t differs = 0;
-  for (int l = 0; l < kLanes; ++l) differs |= at[size_t(l)] ^ (at[0] + uint64_t(l) * bytes);
+/// Whether the numbers of the lanes follow each other in steps: what most addresses do.
+template <class T>
+bool in_steps(const T* number, T step) {
+  T differs = 0;
+  SIM_LANES differs |= number[l] ^ T(number[0] + T(l) * step);
   return differs == 0;
 }
 
-/// `bytes` of device memory from an aligned address on may be used so; a write marks them. False:
-/// not as a whole, and who asks lane by lane learns why.
-bool reach_run(const Warp& w, uint64_t at, uint32_t bytes, uint32_t align, Use use);
+/// Whether all shadow bytes of `Bytes` of device memory are kReady.
+template <uint32_t Bytes>
+bool all_ready(const uint8_t* shadow) {
+  static_assert(Bytes % 8 == 0);
+  uint64_t unready = 0;
+  for (uint32_t k = 0; k < Bytes; k += 8) {
+    uint64_t word;
+    std::memcpy(&word, shadow + k, 8);
+    unready |= word ^ 0x0303030303030303;
+  }
+  return unready == 0;
+}
 
-/// Where lanes' bytes lie in the simulator's memory, after the checks: aligned, inside one
-/// allocation, not freed, and for reads written before. `at` are addresses of the space: device
-/// addresses, offsets into shared memory, offsets into a thread's local memory. Throws a Fault that
-/// names the first lane that fails. A write marks its bytes as written.
-void reach_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use);
-void reach_shared(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use);
-void reach_local(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use);
+/// `Bytes` of device memory from `at` on may be used by lanes whose accesses are `align` bytes.
+/// False: not as a whole, and who asks lane by lane learns why.
+template <uint32_t Bytes>
+bool reach_run(const Warp& w, uint64_t at, uint32_t align) {
+  if (!in_device_window(at) || !in_device_window(at + Bytes - 1)) return false;
+  return !w.checks() || (at % align == 0 && all_ready<Bytes>(shadow(at)));
+}
 
-/// One lane's memory of any space, which is where a generic address leads.
+/// Where each lane's bytes lie in the simulator's memory; a lane outside the mask has the place of
+/// one that is inside.
 struct Reached {
-  std::array<uint8_t*, kLanes> to;
+  alignas(64) std::array<uint8_t*, kLanes> to;
 };
-/// Checks as above, the space found lane by lane where it is generic, and gives each lane its
-/// bytes.
+
+/// A write that is a race unless it leaves what is there: the store sees what it writes.
+using Suspects = std::vector<Conflict>;
+
+/// Finds the bytes of each lane after the checks: aligned, inside one allocation, not freed, for
+/// reads written before, and in shared memory in no race. `at` are addresses of the space, which is
+/// looked for lane by lane where it is generic: device addresses, offsets into shared memory,
+/// offsets into a thread's local memory. Throws a Fault that names the first lane that fails. A
+/// write marks its bytes as written; races of a write go to `suspects` where it is given.
 void reach(Warp& w, const Inst& i, ptx::Space space, uint32_t mask, const Addresses& at,
-           uint32_t bytes, Use use, Reached& out);
+           uint32_t bytes, Use use, Reached& out, Suspects* suspects = nullptr);
+
+/// The report of a race.
+[[noreturn]] void fail_race(Warp& w, const Conflict& c, uint32_t bytes, Use use);
+
+/// After an atomic or volatile access: what came before it in the block is ordered.
+void order(Warp& w, uint32_t mask, bool reads, bool writes);
 
 }  // namespace sim

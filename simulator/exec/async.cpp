@@ -4,6 +4,7 @@
 
 #include "simulator/exec/lanes.h"
 #include "simulator/memory/memory.h"
+#include "simulator/run/block.h"
 
 namespace sim {
 
@@ -76,13 +77,30 @@ void AsyncCopies::commit(Kind kind, uint32_t thread) {
 void AsyncCopies::wait(Warp& w, Kind kind, uint32_t thread, size_t left) {
   Queue& queue = queues_[kind][thread];
   while (queue.groups.size() > left) {
-    land(&w, queue, queue.groups.front());
+    land(&w, queue, queue.groups.front(), thread);
     queue.groups.pop_front();
   }
 }
 
+namespace {
+
+/// Who may see the bytes of a copy that has landed: `thread`, which waited for it, or all who
+/// learnt so from an mbarrier.
+void tell_races(Warp& w, const AsyncCopies::Copy& copy, std::optional<uint32_t> thread) {
+  Races* races = w.block().races_or_none();
+  const auto& shared = w.block().shared();
+  if (!races || copy.to < shared.data() || copy.to >= shared.data() + shared.size()) return;
+  const auto at = uint64_t(copy.to - shared.data());
+  if (thread)
+    races->landed(*thread, at, copy.bytes, copy.line);
+  else
+    races->forget(at, copy.bytes);
+}
+
+}  // namespace
+
 /// The oldest `count` steps.
-void AsyncCopies::land(Warp* w, Queue& queue, size_t count) {
+void AsyncCopies::land(Warp* w, Queue& queue, size_t count, std::optional<uint32_t> thread) {
   for (size_t k = 0; k < count; ++k) {
     const Step step = queue.steps.front();
     queue.steps.pop_front();
@@ -90,6 +108,7 @@ void AsyncCopies::land(Warp* w, Queue& queue, size_t count) {
       change(w, step.barrier, [](MbarrierState& s) { return s.arrive(1); });
     else
       step.copy.land();
+    if (!step.barrier && w) tell_races(*w, step.copy, thread);
   }
   for (size_t& group : queue.groups) {
     const size_t of_group = std::min(count, group);
@@ -112,13 +131,14 @@ void AsyncCopies::wait_at(Warp& w, uint8_t* barrier) {
       Queue& queue = queues_[plain][thread];
       size_t count = queue.steps.size();
       while (count > 0 && queue.steps[count - 1].barrier != barrier) --count;
-      land(&w, queue, count);
+      land(&w, queue, count, std::nullopt);
     }
     arrivals_.erase(it);
   }
   if (const auto it = owed_.find(barrier); it != owed_.end()) {
     for (const Copy& copy : it->second) {
       copy.land();
+      tell_races(w, copy, std::nullopt);
       change(&w, barrier, [&](MbarrierState& s) { return s.expect(-int64_t(copy.bytes)); });
     }
     owed_.erase(it);
@@ -126,7 +146,7 @@ void AsyncCopies::wait_at(Warp& w, uint8_t* barrier) {
 }
 
 void AsyncCopies::finish() {
-  for (Queue& queue : queues_[bulk]) land(nullptr, queue, queue.steps.size());
+  for (Queue& queue : queues_[bulk]) land(nullptr, queue, queue.steps.size(), std::nullopt);
 }
 
 }  // namespace sim

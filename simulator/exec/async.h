@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -36,6 +37,7 @@ class AsyncCopies {
     uint8_t* to = nullptr;
     uint8_t* marks = nullptr;        // shadow of the destination; nullptr without checks
     uint32_t bytes = 0, filled = 0;  // beyond `filled` come zeros
+    uint32_t line = 0;               // of the PTX
     void land() const;
   };
   enum Kind { plain, bulk };  // cp.async has groups of its own
@@ -69,7 +71,7 @@ class AsyncCopies {
   };
   using Queues = std::vector<Queue>;
 
-  void land(Warp* w, Queue& queue, size_t count);
+  void land(Warp* w, Queue& queue, size_t count, std::optional<uint32_t> thread);
 
   Queues queues_[2];
   std::unordered_map<uint8_t*, std::vector<uint32_t>> arrivals_;  // threads

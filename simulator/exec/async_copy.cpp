@@ -32,13 +32,13 @@ struct Form {
 
 uint32_t thread_of(const Warp& w, int lane) { return w.number() * kLanes + uint32_t(lane); }
 
-/// Destination bytes become such as were never written; gives their shadow.
-uint8_t* forget(Warp& w, const Form& f, uint64_t at, const uint8_t* to, uint32_t bytes) {
+/// Nobody may touch the destination until the copy has landed; gives its shadow.
+uint8_t* wait_for(Warp& w, const Form& f, uint64_t at, const uint8_t* to, uint32_t bytes) {
   if (!w.checks()) return nullptr;
   uint8_t* marks = f.to_space == Space::shared
                        ? w.block().shared_shadow().data() + (to - w.block().shared().data())
                        : shadow(at);
-  std::memset(marks, kAddressable, bytes);
+  std::memset(marks, kPending, bytes);
   return marks;
 }
 
@@ -87,9 +87,9 @@ void copy_async(Warp& w, const Inst& i, uint32_t mask) {
   });
   each_lane(mask, [&](int l) {
     uint8_t* begin = to.to[size_t(l)];
-    uint8_t* marks = forget(w, f, to_at[size_t(l)], begin, f.bytes);
+    uint8_t* marks = wait_for(w, f, to_at[size_t(l)], begin, f.bytes);
     w.block().async().begin(AsyncCopies::plain, thread_of(w, l),
-                            {from.to[size_t(l)], begin, marks, f.bytes, size[l]});
+                            {from.to[size_t(l)], begin, marks, f.bytes, size[l], w.line_of(i)});
   });
 }
 
@@ -122,7 +122,7 @@ void copy_bulk(Warp& w, const Inst& i, uint32_t mask) {
     uint64_t to_at = 0, from_at = 0;
     const uint8_t* from = reach_bulk(w, f.from, f.from_space, l, bytes, Use::read, from_at);
     uint8_t* to = reach_bulk(w, f.to, f.to_space, l, bytes, Use::write, to_at);
-    const Copy copy{from, to, forget(w, f, to_at, to, bytes), bytes, bytes};
+    const Copy copy{from, to, wait_for(w, f, to_at, to, bytes), bytes, bytes, w.line_of(i)};
     if (counted)
       w.block().async().begin_for(barriers.to[size_t(l)], copy);
     else

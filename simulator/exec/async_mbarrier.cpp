@@ -68,10 +68,28 @@ void inval(Warp& w, const Inst& i, uint32_t mask) {
   });
 }
 
+/// What the lanes did before is ordered before what waits for the mbarrier does then.
+void hand_on(Warp& w, uint32_t mask, const Reached& memory, bool waits) {
+  Races* races = w.block().races_or_none();
+  if (!races) return;
+  const bool all = (w.alive() & ~mask) == 0;
+  uint64_t before = ~uint64_t(0);
+  each_lane(mask, [&](int l) {
+    const auto at = uint64_t(memory.to[size_t(l)] - w.block().shared().data());
+    if (at == before) return;
+    before = at;
+    if (waits)
+      races->wait_at(at, w.number(), mask, all);
+    else
+      races->arrive_at(at, w.number(), mask, all);
+  });
+}
+
 /// The state that is returned is the one before.
 void arrive(Warp& w, const Inst& i, uint32_t mask) {
   Reached memory;
   reach_word(w, i, mask, Use::update, memory);
+  hand_on(w, mask, memory, false);
   auto* d = w.row<uint64_t>(i.d);
   each_lane(mask, [&](int l) {
     const uint32_t given = w.row(i.b)[l];
@@ -117,6 +135,7 @@ void wait(Warp& w, const Inst& i, uint32_t mask) {
     over |= uint32_t(state_of(barrier).phase != phase) << l;
   });
   write_predicate(w.predicate(i.p), mask, over);
+  if (over) hand_on(w, over, memory, true);
   if (over != mask) w.yield();
 }
 
@@ -160,6 +179,7 @@ void decode_mbarrier_address(Decoder& d, const Instruction& inst, const Operand&
   for (const std::string& m : inst.modifiers) shared |= m.starts_with("shared");
   const Space space = d.address(o, shared ? Space::shared : Space::generic, i);
   if (space == Space::generic) i.option |= kGeneric;
+  i.strong = true;
 }
 
 void expect_arrival(Warp& w, uint8_t* barrier, int lane) {

@@ -126,6 +126,7 @@ void atom(Warp& w, const Inst& i, uint32_t mask) {
     }
     old[l] = seen;
   });
+  order(w, mask, true, true);
   if (i.option & 8) return;
   auto* d = w.row<Cell<T>>(i.d);
   each_lane(mask, [&](int l) { d[l] = old[l]; });
@@ -146,6 +147,7 @@ void cas(Warp& w, const Inst& i, uint32_t mask) {
     cell.compare_exchange_strong(seen, T(c[l]));
     old[l] = seen;
   });
+  order(w, mask, true, true);
   auto* d = w.row<Cell<T>>(i.d);
   each_lane(mask, [&](int l) { d[l] = old[l]; });
 }

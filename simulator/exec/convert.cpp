@@ -174,16 +174,14 @@ struct Cast {
 /// What cvttss2si gives out of range is not what a card gives: held to the range first.
 struct FloatToInt {
   static int32_t of(float x) {
-    const float held = x >= 2147483648.0f ? 0.0f : x <= -2147483648.0f ? 0.0f : x;
-    const int32_t in = int32_t(held == held ? held : 0.0f);
-    return x >= 2147483648.0f ? 0x7fffffff : x <= -2147483648.0f ? int32_t(0x80000000) : in;
+    const bool high = x >= 2147483648.0f, low = x <= -2147483648.0f;
+    const bool inside = !(high | low | (x != x));
+    const auto in = int32_t(choose(inside, x, 0.0f));
+    return choose(high, int32_t(0x7fffffff), choose(low, int32_t(0x80000000), in));
   }
 };
 struct HalfToFloat {
-  static float of(uint16_t x) {
-    const float f = half_to_float(x);
-    return f == f ? f : std::bit_cast<float>(0x7fffffffu);
-  }
+  static float of(uint16_t x) { return canonical(half_to_float(x)); }
 };
 struct FloatToHalf {
   static uint16_t of(float x) { return float_to_half(x); }
@@ -195,7 +193,7 @@ struct FloatToBrain {
   static uint16_t of(float x) { return float_to_brain(x); }
 };
 struct DoubleToFloat {
-  static float of(double x) { return x == x ? float(x) : std::bit_cast<float>(0x7fffffffu); }
+  static float of(double x) { return canonical(float(x)); }
 };
 
 /// Widening and narrowing of integers, and the pairs that kernels use most.

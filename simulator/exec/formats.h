@@ -83,8 +83,14 @@ inline uint16_t float_to_half(float x) {
 }
 inline uint16_t float_to_brain(float x) {
   const auto u = std::bit_cast<uint32_t>(x);
-  if (x != x) return 0x7fff;
-  return uint16_t((u + 0x7fff + (u >> 16 & 1)) >> 16);
+  const uint32_t nan = 0u - uint32_t((u & 0x7fffffff) > 0x7f800000);
+  return uint16_t((((u + 0x7fff + (u >> 16 & 1)) >> 16) & ~nan) | (0x7fff & nan));
+}
+/// Every NaN that arithmetic gives is this one in f32.
+inline float canonical(float x) {
+  const auto u = std::bit_cast<uint32_t>(x);
+  const uint32_t nan = 0u - uint32_t((u & 0x7fffffff) > 0x7f800000);
+  return std::bit_cast<float>((u & ~nan) | (0x7fffffff & nan));
 }
 
 }  // namespace sim

@@ -33,55 +33,143 @@ C widen(M value, bool narrow) {
     return C(std::make_unsigned_t<M>(value));
 }
 
-template <class M, class C, Space S>
-void load(Warp& w, const Inst& i, uint32_t mask) {
-  Addresses at;
-  addresses_of(w, i, at);
-  const bool narrow = i.option & 4;
-  if constexpr (S == Space::global) {
-    if (i.count == 1 && neighbours(mask, at, sizeof(M)) &&
-        reach_run(w, at[0], kLanes * sizeof(M), sizeof(M), Use::read)) {
-      C* d = w.row<C>(i.rows[0]);
-      const uint8_t* from = raw(at[0]);
-      SIM_LANES d[l] = widen<M, C>(fetch<M>(from + size_t(l) * sizeof(M)), narrow);
+/// What one lane loads or stores.
+struct Held {
+  alignas(32) uint8_t bytes[64];
+};
+
+/// Bytes of one lane between memory and registers, in one piece up to 16: a flag and a value side
+/// by side, as CUB's look-back keeps them, are never seen apart.
+inline void copy_whole(uint8_t* to, const uint8_t* from, size_t bytes) {
+  using Pair = uint64_t __attribute__((vector_size(16), may_alias, aligned(1)));
+  const auto copy = [&]<class T>(T) {
+    *reinterpret_cast<volatile T*>(to) = *reinterpret_cast<const volatile T*>(from);
+  };
+  using Two = uint16_t __attribute__((may_alias));
+  using Four = uint32_t __attribute__((may_alias));
+  using Eight = uint64_t __attribute__((may_alias));
+  switch (bytes) {
+    case 1:
+      *to = *from;
       return;
+    case 2:
+      return copy(Two());
+    case 4:
+      return copy(Four());
+    case 8:
+      return copy(Eight());
+    case 16:
+      return copy(Pair());
+    default:
+      std::memcpy(to, from, bytes);
+  }
+}
+
+/// The addresses that a row of base addresses gives follow each other by sizeof(M) * N.
+template <class M, class C, int N>
+bool load_run(Warp& w, const Inst& i, bool narrow) {
+  const auto* base = w.row<uint64_t>(i.a);
+  const uint64_t at = base[0] + uint64_t(i.offset);
+  if (!in_steps<uint64_t>(base, N * sizeof(M)) ||
+      !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M)))
+    return false;
+  const uint8_t* from = raw(at);
+  C held[N][kLanes];  // the address may be among what is overwritten
+  SIM_LANES for (int k = 0; k < N; ++k) held[k][l] =
+      widen<M, C>(fetch<M>(from + size_t(l * N + k) * sizeof(M)), narrow);
+  for (int k = 0; k < N; ++k) std::memcpy(w.row<C>(i.rows[k]), held[k], sizeof held[k]);
+  return true;
+}
+
+template <class M, class C, int N>
+bool store_run(Warp& w, const Inst& i) {
+  const auto* base = w.row<uint64_t>(i.a);
+  const uint64_t at = base[0] + uint64_t(i.offset);
+  if (!in_steps<uint64_t>(base, N * sizeof(M)) ||
+      !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M)))
+    return false;
+  uint8_t* to = raw(at);
+  for (int k = 0; k < N; ++k) {
+    const C* v = w.row<C>(i.rows[k]);
+    for (int l = 0; l < kLanes; ++l) {
+      const M value = M(v[l]);
+      std::memcpy(to + size_t(l * N + k) * sizeof(M), &value, sizeof(M));
     }
   }
+  return true;
+}
+
+/// Nearly all accesses to global memory: every lane, one behind the other.
+template <Space S>
+bool may_run(const Inst& i, uint32_t mask) {
+  return (S == Space::global || S == Space::generic) && mask == kAllLanes && (i.option & 1) &&
+         !i.strong;
+}
+
+template <class M, class C, Space S>
+void load(Warp& w, const Inst& i, uint32_t mask) {
+  const bool narrow = i.option & 4;
+  if (may_run<S>(i, mask)) {
+    if (i.count == 1 && load_run<M, C, 1>(w, i, narrow)) return;
+    if (i.count == 2 && load_run<M, C, 2>(w, i, narrow)) return;
+    if (i.count == 4 && load_run<M, C, 4>(w, i, narrow)) return;
+  }
+  Addresses at;
+  addresses_of(w, i, at);
   Reached memory;
-  reach(w, i, S, mask, at, uint32_t(sizeof(M)) * i.count, Use::read, memory);
-  for (int k = 0; k < i.count; ++k) {
-    C* d = w.row<C>(i.rows[k]);
-    each_lane(mask, [&](int l) {
-      d[l] = widen<M, C>(fetch<M>(memory.to[size_t(l)] + size_t(k) * sizeof(M)), narrow);
+  const size_t bytes = sizeof(M) * i.count;
+  reach(w, i, S, mask, at, uint32_t(bytes), Use::read, memory);
+  Held held[kLanes];
+  for (int l = 0; l < kLanes; ++l) copy_whole(held[l].bytes, memory.to[size_t(l)], bytes);
+  for (int k = 0; k < i.count; ++k)
+    write_lanes<C>(w.row<C>(i.rows[k]), mask, [&](int l) {
+      return widen<M, C>(fetch<M>(held[l].bytes + size_t(k) * sizeof(M)), narrow);
     });
+  if (i.strong) order(w, mask, true, false);
+}
+
+/// Writes in a race that leave what is there are none.
+template <class M, class C>
+void judge(Warp& w, const Inst& i, const Reached& memory, const Suspects& all) {
+  const auto same = [&](int lane, auto&& there) {
+    for (int k = 0; k < i.count; ++k)
+      if (M(w.row<C>(i.rows[k])[lane]) != there(k)) return false;
+    return true;
+  };
+  for (const Conflict& c : all) {
+    const bool harmless =
+        c.together ? same(c.lane, [&](int k) { return M(w.row<C>(i.rows[k])[c.thread % kLanes]); })
+                   : same(c.lane, [&](int k) {
+                       return fetch<M>(memory.to[size_t(c.lane)] + size_t(k) * sizeof(M));
+                     });
+    if (!harmless) fail_race(w, c, uint32_t(sizeof(M)) * i.count, Use::write);
   }
 }
 
 template <class M, class C, Space S>
 void store(Warp& w, const Inst& i, uint32_t mask) {
+  if (may_run<S>(i, mask)) {
+    if (i.count == 1 && store_run<M, C, 1>(w, i)) return;
+    if (i.count == 2 && store_run<M, C, 2>(w, i)) return;
+    if (i.count == 4 && store_run<M, C, 4>(w, i)) return;
+  }
   Addresses at;
   addresses_of(w, i, at);
-  if constexpr (S == Space::global) {
-    if (i.count == 1 && neighbours(mask, at, sizeof(M)) &&
-        reach_run(w, at[0], kLanes * sizeof(M), sizeof(M), Use::write)) {
-      const C* v = w.row<C>(i.rows[0]);
-      uint8_t* to = raw(at[0]);
-      for (int l = 0; l < kLanes; ++l) {
-        const M value = M(v[l]);
-        std::memcpy(to + size_t(l) * sizeof(M), &value, sizeof(M));
-      }
-      return;
-    }
-  }
   Reached memory;
-  reach(w, i, S, mask, at, uint32_t(sizeof(M)) * i.count, Use::write, memory);
+  Suspects suspects;
+  reach(w, i, S, mask, at, uint32_t(sizeof(M)) * i.count, Use::write, memory, &suspects);
+  if (!suspects.empty()) judge<M, C>(w, i, memory, suspects);
+  Held held[kLanes];
   for (int k = 0; k < i.count; ++k) {
     const C* v = w.row<C>(i.rows[k]);
-    each_lane(mask, [&](int l) {
+    for (int l = 0; l < kLanes; ++l) {
       const M value = M(v[l]);
-      std::memcpy(memory.to[size_t(l)] + size_t(k) * sizeof(M), &value, sizeof(M));
-    });
+      std::memcpy(held[l].bytes + size_t(k) * sizeof(M), &value, sizeof(M));
+    }
   }
+  const size_t bytes = sizeof(M) * i.count;
+  each_lane(mask, [&](int l) { copy_whole(memory.to[size_t(l)], held[l].bytes, bytes); });
+  if (i.strong) order(w, mask, false, true);
 }
 
 /// A parameter of the kernel: the same value for every lane.
@@ -180,6 +268,11 @@ Space space_of(const Instruction& inst) {
   return Space::generic;
 }
 
+bool is_strong(const Instruction& inst) {
+  return inst.has("volatile") || inst.has("relaxed") || inst.has("acquire") ||
+         inst.has("release") || inst.has("mmio");
+}
+
 bool is_signed(Type t) { return t == Type::s8 || t == Type::s16 || t == Type::s32; }
 
 /// Width of the registers that a vector operand names; the type where they are constants.
@@ -200,6 +293,7 @@ void decode_ld(Decoder& d, const Instruction& inst, Inst& i) {
   const Space space = d.address(inst.operands[1], space_of(inst), i);
   const Type reg = held(d, inst.operands[0], t);
   if (ptx::size_of(reg) == 2) i.option |= 4;
+  i.strong = is_strong(inst);
   Way way = Way::load;
   if (space == Space::param && !inst.operands[1].base_is_reg)
     way = i.option & 2 ? Way::load_kernel_param : Way::load_param;
@@ -213,6 +307,7 @@ void decode_st(Decoder& d, const Instruction& inst, Inst& i) {
   const Space space = d.address(inst.operands[0], space_of(inst), i);
   i.rows = d.rows(inst.operands[1], t, false, i.count);
   const Type reg = held(d, inst.operands[1], t);
+  i.strong = is_strong(inst);
   const Way way =
       space == Space::param && !inst.operands[0].base_is_reg ? Way::store_param : Way::store;
   i.run = pick(way, space, ptx::size_of(t), false, ptx::size_of(reg) == 8);

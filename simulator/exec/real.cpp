@@ -1,12 +1,11 @@
 // Floating-point arithmetic in f32 and f64: PTX ISA, sections 9.7.3 and 9.7.4 (9.7.4 for fma and
 // add in half precision stands in half.cpp). Results are IEEE's, with the NaN that a card gives;
 // .ftz takes subnormal numbers for zero, before and after.
-#include <cfenv>
 #include <cmath>
 #include <limits>
 
 #include "simulator/exec/approx.h"
-#include "simulator/exec/lanes.h"
+#include "simulator/exec/real.h"
 #include "simulator/exec/types.h"
 
 namespace sim {
@@ -16,84 +15,10 @@ bool decode_half_arithmetic(Decoder& d, const ptx::Instruction& inst, Inst& i);
 
 namespace {
 
+using namespace real;
 using ptx::Instruction;
 using ptx::Type;
 
-/// Every NaN that arithmetic gives is this one in f32; f64 keeps payloads, made quiet.
-inline float canonical(float x) { return x == x ? x : std::bit_cast<float>(0x7fffffffu); }
-inline double canonical(double x) { return x; }
-
-inline float flush(float x) {
-  return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
-}
-inline double flush(double x) { return x; }
-template <class T>
-inline T saturate(T x) {
-  return x > T(1) ? T(1) : x > T(0) ? x : T(0);  // NaN becomes +0
-}
-
-struct Add {
-  template <class T>
-  static T of(T a, T b) {
-    return a + b;
-  }
-};
-struct Sub {
-  template <class T>
-  static T of(T a, T b) {
-    return a - b;
-  }
-};
-struct Mul {
-  template <class T>
-  static T of(T a, T b) {
-    return a * b;
-  }
-};
-struct Div {
-  template <class T>
-  static T of(T a, T b) {
-    return a / b;
-  }
-};
-struct Fma {
-  template <class T>
-  static T of(T a, T b, T c) {
-    return std::fma(a, b, c);
-  }
-};
-struct Sqrt {
-  template <class T>
-  static T of(T a) {
-    return std::sqrt(a);
-  }
-};
-struct Rcp {
-  template <class T>
-  static T of(T a) {
-    return T(1) / a;
-  }
-};
-
-/// -0 is less than +0; a NaN gives the other operand, or where .NaN is written the NaN.
-template <bool Nan>
-struct Min {
-  template <class T>
-  static T of(T a, T b) {
-    if (a != a || b != b) return Nan ? a + b : a != a ? b : a;
-    if (a == b) return std::signbit(a) ? a : b;
-    return a < b ? a : b;
-  }
-};
-template <bool Nan>
-struct Max {
-  template <class T>
-  static T of(T a, T b) {
-    if (a != a || b != b) return Nan ? a + b : a != a ? b : a;
-    if (a == b) return std::signbit(a) ? b : a;
-    return a < b ? b : a;
-  }
-};
 struct Neg {
   template <class T>
   static T of(T a) {
@@ -113,17 +38,6 @@ struct Copysign {
   }
 };
 
-/// An operation with the modifiers .ftz and .sat.
-template <class T, class Op, bool Ftz, bool Sat>
-struct With {
-  template <class... A>
-  static T of(A... a) {
-    T r = Ftz ? flush(Op::template of<T>(flush(a)...)) : Op::template of<T>(a...);
-    r = canonical(r);
-    return Sat ? saturate(r) : r;
-  }
-};
-
 template <class T, class Op, int N, bool Ftz, bool Sat>
 constexpr Handler handler() {
   using W = With<T, Op, Ftz, Sat>;
@@ -132,35 +46,24 @@ constexpr Handler handler() {
   if constexpr (N == 3) return map3<T, T, T, T, W>;
 }
 
-/// The same in another rounding direction, a lane at a time.
-template <class T, class Op, int N, int Mode, bool Ftz, bool Sat>
-void rounded(Warp& w, const Inst& i, uint32_t mask) {
-  std::fesetround(Mode);
-  using W = With<T, Op, Ftz, Sat>;
-  if constexpr (N == 1) map1_scalar<T, T, W>(w, i, mask);
-  if constexpr (N == 2) map2_scalar<T, T, T, W>(w, i, mask);
-  if constexpr (N == 3) map3_scalar<T, T, T, T, W>(w, i, mask);
-  std::fesetround(FE_TONEAREST);
-}
-
 template <class T, class Op, int N, bool Ftz, bool Sat>
-Handler in_direction(const Instruction& inst) {
-  if (inst.has("rz")) return rounded<T, Op, N, FE_TOWARDZERO, Ftz, Sat>;
-  if (inst.has("rm")) return rounded<T, Op, N, FE_DOWNWARD, Ftz, Sat>;
-  if (inst.has("rp")) return rounded<T, Op, N, FE_UPWARD, Ftz, Sat>;
+Handler with_direction(const Instruction& inst) {
+  if constexpr (!std::is_same_v<Op, Min<false>> && !std::is_same_v<Op, Min<true>> &&
+                !std::is_same_v<Op, Max<false>> && !std::is_same_v<Op, Max<true>>)
+    if (Handler h = in_direction<T, Op, N, Ftz, Sat>(inst)) return h;
   return handler<T, Op, N, Ftz, Sat>();
 }
 
 template <class Op, int N>
 Handler pick(Decoder& d, const Instruction& inst, Type type) {
-  if (type == Type::f64) return in_direction<double, Op, N, false, false>(inst);
+  if (type == Type::f64) return with_direction<double, Op, N, false, false>(inst);
   if (type != Type::f32) d.unsupported(inst, "its type is not f32 or f64");
   const bool ftz = inst.has("ftz"), sat = inst.has("sat");
   if (ftz)
-    return sat ? in_direction<float, Op, N, true, true>(inst)
-               : in_direction<float, Op, N, true, false>(inst);
-  return sat ? in_direction<float, Op, N, false, true>(inst)
-             : in_direction<float, Op, N, false, false>(inst);
+    return sat ? with_direction<float, Op, N, true, true>(inst)
+               : with_direction<float, Op, N, true, false>(inst);
+  return sat ? with_direction<float, Op, N, false, true>(inst)
+             : with_direction<float, Op, N, false, false>(inst);
 }
 
 /// Sign operations do not make NaNs canonical.

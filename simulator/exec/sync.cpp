@@ -6,6 +6,7 @@
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
 #include "simulator/run/block.h"
+#include "simulator/run/races.h"
 
 namespace sim {
 namespace {
@@ -45,15 +46,24 @@ Given given(Warp& w, const Inst& i, uint32_t mask) {
   return g;
 }
 
+constexpr uint8_t kAligned = 2;  // beside 1: a number of threads is given
+
+/// An aligned barrier is one instruction of the whole warp: false, until all its lanes have come.
+bool gathered(Warp& w, const Inst& i, uint32_t mask) {
+  return !(i.option & kAligned) || w.wait_for_lanes(w.alive(), mask);
+}
+
 void bar_sync(Warp& w, const Inst& i, uint32_t mask) {
+  if (!gathered(w, i, mask)) return;
   const Given g = given(w, i, mask);
   w.wait_at_barrier(g.barrier, mask);
-  w.block().arrive(g.barrier, uint32_t(std::popcount(mask)), g.threads);
+  w.block().arrive(g.barrier, w.number(), uint32_t(std::popcount(mask)), g.threads);
 }
 
 void bar_arrive(Warp& w, const Inst& i, uint32_t mask) {
+  if (!gathered(w, i, mask)) return;
   const Given g = given(w, i, mask);
-  w.block().arrive(g.barrier, uint32_t(std::popcount(mask)), g.threads);
+  w.block().arrive(g.barrier, w.number(), uint32_t(std::popcount(mask)), g.threads);
 }
 
 enum class Reduce { popc, all, any };
@@ -61,11 +71,13 @@ enum class Reduce { popc, all, any };
 /// bar.red runs twice: the first time it votes and waits, the second time it reads what all voted.
 template <Reduce R>
 void bar_red(Warp& w, const Inst& i, uint32_t mask) {
+  const bool second = w.second_time();
+  if (!second && !gathered(w, i, mask)) return;
   const Given g = given(w, i, mask);
-  if (!w.second_time()) {
+  if (!second) {
     const uint32_t p = w.frame().predicates[size_t(i.offset)] ^ (i.p_negated ? ~0u : 0u);
     w.wait_at_barrier(g.barrier, mask, true);
-    w.block().arrive(g.barrier, uint32_t(std::popcount(mask)), g.threads,
+    w.block().arrive(g.barrier, w.number(), uint32_t(std::popcount(mask)), g.threads,
                      uint32_t(std::popcount(p & mask)));
     return;
   }
@@ -79,7 +91,9 @@ void bar_red(Warp& w, const Inst& i, uint32_t mask) {
 
 void warp_sync(Warp& w, const Inst& i, uint32_t mask) {
   const auto* named = w.row(i.a);
-  w.wait_for_lanes(named[std::countr_zero(mask)], mask);
+  if (!w.wait_for_lanes(named[std::countr_zero(mask)], mask)) return;
+  if (Races* races = w.block().races_or_none())
+    races->sync_lanes(w.number(), mask, (w.alive() & ~mask) == 0);
 }
 
 void read_barrier(Decoder& d, const Instruction& inst, Inst& i, size_t at, size_t end) {
@@ -92,6 +106,7 @@ void read_barrier(Decoder& d, const Instruction& inst, Inst& i, size_t at, size_
 
 void decode_bar(Decoder& d, const Instruction& inst, Inst& i) {
   const size_t n = inst.operands.size();
+  if (inst.opcode == "bar" || inst.has("aligned")) i.option |= kAligned;
   if (inst.has("warp")) {
     expect_operands(d, inst, 1, 1);
     i.a = d.source(inst.operands[0], Type::u32);

@@ -12,7 +12,6 @@ namespace {
 
 constexpr uint32_t kNever = 0xffffffff;
 constexpr uint32_t kSpins = 64;       // backward branches of a group before the others go first
-constexpr int64_t kShare = 2000;      // backward branches of a warp before other warps go on
 constexpr uint64_t kStack = 1 << 20;  // bytes of local memory of a lane
 
 }  // namespace
@@ -21,28 +20,39 @@ Warp::Warp(Block& block, uint32_t number) : block_(block), number_(number) {
   const LaunchState& launch = block.launch();
   checks_ = launch.checks;
   const uint32_t first = number * kLanes;
-  const uint32_t lanes = std::min<uint32_t>(kLanes, block.threads() - first);
-  alive_ = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
   specials_.resize(size_t(kSpecials_) * kLanes);
-  const Dim3 b = block.index(), size = launch.launch->block, grid = launch.launch->grid;
+  const Dim3 size = launch.launch->block, grid = launch.launch->grid;
   for (uint32_t l = 0; l < kLanes; ++l) {
     const auto set = [&](Special s, uint32_t v) { specials_[s * kLanes + l] = v; };
     const Dim3 t = block.thread_at(first + l);
     set(kTidX, t.x), set(kTidY, t.y), set(kTidZ, t.z);
     set(kNtidX, size.x), set(kNtidY, size.y), set(kNtidZ, size.z);
-    set(kCtaidX, b.x), set(kCtaidY, b.y), set(kCtaidZ, b.z);
     set(kNctaidX, grid.x), set(kNctaidY, grid.y), set(kNctaidZ, grid.z);
     set(kLaneId, l), set(kWarpId, number), set(kNwarpId, (block.threads() + 31) / 32);
     const uint32_t eq = 1u << l, lt = eq - 1;
     set(kLaneMaskEq, eq), set(kLaneMaskLt, lt), set(kLaneMaskLe, lt | eq);
     set(kLaneMaskGt, ~(lt | eq)), set(kLaneMaskGe, ~lt);
-    set(kSmId, uint32_t(block.number() % launch.sms)), set(kNsmId, launch.sms);
-    set(kGridId, launch.grid_id);
+    set(kNsmId, launch.sms), set(kGridId, launch.grid_id);
     set(kDynamicShared, uint32_t(launch.launch->dynamic_shared));
     set(kTotalShared, uint32_t(block.shared().size()));
   }
   base_[kSpecials] = reinterpret_cast<std::byte*>(specials_.data());
-  groups_.push_back({push(*launch.image->entry, nullptr, alive_), 0, alive_});
+}
+
+void Warp::start() {
+  const uint32_t lanes = std::min<uint32_t>(kLanes, block_.threads() - number_ * kLanes);
+  alive_ = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
+  const auto set = [&](Special s, uint32_t v) {
+    std::fill_n(specials_.begin() + std::ptrdiff_t(s) * kLanes, kLanes, v);
+  };
+  const Dim3 b = block_.index();
+  set(kCtaidX, b.x), set(kCtaidY, b.y), set(kCtaidZ, b.z);
+  set(kSmId, uint32_t(block_.number() % block_.launch().sms));
+  executed = 0;
+  spins_ = turns_ = 0;
+  while (!frames_.empty()) spare_.push_back(std::move(frames_.back())), frames_.pop_back();
+  groups_.clear();
+  groups_.push_back({push(*block_.launch().image->entry, nullptr, alive_), 0, alive_});
 }
 
 Frame* Warp::push(const Code& code, Frame* caller, uint32_t mask) {
@@ -128,22 +138,23 @@ void Warp::enter(Group& g) {
     if (&other != &g && other.frame == g.frame && other.pc > pc) stop_ = std::min(stop_, other.pc);
 }
 
-Ran Warp::run() {
-  share_ = kShare;
+Ran Warp::run(uint32_t share) {
+  share_ = share;
   for (;;) {
     choose();
     if (!group_) return done() ? Ran::done : Ran::blocked;
     const Inst* insts = group_->frame->code->insts.data();
     const uint32_t* predicates = group_->frame->predicates.data();
+    uint64_t count = 0;
     do {
       const Inst& inst = insts[pc++];
       uint32_t mask = group_->mask;
       if (inst.guard != kNoPredicate)
         mask &= inst.guard_negated ? ~predicates[inst.guard] : predicates[inst.guard];
-      ++executed;
-      lanes_executed += uint64_t(std::popcount(mask));
+      ++count;
       if (mask) inst.run(*this, inst, mask);
     } while (pc < stop_);
+    executed += count;
     if (group_) save();
     if (share_ <= 0) return done() ? Ran::done : Ran::yielded;
   }
@@ -223,7 +234,7 @@ void Warp::exit(uint32_t mask) {
   for (Group& g : groups_)
     if (g.wait == Wait::lanes) g.wait = Wait::none;  // who waited for these looks again
   stop_ = 0;
-  block_.threads_ended();
+  block_.threads_ended(uint32_t(std::popcount(mask)));
 }
 
 bool Warp::wait_for_lanes(uint32_t named, uint32_t mask) {
@@ -245,9 +256,14 @@ void Warp::wait_at_barrier(uint32_t barrier, uint32_t mask, bool again) {
   stop_ = 0;
 }
 
-void Warp::release_barrier(uint32_t barrier) {
-  for (Group& g : groups_)
-    if (g.wait == Wait::barrier && g.barrier == barrier) g.wait = Wait::none, g.barrier = 0;
+uint32_t Warp::release_barrier(uint32_t barrier) {
+  uint32_t lanes = 0;
+  for (Group& g : groups_) {
+    if (g.wait != Wait::barrier || g.barrier != barrier) continue;
+    g.wait = Wait::none, g.barrier = 0;
+    lanes |= g.mask;
+  }
+  return lanes;
 }
 
 std::string Warp::state() const {
@@ -274,6 +290,21 @@ std::string Warp::state() const {
     out << "\n";
   }
   return out.str();
+}
+
+std::string Warp::place_of(uint32_t ptx_line) const {
+  const ptx::Module& module = *block_.launch().image->module;
+  for (const ptx::Function& f : module.functions)
+    for (const ptx::Instruction& inst : f.code) {
+      if (inst.line != ptx_line) continue;
+      const auto file = module.files.find(inst.where.file);
+      return " at " +
+             (file == module.files.end() || !inst.where.line
+                  ? ""
+                  : file->second + ":" + std::to_string(inst.where.line) + ", ") +
+             "PTX line " + std::to_string(ptx_line);
+    }
+  return "";
 }
 
 Fault Warp::at(Fault fault, int lane) const {

@@ -57,8 +57,11 @@ class Warp {
  public:
   Warp(Block& block, uint32_t number);
 
-  /// Runs until all lanes have exited, all wait for other warps, or it has had its share.
-  Ran run();
+  /// Its block begins.
+  void start();
+  /// Runs until all lanes have exited, all wait for other warps, or it has had its share: so many
+  /// backward branches.
+  Ran run(uint32_t share);
 
   template <class R = uint32_t>
   R* row(Row r) {
@@ -102,7 +105,8 @@ class Warp {
   void wait_at_barrier(uint32_t barrier, uint32_t mask, bool again = false);
   /// True once, for a group that executes an instruction the second time.
   bool second_time() { return std::exchange(group_->again, false); }
-  void release_barrier(uint32_t barrier);
+  /// Lanes that waited for it.
+  uint32_t release_barrier(uint32_t barrier);
   /// Other warps and blocks go first, after this instruction.
   void yield() { share_ = 0, stop_ = 0; }
 
@@ -118,9 +122,12 @@ class Warp {
   const std::vector<Group>& groups() const { return groups_; }
   /// Adds the place to a fault: `lane` of the instruction that runs.
   Fault at(Fault fault, int lane) const;
+  /// The line of an instruction in the PTX, and where such a line came from: " at a.cu:12".
+  uint32_t line_of(const Inst& inst) const { return code().function->code[inst.source].line; }
+  std::string place_of(uint32_t ptx_line) const;
 
   uint32_t pc = 0;  // of the next instruction
-  uint64_t executed = 0, lanes_executed = 0;
+  uint64_t executed = 0;
 
  private:
   void choose();

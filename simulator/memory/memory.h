@@ -27,8 +27,16 @@ inline constexpr uint64_t kSharedBase = 0x1000'0000'0000;
 inline constexpr uint64_t kLocalBase = 0x1800'0000'0000;
 inline constexpr uint64_t kSpaceWindow = 0x1'0000'0000;  // 4 GiB each
 
-/// Shadow of a byte. A byte is readable where both bits are set.
-enum : uint8_t { kUnmapped = 0, kAddressable = 1, kWritten = 2, kReady = 3, kFreed = 4 };
+/// Shadow of a byte. A byte is readable where both bits are set. kPending: an asynchronous copy has
+/// yet to write it.
+enum : uint8_t {
+  kUnmapped = 0,
+  kAddressable = 1,
+  kWritten = 2,
+  kReady = 3,
+  kFreed = 4,
+  kPending = 5
+};
 
 inline bool in_device_window(uint64_t address) { return address - kDeviceBase < kWindow; }
 template <class T = uint8_t>

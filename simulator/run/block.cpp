@@ -1,32 +1,41 @@
 #include "simulator/run/block.h"
 
-#include <bit>
-
 #include "simulator/exec/async.h"
+#include "simulator/memory/memory.h"
 #include "simulator/run/state.h"
 
 namespace sim {
+namespace {
 
-Block::Block(LaunchState& launch, uint64_t index)
-    : launch_(launch), number_(index), threads_(uint32_t(launch.launch->block.count())) {
-  const Dim3 grid = launch.launch->grid;
-  index_ = {uint32_t(index % grid.x), uint32_t(index / grid.x % grid.y),
-            uint32_t(index / grid.x / grid.y)};
+constexpr uint32_t kShare = 2000;  // backward branches of a warp before other warps go on
+
+}  // namespace
+
+Block::Block(LaunchState& launch)
+    : launch_(launch), threads_(uint32_t(launch.launch->block.count())) {
   shared_.resize(launch.shared_bytes);
-  if (launch.checks) shared_shadow_.assign(launch.shared_bytes, 1);
+  if (launch.checks && launch.shared_bytes > 0) races_ = std::make_unique<Races>();
   for (uint32_t w = 0; w * kLanes < threads_; ++w)
     warps_.push_back(std::make_unique<Warp>(*this, w));
+}
+
+void Block::start(uint64_t index) {
+  const Dim3 grid = launch_.launch->grid;
+  number_ = index;
+  index_ = {uint32_t(index % grid.x), uint32_t(index / grid.x % grid.y),
+            uint32_t(index / grid.x / grid.y)};
+  if (launch_.checks) shared_shadow_.assign(launch_.shared_bytes, kAddressable);
+  if (races_) races_->start(threads_, launch_.shared_bytes, launch_.image->shared_unit);
+  barriers_ = {};
+  async_.reset();
+  alive_ = threads_;
+  random_.seed(uint32_t(launch_.seed + index));
+  for (const auto& w : warps_) w->start();
 }
 
 Dim3 Block::thread_at(uint32_t linear) const {
   const Dim3 size = launch_.launch->block;
   return {linear % size.x, linear / size.x % size.y, linear / size.x / size.y};
-}
-
-uint32_t Block::alive() const {
-  uint32_t n = 0;
-  for (const auto& w : warps_) n += uint32_t(std::popcount(w->alive()));
-  return n;
 }
 
 AsyncCopies& Block::async() {
@@ -36,44 +45,50 @@ AsyncCopies& Block::async() {
 
 Ran Block::run() {
   bool done = true, moved = false, yielded = false;
-  for (const auto& w : warps_) {
+  const size_t first = launch_.seed ? random_() % warps_.size() : 0;
+  for (size_t k = 0; k < warps_.size(); ++k) {
+    const auto& w = warps_[(first + k) % warps_.size()];
     if (w->done()) continue;
     const uint64_t before = w->executed;
-    const Ran ran = w->run();
+    const Ran ran = w->run(launch_.seed ? 1 + random_() % kShare : kShare);
     moved |= w->executed != before;
     yielded |= ran == Ran::yielded;
     done &= ran == Ran::done;
   }
   if (done) {
     if (async_) async_->finish();
-    for (const auto& w : warps_) {
-      launch_.executed += w->executed;
-      launch_.lanes_executed += w->lanes_executed;
-    }
+    for (const auto& w : warps_) launch_.executed += w->executed;
     return Ran::done;
   }
   if (!moved) report_stuck();
   return yielded ? Ran::yielded : Ran::blocked;
 }
 
-void Block::arrive(uint32_t barrier, uint32_t threads, uint32_t expected, uint32_t yes) {
+void Block::arrive(uint32_t barrier, uint32_t warp, uint32_t threads, uint32_t expected,
+                   uint32_t yes) {
+  if (races_) races_->arrive(barrier, warp);
   Barrier& b = barriers_[barrier];
   b.arrived += threads;
   b.yes += yes;
   b.expected = expected;
-  if (b.arrived >= (expected ? expected : alive())) open(barrier);
+  if (b.arrived >= (expected ? expected : alive_)) open(barrier);
 }
 
-void Block::threads_ended() {
+void Block::threads_ended(uint32_t threads) {
+  alive_ -= threads;
   for (uint32_t b = 0; b < barriers_.size(); ++b)
-    if (barriers_[b].arrived > 0 && barriers_[b].expected == 0 && barriers_[b].arrived >= alive())
+    if (barriers_[b].arrived > 0 && barriers_[b].expected == 0 && barriers_[b].arrived >= alive_)
       open(b);
 }
 
 void Block::open(uint32_t barrier) {
   Barrier& b = barriers_[barrier];
   b = {.last = {b.yes, b.arrived}};
-  for (const auto& w : warps_) w->release_barrier(barrier);
+  if (races_) races_->open(barrier);
+  for (const auto& w : warps_) {
+    const uint32_t lanes = w->release_barrier(barrier);
+    if (lanes && races_) races_->leave(barrier, w->number(), lanes, (w->alive() & ~lanes) == 0);
+  }
 }
 
 void Block::report_stuck() {

@@ -3,9 +3,11 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <vector>
 
 #include "simulator/exec/warp.h"
+#include "simulator/run/races.h"
 
 namespace sim {
 
@@ -28,7 +30,10 @@ class AsyncCopies;
 
 class Block {
  public:
-  Block(LaunchState& launch, uint64_t index);
+  explicit Block(LaunchState& launch);
+
+  /// The block of this number begins; one that has ended can be begun again as another.
+  void start(uint64_t index);
 
   /// Runs every warp once; done, yielded (some warp had its share), or throws a Fault when no warp
   /// can go on.
@@ -41,30 +46,35 @@ class Block {
   std::vector<uint8_t>& shared() { return shared_; }
   std::vector<uint8_t>& shared_shadow() { return shared_shadow_; }
 
-  /// `threads` more have come to a barrier; opens it when all have.
-  void arrive(uint32_t barrier, uint32_t threads, uint32_t expected, uint32_t yes = 0);
+  /// `threads` more, of a warp, have come to a barrier; opens it when all have.
+  void arrive(uint32_t barrier, uint32_t warp, uint32_t threads, uint32_t expected,
+              uint32_t yes = 0);
   Vote last_vote(uint32_t barrier) const { return barriers_[barrier].last; }
   /// Threads that ended: a barrier no longer waits for them.
-  void threads_ended();
-  uint32_t alive() const;
+  void threads_ended(uint32_t threads);
 
   Dim3 thread_at(uint32_t linear) const;
 
   /// Copies under way; made when first asked for.
   AsyncCopies& async();
+  /// Of its shared memory; there are none without checks.
+  Races& races() { return *races_; }
+  Races* races_or_none() { return races_.get(); }
 
  private:
   void open(uint32_t barrier);
   [[noreturn]] void report_stuck();
 
   LaunchState& launch_;
-  uint64_t number_;
+  uint64_t number_ = 0;
   Dim3 index_;
-  uint32_t threads_;
+  uint32_t threads_, alive_ = 0;
   std::vector<uint8_t> shared_, shared_shadow_;
   std::array<Barrier, 16> barriers_{};
   std::vector<std::unique_ptr<Warp>> warps_;
   std::shared_ptr<AsyncCopies> async_;
+  std::unique_ptr<Races> races_;
+  std::minstd_rand random_;
 };
 
 }  // namespace sim

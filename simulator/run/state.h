@@ -15,8 +15,9 @@ struct LaunchState {
   uint32_t grid_id = 0;
   int device = 0;
   bool checks = true;
+  uint64_t seed = 0;          // 0: warps and blocks go in order
   uint64_t shared_bytes = 0;  // of a block, static and dynamic
-  std::atomic<uint64_t> executed{0}, lanes_executed{0};
+  std::atomic<uint64_t> executed{0};
 };
 
 }  // namespace sim
