@@ -68,7 +68,7 @@ void* allocate_async(Lock& lock, Pool& pool, size_t bytes, cudaStream_t stream, 
     base = allocate(bytes, pool.device, MemoryKind::device, call, limit);
   }
   check(base.has_value(), cudaErrorMemoryAllocation);
-  std::memset(shadow(*base), kUnmapped, bytes);
+  mark(*base, bytes, kUnmapped);
   if (s.capture) s.capture->graph->memory.push_back(graph_memory(*base));
   const bool captured = s.capture != nullptr;
   enqueue(s, {s.device, AllocOp{*base, bytes}});

@@ -116,6 +116,15 @@ bool all_ready(const uint8_t* shadow, const Addresses& at, uint32_t bytes) {
   }
 }
 
+bool device_ready(const Addresses& at, uint32_t bytes) {
+  uint8_t known = 1;
+  for (int l = 0; l < kLanes; ++l) known &= *summary(at[size_t(l)]);
+  if (known && bytes <= 16) return true;
+  if (!all_ready(shadow(0), at, bytes)) return false;
+  sum_up(at[0]);
+  return true;
+}
+
 /// The same lane by lane: says what is wrong, and marks what is written.
 void check_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use) {
   each_lane(mask, [&](int l) {
@@ -137,8 +146,8 @@ void reach_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, U
     outside |= a | (a + bytes - 1);
     low |= a;
   }
-  const bool fine =
-      outside < kWindow && (!w.checks() || (low % bytes == 0 && all_ready(shadow(0), full, bytes)));
+  bool fine = outside < kWindow;
+  if (fine && w.checks()) fine = low % bytes == 0 && device_ready(full, bytes);
   if (!fine) check_global(w, mask, full, bytes, use);
   SIM_LANES out.to[size_t(l)] = raw(full[size_t(l)]);
 }

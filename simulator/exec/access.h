@@ -48,7 +48,12 @@ bool all_ready(const uint8_t* shadow) {
 template <uint32_t Bytes>
 bool reach_run(const Warp& w, uint64_t at, uint32_t align) {
   if (!in_device_window(at) || !in_device_window(at + Bytes - 1)) return false;
-  return !w.checks() || (at % align == 0 && all_ready<Bytes>(shadow(at)));
+  if (!w.checks()) return true;
+  if (at % align != 0) return false;
+  if (Bytes <= kSummed && (*summary(at) & *summary(at + Bytes - 1))) return true;
+  if (!all_ready<Bytes>(shadow(at))) return false;
+  if (at % kSummed == 0) sum_up(at);
+  return true;
 }
 
 /// Where each lane's bytes lie in the simulator's memory; a lane outside the mask has the place of

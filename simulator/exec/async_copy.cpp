@@ -35,9 +35,11 @@ uint32_t thread_of(const Warp& w, int lane) { return w.number() * kLanes + uint3
 /// Nobody may touch the destination until the copy has landed; gives its shadow.
 uint8_t* wait_for(Warp& w, const Form& f, uint64_t at, const uint8_t* to, uint32_t bytes) {
   if (!w.checks()) return nullptr;
-  uint8_t* marks = f.to_space == Space::shared
-                       ? w.block().shared_shadow().data() + (to - w.block().shared().data())
-                       : shadow(at);
+  if (f.to_space != Space::shared) {
+    mark(at, bytes, kPending);
+    return shadow(at);
+  }
+  uint8_t* marks = w.block().shared_shadow().data() + (to - w.block().shared().data());
   std::memset(marks, kPending, bytes);
   return marks;
 }

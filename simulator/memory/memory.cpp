@@ -61,21 +61,24 @@ class Memory {
   std::_Exit(2);
 }
 
-void map_at(uint64_t where, int protection, int flags, int file, const char* what) {
+void map_at(uint64_t where, uint64_t bytes, int protection, int flags, int file, const char* what) {
   void* want = reinterpret_cast<void*>(where);
-  void* got = mmap(want, kWindow, protection, flags | MAP_NORESERVE | MAP_FIXED_NOREPLACE, file, 0);
+  void* got = mmap(want, bytes, protection, flags | MAP_NORESERVE | MAP_FIXED_NOREPLACE, file, 0);
   if (got != want) cannot_map(what);
-  madvise(got, kWindow, MADV_DONTDUMP);
+  madvise(got, bytes, MADV_DONTDUMP);
 }
 
 Memory::Memory() {
   file_ = memfd_create("simulated device memory", MFD_CLOEXEC);
   if (file_ < 0 || ftruncate(file_, off_t(kWindow)) != 0) cannot_map("device memory");
-  map_at(kDeviceBase, PROT_NONE, MAP_SHARED, file_, "device memory");
-  map_at(kDeviceBase + kToRaw, PROT_READ | PROT_WRITE, MAP_SHARED, file_, "device memory");
+  map_at(kDeviceBase, kWindow, PROT_NONE, MAP_SHARED, file_, "device memory");
+  map_at(kDeviceBase + kToRaw, kWindow, PROT_READ | PROT_WRITE, MAP_SHARED, file_, "device memory");
   const uint64_t shadow_base = kDeviceBase + kToShadow;
-  map_at(shadow_base, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, "the shadow");
+  map_at(shadow_base, kWindow, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+         "the shadow");
   madvise(reinterpret_cast<void*>(shadow_base), kWindow, MADV_HUGEPAGE);
+  map_at(kSummaryBase, kWindow / kSummed, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+         "the shadow");
 }
 
 bool host_may_touch(MemoryKind kind) {
@@ -106,7 +109,10 @@ std::optional<uint64_t> Memory::place(uint64_t bytes) {
 }
 
 /// Makes the shadow say that nothing was ever there, and takes no memory for it.
-void clear_shadow(Span s) { madvise(shadow(s.begin), s.end - s.begin, MADV_DONTNEED); }
+void clear_shadow(Span s) {
+  madvise(shadow(s.begin), s.end - s.begin, MADV_DONTNEED);
+  forget_summary(s.begin, s.end - s.begin);
+}
 
 void Memory::forget_freed(Span s) {
   auto it = freed_.lower_bound(s.begin);
@@ -133,7 +139,7 @@ std::optional<uint64_t> Memory::allocate(Allocation a, uint64_t limit, bool writ
   if (went_round_) forget_freed({*base, *base + size});
   void* view = reinterpret_cast<void*>(*base);
   if (open && mprotect(view, size, PROT_READ | PROT_WRITE) != 0) return std::nullopt;
-  std::memset(shadow(*base), open || written ? kReady : kAddressable, a.bytes);
+  mark(*base, a.bytes, open || written ? kReady : kAddressable);
   next_ = *base + size + kPage;
   if (counts(a)) used += a.bytes;
   a.base = *base;
@@ -145,7 +151,7 @@ std::optional<uint64_t> Memory::allocate(Allocation a, uint64_t limit, bool writ
 void Memory::bury(Span s) {
   const uint64_t bytes = s.end - s.begin;
   if (bytes > kFreedShadow) return clear_shadow(s);
-  std::memset(shadow(s.begin), kFreed, bytes);
+  mark(s.begin, bytes, kFreed);
   buried_.push_back(s);
   buried_bytes_ += bytes;
   while (buried_bytes_ > kFreedShadow) {
@@ -248,6 +254,28 @@ Memory& memory() {
 }  // namespace
 
 void open_memory() { memory(); }
+
+void forget_summary(uint64_t address, uint64_t bytes) {
+  const uint64_t last = address + std::max<uint64_t>(bytes, 1) - 1;
+  std::memset(summary(address), 0, size_t(summary(last) - summary(address)) + 1);
+}
+
+void mark(uint64_t address, uint64_t bytes, uint8_t state) {
+  std::memset(shadow(address), state, bytes);
+  if (state != kReady && bytes > 0) forget_summary(address, bytes);
+}
+
+bool sum_up(uint64_t address) {
+  const uint64_t begin = address / kSummed * kSummed;
+  uint64_t unready = 0;
+  for (uint64_t k = 0; k < kSummed; k += 8) {
+    uint64_t word;
+    std::memcpy(&word, shadow(begin) + k, 8);
+    unready |= word ^ 0x0303030303030303;
+  }
+  if (unready == 0) *summary(address) = 1;
+  return unready == 0;
+}
 
 std::optional<uint64_t> allocate(uint64_t bytes, int device, MemoryKind kind, std::string name,
                                  uint64_t limit, bool written) {

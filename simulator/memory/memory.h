@@ -7,6 +7,8 @@
 //   device view  kDeviceBase + x   what the program sees
 //   raw view     + kToRaw          the same memory, for the simulator
 //   shadow       + kToShadow       one byte per byte
+// A summary beside them says of each 512 bytes whether all were seen to be kReady, so that most
+// accesses need not look at the shadow.
 // Pinned host and managed allocations have their pages of the device view opened.
 #pragma once
 #include <cstdint>
@@ -21,6 +23,10 @@ inline constexpr uint64_t kDeviceBase = 0x2000'0000'0000;
 inline constexpr uint64_t kWindow = 0x40'0000'0000;
 inline constexpr uint64_t kToRaw = 0x1000'0000'0000;
 inline constexpr uint64_t kToShadow = 0x2000'0000'0000;
+
+// The summary: a byte for each kSummed bytes.
+inline constexpr uint64_t kSummaryBase = 0x5000'0000'0000;
+inline constexpr uint64_t kSummed = 512;
 
 // Generic addresses of the other spaces; what lies in them is the block's or the thread's own.
 inline constexpr uint64_t kSharedBase = 0x1000'0000'0000;
@@ -44,6 +50,16 @@ T* raw(uint64_t address) {
   return reinterpret_cast<T*>(address + kToRaw);
 }
 inline uint8_t* shadow(uint64_t address) { return reinterpret_cast<uint8_t*>(address + kToShadow); }
+inline uint8_t* summary(uint64_t address) {
+  return reinterpret_cast<uint8_t*>(kSummaryBase + (address - kDeviceBase) / kSummed);
+}
+
+/// Shadow of some bytes becomes `state`; who makes it other than kReady must do so with this.
+void mark(uint64_t address, uint64_t bytes, uint8_t state);
+/// The same for who wrote the shadow by himself.
+void forget_summary(uint64_t address, uint64_t bytes);
+/// Whether the 512 bytes around an address are kReady, which the summary then says.
+bool sum_up(uint64_t address);
 
 enum class MemoryKind : uint8_t { device, pinned, managed, variable };
 

@@ -23,9 +23,9 @@ size_t first_without(uint64_t address, size_t bytes, uint8_t need) {
   const uint8_t* s = shadow(address);
   for (size_t begin = 0; begin < bytes; begin += kChunk) {
     const size_t end = std::min(bytes, begin + kChunk);
-    uint8_t all = need;
-    for (size_t i = begin; i < end; i++) all &= s[i];
-    if (all == need) continue;
+    uint8_t missing = 0;  // as a number of its own: the loop vectorises
+    for (size_t i = begin; i < end; i++) missing |= uint8_t(~s[i] & need);
+    if (missing == 0) continue;
     for (size_t i = begin; i < end; i++)
       if ((s[i] & need) != need) return i;
   }
@@ -75,10 +75,12 @@ void copy_row(const Copy& c, uint64_t dst, uint64_t src, bool to_host) {
   }
   std::memmove(pointer(dst), pointer(src), n);
   if (to_host) return;
-  if (src_device)
+  if (src_device) {
     std::memmove(shadow(dst), shadow(src), n);
-  else
+    forget_summary(dst, n);
+  } else {
     std::memset(shadow(dst), kReady, n);
+  }
 }
 
 void fill_row(const Fill& f, uint64_t dst) {

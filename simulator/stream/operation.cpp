@@ -44,13 +44,13 @@ void run(const Fill& fill) {
 
 void run(const HostOp& op) { op.function(op.data); }
 
-void run(const AllocOp& op) { std::memset(shadow(op.address), kAddressable, op.bytes); }
+void run(const AllocOp& op) { mark(op.address, op.bytes, kAddressable); }
 
 void run(const FreeOp& op) {
   if (!op.keep_address)
     release(op.address);
   else if (const auto a = find_allocation(op.address))
-    std::memset(shadow(op.address), kFreed, a->bytes);
+    mark(op.address, a->bytes, kFreed);
 }
 
 void run(const EventOp&) {}

@@ -1,6 +1,6 @@
-// expects: access to bytes of an asynchronous copy that was not waited for bad: a pipeline of two
-// stages begins to fill a stage that other warps may still read: the barrier at the end of the step
-// is missing.
+// expects: access to bytes of an asynchronous copy that was not waited for
+// bad: a pipeline of two stages begins to fill a stage that other warps may still read: the
+// barrier at the end of the step is missing.
 #include <cuda_pipeline.h>
 
 #include "check.h"

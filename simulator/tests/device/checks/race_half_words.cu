@@ -1,5 +1,6 @@
-// expects: race in shared memory bad: a thread reads the half word that its neighbour wrote. The
-// twin touches only its own halves of words that two threads share, which is no race.
+// expects: race in shared memory
+// bad: a thread reads the half word that its neighbour wrote. The twin touches only its own halves
+// of words that two threads share, which is no race.
 #include "check.h"
 
 __global__ void halves(unsigned short* out, int distance) {

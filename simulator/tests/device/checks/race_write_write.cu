@@ -1,5 +1,6 @@
-// expects: race in shared memory bad: all threads write their own number to one cell. The twin
-// writes the same value from all, which programs do on purpose: whoever wins, the cell holds it.
+// expects: race in shared memory
+// bad: all threads write their own number to one cell. The twin writes the same value from all,
+// which programs do on purpose: whoever wins, the cell holds it.
 #include "check.h"
 
 __global__ void flag(int* out, int factor) {
