@@ -88,39 +88,56 @@ void fill_lanes(uint32_t mask, const Addresses& at, Addresses& out) {
   SIM_LANES out[size_t(l)] = choose(mask >> l & 1, at[size_t(l)], first);
 }
 
+/// Whether the shadow of every lane's bytes allows what is asked for: `need` of the bits `look`.
 template <class Word>
-bool all_ready(const uint8_t* shadow, const Addresses& at) {
-  Word unready = 0;
+bool all_are(const uint8_t* shadow, const Addresses& at, uint8_t look, uint8_t need) {
+  constexpr auto kEach = Word(0x0101010101010101);
+  Word wrong = 0;
   for (int l = 0; l < kLanes; ++l) {
     Word word;
     std::memcpy(&word, shadow + at[size_t(l)], sizeof word);
-    unready |= word ^ Word(0x0303030303030303);
+    wrong |= (word & Word(kEach * look)) ^ Word(kEach * need);
   }
-  return unready == 0;
+  return wrong == 0;
 }
-/// Whether the shadow of every lane's bytes is kReady. False also where it was not looked for.
-bool all_ready(const uint8_t* shadow, const Addresses& at, uint32_t bytes) {
+template <class Word>
+void set_ready(uint8_t* shadow, const Addresses& at) {
+  constexpr auto kAll = Word(0x0303030303030303);
+  for (int l = 0; l < kLanes; ++l) std::memcpy(shadow + at[size_t(l)], &kAll, sizeof kAll);
+}
+
+template <class Word>
+bool ready(uint8_t* shadow, const Addresses& at, Use use) {
+  if (all_are<Word>(shadow, at, 0xff, kReady)) return true;
+  constexpr uint8_t kOther = kFreed | kAddressable;  // kPending is both
+  if (use != Use::write || !all_are<Word>(shadow, at, kOther, kAddressable)) return false;
+  set_ready<Word>(shadow, at);
+  return true;
+}
+/// Whether every lane may use its bytes, which a write marks; false also for odd sizes, where it
+/// was not looked for.
+bool ready(uint8_t* shadow, const Addresses& at, uint32_t bytes, Use use) {
   switch (bytes) {
     case 1:
-      return all_ready<uint8_t>(shadow, at);
+      return ready<uint8_t>(shadow, at, use);
     case 2:
-      return all_ready<uint16_t>(shadow, at);
+      return ready<uint16_t>(shadow, at, use);
     case 4:
-      return all_ready<uint32_t>(shadow, at);
+      return ready<uint32_t>(shadow, at, use);
     case 8:
-      return all_ready<uint64_t>(shadow, at);
+      return ready<uint64_t>(shadow, at, use);
     case 16:
-      return all_ready<uint64_t>(shadow, at) && all_ready<uint64_t>(shadow + 8, at);
+      return ready<uint64_t>(shadow, at, use) && ready<uint64_t>(shadow + 8, at, use);
     default:
       return false;
   }
 }
 
-bool device_ready(const Addresses& at, uint32_t bytes) {
+bool device_ready(const Addresses& at, uint32_t bytes, Use use) {
   uint8_t known = 1;
   for (int l = 0; l < kLanes; ++l) known &= *summary(at[size_t(l)]);
   if (known && bytes <= 16) return true;
-  if (!all_ready(shadow(0), at, bytes)) return false;
+  if (!ready(shadow(0), at, bytes, use)) return false;
   sum_up(at[0]);
   return true;
 }
@@ -147,7 +164,7 @@ void reach_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, U
     low |= a;
   }
   bool fine = outside < kWindow;
-  if (fine && w.checks()) fine = low % bytes == 0 && device_ready(full, bytes);
+  if (fine && w.checks()) fine = low % bytes == 0 && device_ready(full, bytes, use);
   if (!fine) check_global(w, mask, full, bytes, use);
   SIM_LANES out.to[size_t(l)] = raw(full[size_t(l)]);
 }
@@ -183,7 +200,7 @@ void reach_shared(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, ui
     low |= uint32_t(a);
   }
   bool fine = high == 0 && uint64_t(top) + bytes <= size;
-  if (w.checks()) fine = fine && low % bytes == 0 && all_ready(marks, full, bytes);
+  if (w.checks()) fine = fine && low % bytes == 0 && ready(marks, full, bytes, use);
   if (!fine)
     each_lane(mask, [&](int l) {
       const uint64_t a = full[size_t(l)];

@@ -30,29 +30,33 @@ bool in_steps(const T* number, T step) {
   return differs == 0;
 }
 
-/// Whether all shadow bytes of `Bytes` of device memory are kReady.
+/// Whether all shadow bytes of `Bytes` of device memory have `need` of the bits `look`.
 template <uint32_t Bytes>
-bool all_ready(const uint8_t* shadow) {
+bool all_are(const uint8_t* shadow, uint8_t look, uint8_t need) {
   static_assert(Bytes % 8 == 0);
-  uint64_t unready = 0;
+  constexpr uint64_t kEach = 0x0101010101010101;
+  uint64_t wrong = 0;
   for (uint32_t k = 0; k < Bytes; k += 8) {
     uint64_t word;
     std::memcpy(&word, shadow + k, 8);
-    unready |= word ^ 0x0303030303030303;
+    wrong |= (word & kEach * look) ^ kEach * need;
   }
-  return unready == 0;
+  return wrong == 0;
 }
 
-/// `Bytes` of device memory from `at` on may be used by lanes whose accesses are `align` bytes.
-/// False: not as a whole, and who asks lane by lane learns why.
+/// `Bytes` of device memory from `at` on may be used by lanes whose accesses are `align` bytes; a
+/// write marks them. False: not as a whole, and who asks lane by lane learns why.
 template <uint32_t Bytes>
-bool reach_run(const Warp& w, uint64_t at, uint32_t align) {
+bool reach_run(const Warp& w, uint64_t at, uint32_t align, bool write) {
   if (!in_device_window(at) || !in_device_window(at + Bytes - 1)) return false;
   if (!w.checks()) return true;
   if (at % align != 0) return false;
   if (Bytes <= kSummed && (*summary(at) & *summary(at + Bytes - 1))) return true;
-  if (!all_ready<Bytes>(shadow(at))) return false;
-  if (at % kSummed == 0) sum_up(at);
+  if (!all_are<Bytes>(shadow(at), 0xff, kReady)) {
+    if (!write || !all_are<Bytes>(shadow(at), kFreed | kAddressable, kAddressable)) return false;
+    std::memset(shadow(at), kReady, Bytes);
+  }
+  if (at % kSummed == 0 || (at + Bytes) % kSummed == 0) sum_up(at);
   return true;
 }
 

@@ -71,7 +71,7 @@ bool load_run(Warp& w, const Inst& i, bool narrow) {
   const auto* base = w.row<uint64_t>(i.a);
   const uint64_t at = base[0] + uint64_t(i.offset);
   if (!in_steps<uint64_t>(base, N * sizeof(M)) ||
-      !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M)))
+      !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M), false))
     return false;
   const uint8_t* from = raw(at);
   C held[N][kLanes];  // the address may be among what is overwritten
@@ -86,7 +86,7 @@ bool store_run(Warp& w, const Inst& i) {
   const auto* base = w.row<uint64_t>(i.a);
   const uint64_t at = base[0] + uint64_t(i.offset);
   if (!in_steps<uint64_t>(base, N * sizeof(M)) ||
-      !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M)))
+      !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M), true))
     return false;
   uint8_t* to = raw(at);
   for (int k = 0; k < N; ++k) {

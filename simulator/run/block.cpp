@@ -1,5 +1,7 @@
 #include "simulator/run/block.h"
 
+#include <mutex>
+
 #include "simulator/exec/async.h"
 #include "simulator/memory/memory.h"
 #include "simulator/run/state.h"
@@ -9,14 +11,43 @@ namespace {
 
 constexpr uint32_t kShare = 2000;  // backward branches of a warp before other warps go on
 
+/// Tables of races are large, so that blocks of later launches take them over.
+class RacesPool {
+ public:
+  std::unique_ptr<Races> take() {
+    const std::lock_guard lock(mutex_);
+    if (spare_.empty()) return std::make_unique<Races>();
+    auto races = std::move(spare_.back());
+    spare_.pop_back();
+    return races;
+  }
+  void give_back(std::unique_ptr<Races> races) {
+    const std::lock_guard lock(mutex_);
+    if (spare_.size() < kKept) spare_.push_back(std::move(races));
+  }
+
+ private:
+  static constexpr size_t kKept = 64;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Races>> spare_;
+};
+RacesPool& races_pool() {
+  static auto* const pool = new RacesPool;
+  return *pool;
+}
+
 }  // namespace
 
 Block::Block(LaunchState& launch)
     : launch_(launch), threads_(uint32_t(launch.launch->block.count())) {
   shared_.resize(launch.shared_bytes);
-  if (launch.checks && launch.shared_bytes > 0) races_ = std::make_unique<Races>();
+  if (launch.checks && launch.shared_bytes > 0) races_ = races_pool().take();
   for (uint32_t w = 0; w * kLanes < threads_; ++w)
     warps_.push_back(std::make_unique<Warp>(*this, w));
+}
+
+Block::~Block() {
+  if (races_) races_pool().give_back(std::move(races_));
 }
 
 void Block::start(uint64_t index) {

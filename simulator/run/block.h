@@ -31,6 +31,7 @@ class AsyncCopies;
 class Block {
  public:
   explicit Block(LaunchState& launch);
+  ~Block();
 
   /// The block of this number begins; one that has ended can be begun again as another.
   void start(uint64_t index);

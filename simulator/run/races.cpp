@@ -19,11 +19,10 @@ void join(std::array<uint32_t, N>& to, const std::array<uint32_t, N>& from) {
 void Races::start(uint32_t threads, uint64_t shared_bytes, uint32_t unit) {
   warps_ = (threads + kLanes - 1) / kLanes;
   const uint64_t units = (shared_bytes + unit - 1) / unit;
+  unit_ = unit;
+  shift_ = std::countr_zero(unit);
   // Ticks only grow, so what an earlier block left behind is before all that this one does.
-  if (unit != unit_ || writes_.size() < units || reads_.size() < units * warps_ ||
-      now_ > kManyTicks) {
-    unit_ = unit;
-    shift_ = std::countr_zero(unit);
+  if (writes_.size() < units || reads_.size() < units * warps_ || now_ > kManyTicks) {
     now_ = 0;
     writes_.assign(units, {});
     readers_.assign(units, 0);
@@ -76,9 +75,10 @@ bool Races::read_conflicts(const Touch& a, int lane, uint64_t unit, Conflict& fo
   const uint64_t* reads = &reads_[unit * warps_];
   const Clock& seen = seen_[a.warp];
   uint32_t late = 0;
-  for (uint32_t v = 0; v < warps_; ++v) late |= uint32_t(uint32_t(reads[v] >> 32) > seen[v]) << v;
-  for (; late; late &= late - 1) {
-    const auto v = uint32_t(std::countr_zero(late));
+  for (uint32_t v = 0; v < warps_; ++v) late |= uint32_t(reads[v] >> 32) > seen[v] ? ~0u : 0u;
+  if (!late) return false;
+  for (uint32_t v = 0; v < warps_; ++v) {
+    if (uint32_t(reads[v] >> 32) <= seen[v]) continue;
     for (auto lanes = uint32_t(reads[v]); lanes; lanes &= lanes - 1) {
       const uint32_t reader = v * kLanes + uint32_t(std::countr_zero(lanes));
       if (ordered(a.warp, lane, reader, uint32_t(reads[v] >> 32))) continue;

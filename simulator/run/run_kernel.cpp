@@ -11,6 +11,7 @@
 #include "simulator/device/model.h"
 #include "simulator/device/settings.h"
 #include "simulator/run/block.h"
+#include "simulator/run/crew.h"
 #include "simulator/run/program.h"
 #include "simulator/run/state.h"
 
@@ -108,10 +109,7 @@ void run_kernel(const Launch& launch, const DeviceModel& model) {
       stop = true;
     }
   };
-  std::vector<std::jthread> threads;
-  for (size_t k = 1; k < used; ++k) threads.emplace_back(work);
-  work();
-  threads.clear();
+  run_on_threads(used, work);
   if (failed) std::rethrow_exception(failed);
 }
 
