@@ -46,7 +46,12 @@ Settings read_environment() {
   if (!find_model(s.device)) refuse("SIM_DEVICE", s.device, "one of " + known_models());
   read_number("SIM_DEVICES", 1, 16, "a number from 1 to 16", s.devices);
   read_number<uint64_t>("SIM_SEED", 0, ~uint64_t(0), "a whole number", s.seed);
-  read_choice("SIM_CHECKS", "off", "on", s.checks);
+  if (const auto text = variable("SIM_CHECKS"); text == "all")
+    s.global_races = true;
+  else if (text == "off")
+    s.checks = false;
+  else if (!text.empty() && text != "on")
+    refuse("SIM_CHECKS", text, "on, off or all");
   read_choice("SIM_APPROX", "exact", "perturb", s.perturb);
   s.profile = variable("SIM_PROFILE");
   return s;

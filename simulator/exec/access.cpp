@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "simulator/run/block.h"
+#include "simulator/run/global_races.h"
 #include "simulator/run/state.h"
 
 namespace sim {
@@ -153,8 +154,17 @@ void check_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, U
   });
 }
 
-void reach_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use,
-                  Reached& out) {
+void look_between_blocks(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, uint32_t bytes,
+                         Use use, Suspects* suspects) {
+  Suspects found;
+  const bool judges = suspects && use == Use::write;
+  GlobalRaces::get().touch(w, mask, at, bytes, use, i.strong || use == Use::update,
+                           judges ? *suspects : found);
+  if (!found.empty()) fail_race(w, found.front(), bytes, use);
+}
+
+void reach_global(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, uint32_t bytes,
+                  Use use, Reached& out, Suspects* suspects) {
   alignas(64) Addresses full;
   fill_lanes(mask, at, full);
   uint64_t outside = 0, low = 0;
@@ -166,6 +176,7 @@ void reach_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, U
   bool fine = outside < kWindow;
   if (fine && w.checks()) fine = low % bytes == 0 && device_ready(full, bytes, use);
   if (!fine) check_global(w, mask, full, bytes, use);
+  if (w.block().launch().global_races) look_between_blocks(w, i, mask, full, bytes, use, suspects);
   SIM_LANES out.to[size_t(l)] = raw(full[size_t(l)]);
 }
 
@@ -257,7 +268,7 @@ void reach_generic(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, u
   };
   const uint32_t global =
       mask & lanes_where([&](int l) { return at[size_t(l)] - kDeviceBase < kWindow; });
-  if (global == mask) return reach_global(w, mask, at, bytes, use, out);
+  if (global == mask) return reach_global(w, i, mask, at, bytes, use, out, suspects);
   const uint32_t shared = within(kSharedBase), local = within(kLocalBase),
                  param = within(kParamBase);
   const uint32_t others = mask & ~(shared | local | param);
@@ -270,7 +281,7 @@ void reach_generic(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, u
   const auto take = [&](uint32_t lanes) {
     each_lane(lanes, [&](int l) { out.to[size_t(l)] = part.to[size_t(l)]; });
   };
-  if (others) reach_global(w, others, at, bytes, use, part), take(others);
+  if (others) reach_global(w, i, others, at, bytes, use, part, suspects), take(others);
   if (shared)
     reach_shared(w, i, shared, from(kSharedBase), bytes, use, part, suspects), take(shared);
   if (local) reach_local(w, local, from(kLocalBase), bytes, use, part), take(local);
@@ -309,15 +320,21 @@ void reach(Warp& w, const Inst& i, ptx::Space space, uint32_t mask, const Addres
       return fill_places(mask, out);
     }
     default:
-      return reach_global(w, mask, at, bytes, use, out);
+      return reach_global(w, i, mask, at, bytes, use, out, suspects);
   }
 }
 
 void fail_race(Warp& w, const Conflict& c, uint32_t bytes, Use use) {
-  const Dim3 other = w.block().thread_at(c.thread);
+  if (c.between_blocks)
+    throw w.at({"race in global memory", words(use, bytes) + " that holds " + hex(c.at) + ", " +
+                                             describe_address(c.at) + ", which block " +
+                                             text_of(w.block().index_of(c.thread)) +
+                                             (c.written ? " wrote" : " read") +
+                                             " in the same launch: nothing orders the two blocks"},
+               c.lane);
   std::string what = words(use, bytes) + " that holds byte " + hex(c.at) +
-                     " of shared memory, which thread (" + std::to_string(other.x) + "," +
-                     std::to_string(other.y) + "," + std::to_string(other.z) + ") ";
+                     " of shared memory, which thread " + text_of(w.block().thread_at(c.thread)) +
+                     " ";
   what += c.together  ? "writes in the same instruction, with another value"
           : c.written ? "wrote"
                       : "read";
@@ -330,6 +347,7 @@ void fail_race(Warp& w, const Conflict& c, uint32_t bytes, Use use) {
 }
 
 void order(Warp& w, uint32_t mask, bool reads, bool writes) {
+  if (w.block().launch().global_races) GlobalRaces::get().order(w.block().number(), reads, writes);
   if (Races* races = w.block().races_or_none())
     races->order(w.number(), mask, (w.alive() & ~mask) == 0, reads, writes);
 }

@@ -101,15 +101,15 @@ bool store_run(Warp& w, const Inst& i) {
 
 /// Nearly all accesses to global memory: every lane, one behind the other.
 template <Space S>
-bool may_run(const Inst& i, uint32_t mask) {
+bool may_run(Warp& w, const Inst& i, uint32_t mask) {
   return (S == Space::global || S == Space::generic) && mask == kAllLanes && (i.option & 1) &&
-         !i.strong;
+         !i.strong && !w.block().launch().global_races;
 }
 
 template <class M, class C, Space S>
 void load(Warp& w, const Inst& i, uint32_t mask) {
   const bool narrow = i.option & 4;
-  if (may_run<S>(i, mask)) {
+  if (may_run<S>(w, i, mask)) {
     if (i.count == 1 && load_run<M, C, 1>(w, i, narrow)) return;
     if (i.count == 2 && load_run<M, C, 2>(w, i, narrow)) return;
     if (i.count == 4 && load_run<M, C, 4>(w, i, narrow)) return;
@@ -148,7 +148,7 @@ void judge(Warp& w, const Inst& i, const Reached& memory, const Suspects& all) {
 
 template <class M, class C, Space S>
 void store(Warp& w, const Inst& i, uint32_t mask) {
-  if (may_run<S>(i, mask)) {
+  if (may_run<S>(w, i, mask)) {
     if (i.count == 1 && store_run<M, C, 1>(w, i)) return;
     if (i.count == 2 && store_run<M, C, 2>(w, i)) return;
     if (i.count == 4 && store_run<M, C, 4>(w, i)) return;

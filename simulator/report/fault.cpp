@@ -17,11 +17,11 @@ std::string readable(const std::string& mangled) {
   return name;
 }
 
+}  // namespace
+
 std::string text_of(const Dim3& d) {
   return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
 }
-
-}  // namespace
 
 std::string text_of(const Fault& fault) {
   std::string text = "sim: " + fault.kind + ": " + fault.details + "\n";

@@ -12,6 +12,8 @@ struct Dim3 {
   uint32_t x = 1, y = 1, z = 1;
   uint64_t count() const { return uint64_t(x) * y * z; }
 };
+/// "(1,0,0)"
+std::string text_of(const Dim3& d);
 
 /// Thrown where a check fails; whoever runs the kernel adds where it happened, and the executor
 /// prints it and ends the program.

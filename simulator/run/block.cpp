@@ -51,10 +51,8 @@ Block::~Block() {
 }
 
 void Block::start(uint64_t index) {
-  const Dim3 grid = launch_.launch->grid;
   number_ = index;
-  index_ = {uint32_t(index % grid.x), uint32_t(index / grid.x % grid.y),
-            uint32_t(index / grid.x / grid.y)};
+  index_ = index_of(index);
   if (launch_.checks) shared_shadow_.assign(launch_.shared_bytes, kAddressable);
   if (races_) races_->start(threads_, launch_.shared_bytes, launch_.image->shared_unit);
   barriers_ = {};
@@ -62,6 +60,12 @@ void Block::start(uint64_t index) {
   alive_ = threads_;
   random_.seed(uint32_t(launch_.seed + index));
   for (const auto& w : warps_) w->start();
+}
+
+Dim3 Block::index_of(uint64_t number) const {
+  const Dim3 grid = launch_.launch->grid;
+  return {uint32_t(number % grid.x), uint32_t(number / grid.x % grid.y),
+          uint32_t(number / grid.x / grid.y)};
 }
 
 Dim3 Block::thread_at(uint32_t linear) const {

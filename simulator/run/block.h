@@ -55,6 +55,8 @@ class Block {
   void threads_ended(uint32_t threads);
 
   Dim3 thread_at(uint32_t linear) const;
+  /// Of the block of a number.
+  Dim3 index_of(uint64_t number) const;
 
   /// Copies under way; made when first asked for.
   AsyncCopies& async();

@@ -36,11 +36,12 @@ struct Touch {
 
 struct Conflict {
   int lane = 0;
-  uint64_t at = 0;        // the first byte that both touch
-  uint32_t thread = 0;    // the other one
-  bool written = false;   // by the other one
-  bool together = false;  // in the same instruction
-  uint32_t line = 0;      // of the PTX, where the other one touched it; 0: not known
+  uint64_t at = 0;              // the first byte that both touch
+  uint32_t thread = 0;          // the other one
+  bool written = false;         // by the other one
+  bool together = false;        // in the same instruction
+  uint32_t line = 0;            // of the PTX, where the other one touched it; 0: not known
+  bool between_blocks = false;  // in global memory: `at` is a device address, `thread` a block
 };
 
 class Races {

@@ -12,6 +12,7 @@
 #include "simulator/device/settings.h"
 #include "simulator/run/block.h"
 #include "simulator/run/crew.h"
+#include "simulator/run/global_races.h"
 #include "simulator/run/program.h"
 #include "simulator/run/state.h"
 
@@ -83,6 +84,8 @@ void run_kernel(const Launch& launch, const DeviceModel& model) {
   state.grid_id = ++grids;
   state.device = launch.program->device;
   state.checks = settings().checks;
+  state.global_races = settings().global_races;
+  if (state.global_races) GlobalRaces::get().start();
   state.seed = settings().seed;
   state.shared_bytes = kernel->image->static_shared + launch.dynamic_shared;
 

@@ -15,6 +15,7 @@ struct LaunchState {
   uint32_t grid_id = 0;
   int device = 0;
   bool checks = true;
+  bool global_races = false;
   uint64_t seed = 0;          // 0: warps and blocks go in order
   uint64_t shared_bytes = 0;  // of a block, static and dynamic
   std::atomic<uint64_t> executed{0};

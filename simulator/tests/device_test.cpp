@@ -50,12 +50,15 @@ Outcome run(const std::string& program, const std::string& argument,
   return o;
 }
 
-std::string expected_kind(const std::string& check) {
+/// What a check's program says of itself behind such a mark, in its first two lines.
+std::string said(const std::string& check, const std::string& mark) {
   std::ifstream in(std::string(SIM_SOURCE_FOLDER "/device/checks/") + check + ".cu");
-  std::string line;
-  std::getline(in, line);
-  const std::string mark = "// expects: ";
-  return line.starts_with(mark) ? line.substr(mark.size()) : "";
+  for (int k = 0; k < 2; ++k) {
+    std::string line;
+    std::getline(in, line);
+    if (line.starts_with("// " + mark + ": ")) return line.substr(mark.size() + 5);
+  }
+  return "";
 }
 
 class Device : public testing::TestWithParam<std::string> {};
@@ -76,15 +79,15 @@ TEST_P(Device, SeedsAndPerturbedApproximationsChangeNothing) {
 }
 
 TEST_P(Check, Trips) {
-  const std::string kind = expected_kind(GetParam());
+  const std::string kind = said(GetParam(), "expects");
   ASSERT_FALSE(kind.empty()) << "the first line of the file says: // expects: KIND";
-  const Outcome o = run("check_" + GetParam(), "bad");
+  const Outcome o = run("check_" + GetParam(), "bad", said(GetParam(), "environment"));
   EXPECT_EQ(o.exit_code, kFaultExit) << o.output;
   EXPECT_NE(o.output.find("sim: " + kind), o.output.npos) << o.output;
 }
 
 TEST_P(Check, LeavesItsTwinAlone) {
-  const Outcome o = run("check_" + GetParam(), "good");
+  const Outcome o = run("check_" + GetParam(), "good", said(GetParam(), "environment"));
   EXPECT_EQ(o.exit_code, 0) << o.output;
 }
 

@@ -1,0 +1,97 @@
+#include "simulator/run/global_races.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <bit>
+
+#include "simulator/run/block.h"
+
+namespace sim {
+namespace {
+
+constexpr uint64_t kTable = 0x6000'0000'0000;  // 8 bytes for each word of 4 of device memory
+constexpr uint64_t kTableBytes = kWindow * 2;
+constexpr int kBlockBits = 21;
+constexpr uint32_t kBlocks = 1u << kBlockBits;  // blocks further on share the place of another
+constexpr uint32_t kLaunches = 256;
+
+/// Who touched a word last, and which of its bytes.
+struct WordUse {
+  uint64_t writer : kBlockBits, writer_releases : 3, written : 4;
+  uint64_t reader : kBlockBits, reader_releases : 3, read : 4;
+  uint64_t launch : 8;
+};
+static_assert(sizeof(WordUse) == 8);
+
+std::atomic_ref<uint64_t> entry_at(uint64_t address) {
+  return std::atomic_ref<uint64_t>(
+      reinterpret_cast<uint64_t*>(kTable)[(address - kDeviceBase) / 4]);
+}
+
+void map_table() {
+  void* want = reinterpret_cast<void*>(kTable);
+  mmap(want, kTableBytes, PROT_READ | PROT_WRITE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+}  // namespace
+
+GlobalRaces::GlobalRaces() : released_(kBlocks), acquired_(kBlocks) {}
+
+GlobalRaces& GlobalRaces::get() {
+  static auto* const races = new GlobalRaces;
+  return *races;
+}
+
+void GlobalRaces::start() {
+  if (launch_++ % kLaunches == 0) map_table();  // its words would pass for those of this round
+  std::fill(released_.begin(), released_.end(), 0);
+  std::fill(acquired_.begin(), acquired_.end(), 0);
+}
+
+void GlobalRaces::order(uint64_t block, bool reads, bool writes) {
+  const uint64_t b = block % kBlocks;
+  if (reads) std::atomic_ref<uint8_t>(acquired_[b]).store(1, std::memory_order_relaxed);
+  if (writes) std::atomic_ref<uint8_t>(released_[b]).fetch_add(1, std::memory_order_relaxed);
+}
+
+void GlobalRaces::touch(Warp& w, uint32_t lanes, const Addresses& at, uint32_t bytes, Use use,
+                        bool strong, std::vector<Conflict>& found) {
+  const uint64_t me = w.block().number() % kBlocks;
+  const uint64_t my_releases = released_[me] & 7;
+  const auto ordered = [&](uint64_t other, uint64_t releases) {
+    return other == me || (acquired_[me] && (released_[other] & 7) != releases);
+  };
+  for (uint32_t rest = lanes; rest; rest &= rest - 1) {
+    const int lane = std::countr_zero(rest);
+    const uint64_t begin = at[size_t(lane)], end = begin + bytes;
+    bool known = false;
+    for (uint64_t word = begin & ~uint64_t(3); word < end; word += 4) {
+      const uint64_t low = std::max(begin, word) - word, high = std::min(end - word, uint64_t(4));
+      const auto mask = uint32_t((1u << high) - (1u << low));
+      const auto place = entry_at(word);
+      auto e = std::bit_cast<WordUse>(place.load(std::memory_order_relaxed));
+      if (e.launch != launch_ % kLaunches) e = {}, e.launch = launch_ % kLaunches;
+      const bool written = (e.written & mask) && !ordered(e.writer, e.writer_releases);
+      const bool read =
+          use != Use::read && (e.read & mask) && !ordered(e.reader, e.reader_releases);
+      if (!known && (written || read)) {
+        known = true;
+        found.push_back(
+            {lane, word + low, uint32_t(written ? e.writer : e.reader), written, false, 0, true});
+      }
+      if (strong) continue;
+      if (use == Use::read) {
+        e.read = (e.reader == me ? e.read : 0) | mask;
+        e.reader = me, e.reader_releases = my_releases;
+      } else {
+        e.written = (e.writer == me ? e.written : 0) | mask;
+        e.writer = me, e.writer_releases = my_releases;
+      }
+      place.store(std::bit_cast<uint64_t>(e), std::memory_order_relaxed);
+    }
+  }
+}
+
+}  // namespace sim
