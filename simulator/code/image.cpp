@@ -1,6 +1,8 @@
 #include "simulator/code/image.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "simulator/code/decoder.h"
@@ -69,18 +71,35 @@ std::vector<const ptx::Function*> reachable(const ptx::Module& module, const Sym
   return all;
 }
 
+/// Bytes of one lane's access, the least that it can be.
+uint32_t bytes_of(const ptx::Instruction& inst) {
+  if (inst.opcode == "ldmatrix" || inst.opcode == "stmatrix") return 16;
+  if (inst.opcode == "mbarrier") return 8;
+  if (inst.opcode == "cp") {  // cp.async TO, FROM, BYTES
+    const bool known = !inst.has("bulk") && inst.operands.size() > 2 &&
+                       inst.operands[2].kind == ptx::Operand::Kind::integer;
+    return known ? uint32_t(std::clamp<uint64_t>(inst.operands[2].value, 4, 16)) : 16;
+  }
+  uint32_t bytes = 16;
+  for (const std::string& m : inst.modifiers)
+    if (const auto t = ptx::type_named(m); t && ptx::size_of(*t) > 0)
+      bytes = std::min(bytes, uint32_t(ptx::size_of(*t)));
+  if (inst.opcode == "wmma") return bytes;  // element by element, in some layouts
+  for (const uint32_t count : {2u, 4u, 8u})
+    if (inst.has("v" + std::to_string(count))) bytes *= count;
+  return bytes;
+}
+
 /// The smallest access to what may be shared memory.
 uint32_t shared_unit(const ptx::Function& f) {
-  uint32_t unit = 4;
+  uint32_t unit = 16;
   for (const auto& inst : f.code) {
-    const bool accesses =
-        inst.opcode == "ld" || inst.opcode == "st" || inst.opcode == "atom" || inst.opcode == "red";
-    if (!accesses || inst.has("global") || inst.has("param") || inst.has("const") ||
-        inst.has("local"))
-      continue;
-    for (const std::string& m : inst.modifiers)
-      if (const auto t = ptx::type_named(m); t && ptx::size_of(*t) > 0)
-        unit = std::min(unit, uint32_t(ptx::size_of(*t)));
+    static const std::set<std::string_view> kAccesses = {
+        "ld", "st", "atom", "red", "cp", "ldmatrix", "stmatrix", "mbarrier", "wmma"};
+    if (!kAccesses.contains(inst.opcode)) continue;
+    const bool elsewhere = inst.opcode != "cp" && (inst.has("global") || inst.has("param") ||
+                                                   inst.has("const") || inst.has("local"));
+    if (!elsewhere) unit = std::min(unit, bytes_of(inst));
   }
   return unit;
 }

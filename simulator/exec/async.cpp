@@ -78,7 +78,7 @@ void AsyncCopies::wait(Warp& w, Kind kind, uint32_t thread, size_t left) {
   Queue& queue = queues_[kind][thread];
   while (queue.groups.size() > left) {
     land(&w, queue, queue.groups.front(), thread);
-    queue.groups.pop_front();
+    queue.groups.erase(queue.groups.begin());
   }
 }
 
@@ -102,14 +102,14 @@ void tell_races(Warp& w, const AsyncCopies::Copy& copy, std::optional<uint32_t> 
 /// The oldest `count` steps.
 void AsyncCopies::land(Warp* w, Queue& queue, size_t count, std::optional<uint32_t> thread) {
   for (size_t k = 0; k < count; ++k) {
-    const Step step = queue.steps.front();
-    queue.steps.pop_front();
+    const Step& step = queue.steps[k];
     if (step.barrier)
       change(w, step.barrier, [](MbarrierState& s) { return s.arrive(1); });
     else
       step.copy.land();
     if (!step.barrier && w) tell_races(*w, step.copy, thread);
   }
+  queue.steps.erase(queue.steps.begin(), queue.steps.begin() + std::ptrdiff_t(count));
   for (size_t& group : queue.groups) {
     const size_t of_group = std::min(count, group);
     group -= of_group;
@@ -147,6 +147,10 @@ void AsyncCopies::wait_at(Warp& w, uint8_t* barrier) {
 
 void AsyncCopies::finish() {
   for (Queue& queue : queues_[bulk]) land(nullptr, queue, queue.steps.size(), std::nullopt);
+  for (Queues& queues : queues_)
+    for (Queue& queue : queues) queue.steps.clear(), queue.groups.clear(), queue.open = 0;
+  arrivals_.clear();
+  owed_.clear();
 }
 
 }  // namespace sim

@@ -4,7 +4,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -56,7 +55,8 @@ class AsyncCopies {
   /// A wait at the barrier covers what would complete its phase.
   void wait_at(Warp& w, uint8_t* barrier);
 
-  /// The block has ended: bulk copies to global memory complete without a wait.
+  /// The block has ended: bulk copies to global memory complete without a wait, all others are
+  /// gone.
   void finish();
 
  private:
@@ -65,9 +65,9 @@ class AsyncCopies {
     uint8_t* barrier = nullptr;  // an arrival, not a copy
   };
   struct Queue {
-    std::deque<Step> steps;     // oldest first
-    std::deque<size_t> groups;  // how many of them are in each committed group
-    size_t open = 0;            // in none yet
+    std::vector<Step> steps;     // oldest first
+    std::vector<size_t> groups;  // how many of them are in each committed group
+    size_t open = 0;             // in none yet
   };
   using Queues = std::vector<Queue>;
 

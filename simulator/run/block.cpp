@@ -1,5 +1,6 @@
 #include "simulator/run/block.h"
 
+#include <bit>
 #include <mutex>
 
 #include "simulator/exec/async.h"
@@ -56,7 +57,6 @@ void Block::start(uint64_t index) {
   if (launch_.checks) shared_shadow_.assign(launch_.shared_bytes, kAddressable);
   if (races_) races_->start(threads_, launch_.shared_bytes, launch_.image->shared_unit);
   barriers_ = {};
-  async_.reset();
   alive_ = threads_;
   random_.seed(uint32_t(launch_.seed + index));
   for (const auto& w : warps_) w->start();
@@ -119,11 +119,18 @@ void Block::threads_ended(uint32_t threads) {
 void Block::open(uint32_t barrier) {
   Barrier& b = barriers_[barrier];
   b = {.last = {b.yes, b.arrived}};
-  if (races_) races_->open(barrier);
+  std::array<uint32_t, 32> waited{};  // lanes by warp
+  uint32_t threads = 0;
   for (const auto& w : warps_) {
-    const uint32_t lanes = w->release_barrier(barrier);
-    if (lanes && races_) races_->leave(barrier, w->number(), lanes, (w->alive() & ~lanes) == 0);
+    waited[w->number()] = w->release_barrier(barrier);
+    threads += uint32_t(std::popcount(waited[w->number()]));
   }
+  if (!races_) return;
+  if (threads == alive_) return races_->sync_all();
+  races_->open(barrier);
+  for (const auto& w : warps_)
+    if (const uint32_t lanes = waited[w->number()])
+      races_->leave(barrier, w->number(), lanes, (w->alive() & ~lanes) == 0);
 }
 
 void Block::report_stuck() {

@@ -22,20 +22,22 @@ void Races::start(uint32_t threads, uint64_t shared_bytes, uint32_t unit) {
   unit_ = unit;
   shift_ = std::countr_zero(unit);
   // Ticks only grow, so what an earlier block left behind is before all that this one does.
-  if (writes_.size() < units || reads_.size() < units * warps_ || now_ > kManyTicks) {
+  if (units_.size() < units || reads_.size() < units * warps_ || now_ > kManyTicks) {
     now_ = 0;
-    writes_.assign(units, {});
-    readers_.assign(units, 0);
+    units_.assign(units, {});
     reads_.assign(units * warps_, 0);
   }
-  const uint32_t before = ++now_;
-  ++now_;
-  tick_.fill(now_);
-  for (Clock& c : seen_) c.fill(before);
+  sync_all();
   for (auto& l : lanes_) l.reset();
   handed_ = {};
   barriers_ = {};
   mbarriers_.clear();
+}
+
+void Races::sync_all() {
+  floor_ = ++now_;
+  tick_.fill(++now_);
+  for (uint32_t w = 0; w < warps_; ++w) seen_[w].fill(floor_);
 }
 
 bool Races::ordered(uint32_t warp, int lane, uint32_t thread, uint32_t tick) const {
@@ -48,23 +50,27 @@ bool Races::ordered(uint32_t warp, int lane, uint32_t thread, uint32_t tick) con
 
 bool Races::read(const Touch& a, Conflict& found) {
   const Clock& seen = seen_[a.warp];
-  const uint64_t units = (a.bytes + unit_ - 1) >> shift_;
-  const uint64_t now = uint64_t(tick_[a.warp]) << 32;
+  const uint64_t count = (a.bytes + unit_ - 1) >> shift_;
+  const uint32_t tick = tick_[a.warp];
+  const uint64_t now = uint64_t(tick) << 32;
   for (uint32_t rest = a.lanes; rest; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);
     const uint64_t first = a.at[lane] >> shift_;
-    for (uint64_t u = first; u < first + units; ++u) {
-      const Write& last = writes_[u];
-      const uint32_t writer = last.thread & ~kStrong;
-      if (last.tick > seen[writer / kLanes] && !(a.strong && last.thread & kStrong) &&
-          !ordered(a.warp, lane, writer, last.tick)) {
-        found = {lane, u << shift_, writer, true, false, last.line};
-        return true;
+    for (uint64_t u = first; u < first + count; ++u) {
+      Unit& unit = units_[u];
+      if (unit.tick > floor_) {
+        const uint32_t writer = unit.thread & ~kStrong;
+        if (unit.tick > seen[writer / kLanes] && !(a.strong && unit.thread & kStrong) &&
+            !ordered(a.warp, lane, writer, unit.tick)) {
+          found = {lane, u << shift_, writer, true, false, unit.line};
+          return true;
+        }
       }
       if (a.strong) continue;
       uint64_t& mine = reads_[u * warps_ + a.warp];
       mine = now | (mine >= now ? uint32_t(mine) : 0) | uint64_t(1) << lane;
-      readers_[u] = a.line;
+      unit.read_tick = std::max(unit.read_tick, tick);
+      unit.read_line = a.line;
     }
   }
   return false;
@@ -82,7 +88,7 @@ bool Races::read_conflicts(const Touch& a, int lane, uint64_t unit, Conflict& fo
     for (auto lanes = uint32_t(reads[v]); lanes; lanes &= lanes - 1) {
       const uint32_t reader = v * kLanes + uint32_t(std::countr_zero(lanes));
       if (ordered(a.warp, lane, reader, uint32_t(reads[v] >> 32))) continue;
-      found = {lane, unit << shift_, reader, false, false, readers_[unit]};
+      found = {lane, unit << shift_, reader, false, false, units_[unit].read_line};
       return true;
     }
   }
@@ -91,7 +97,7 @@ bool Races::read_conflicts(const Touch& a, int lane, uint64_t unit, Conflict& fo
 
 void Races::write(const Touch& a, std::vector<Conflict>& found) {
   const Clock& seen = seen_[a.warp];
-  const uint64_t units = (a.bytes + unit_ - 1) >> shift_;
+  const uint64_t count = (a.bytes + unit_ - 1) >> shift_;
   const uint32_t now = tick_[a.warp];
   uint32_t done = 0;
   for (uint32_t rest = a.lanes; rest; rest &= rest - 1) {
@@ -99,33 +105,35 @@ void Races::write(const Touch& a, std::vector<Conflict>& found) {
     const uint32_t thread = a.warp * kLanes + uint32_t(lane);
     const uint64_t first = a.at[lane] >> shift_;
     bool known = false;
-    for (uint64_t u = first; u < first + units; ++u) {
-      Write& last = writes_[u];
-      const uint32_t writer = last.thread & ~kStrong;
+    for (uint64_t u = first; u < first + count; ++u) {
+      Unit& unit = units_[u];
+      const uint32_t writer = unit.thread & ~kStrong;
       Conflict c;
-      if (!known && last.tick > seen[writer / kLanes] && !(a.strong && last.thread & kStrong) &&
-          !ordered(a.warp, lane, writer, last.tick)) {
-        const bool together = last.tick == now && last.line == a.line && writer != thread &&
+      if (!known && unit.tick > floor_ && unit.tick > seen[writer / kLanes] &&
+          !(a.strong && unit.thread & kStrong) && !ordered(a.warp, lane, writer, unit.tick)) {
+        const bool together = unit.tick == now && unit.line == a.line && writer != thread &&
                               writer / kLanes == a.warp && (done >> (writer % kLanes) & 1);
-        found.push_back({lane, u << shift_, writer, true, together, last.line});
+        found.push_back({lane, u << shift_, writer, true, together, unit.line});
         known = true;
-      } else if (!known && read_conflicts(a, lane, u, c)) {
+      } else if (!known && unit.read_tick > floor_ && read_conflicts(a, lane, u, c)) {
         found.push_back(c);
         known = true;
       }
-      last = {now, thread | (a.strong ? kStrong : 0), a.line};
+      unit.tick = now;
+      unit.thread = thread | (a.strong ? kStrong : 0);
+      unit.line = a.line;
     }
     done |= 1u << lane;
   }
 }
 
 void Races::forget(uint64_t at, uint64_t bytes) {
-  for (uint64_t u = at >> shift_; u < (at + bytes + unit_ - 1) >> shift_; ++u) writes_[u] = {};
+  for (uint64_t u = at >> shift_; u < (at + bytes + unit_ - 1) >> shift_; ++u) units_[u].tick = 0;
 }
 
 void Races::landed(uint32_t thread, uint64_t at, uint64_t bytes, uint32_t line) {
   for (uint64_t u = at >> shift_; u < (at + bytes + unit_ - 1) >> shift_; ++u)
-    writes_[u] = {tick_[thread / kLanes], thread, line};
+    units_[u].tick = tick_[thread / kLanes], units_[u].thread = thread, units_[u].line = line;
 }
 
 void Races::release(uint32_t warp, Clock& to) {

@@ -64,6 +64,8 @@ class Races {
   /// lane of the warp is alive.
   void open(uint32_t barrier);
   void leave(uint32_t barrier, uint32_t warp, uint32_t lanes, bool all);
+  /// All threads of the block have waited at one barrier.
+  void sync_all();
   void sync_lanes(uint32_t warp, uint32_t lanes, bool all);
   /// An atomic or volatile access; one that only reads hands nothing on.
   void order(uint32_t warp, uint32_t lanes, bool all, bool reads, bool writes);
@@ -71,10 +73,12 @@ class Races {
   void wait_at(uint64_t mbarrier, uint32_t warp, uint32_t lanes, bool all);
 
  private:
-  struct Write {
+  /// Some bytes: who wrote them last, and when they were read last.
+  struct Unit {
     uint32_t tick = 0;
     uint32_t thread = 0;  // bit 31: strong
     uint32_t line = 0;
+    uint32_t read_tick = 0, read_line = 0;
   };
   /// What lanes of a warp know of each other, where they do not all know the same.
   struct Lanes {
@@ -92,11 +96,11 @@ class Races {
   uint32_t warps_ = 0, unit_ = 4;
   int shift_ = 2;
   uint32_t now_ = 0;
-  std::vector<Write> writes_;        // by unit
+  std::vector<Unit> units_;
   std::vector<uint64_t> reads_;      // by unit and warp: tick, and the lanes that read then
-  std::vector<uint32_t> readers_;    // by unit: the line of the last read
   std::array<uint32_t, 32> tick_{};  // of the accesses that a warp makes now
   std::array<Clock, 32> seen_{};     // [who][of whom]; of itself: what all its lanes know
+  uint32_t floor_ = 0;               // everybody knows everything up to this tick
   struct Barrier {
     Clock coming{}, opened{};
   };
