@@ -53,6 +53,7 @@ Settings read_environment() {
   else if (!text.empty() && text != "on")
     refuse("SIM_CHECKS", text, "on, off or all");
   read_choice("SIM_APPROX", "exact", "perturb", s.perturb);
+  read_number("SIM_NOTE_AFTER", 0.0, 1e6, "a number of seconds", s.note_after);
   s.profile = variable("SIM_PROFILE");
   return s;
 }

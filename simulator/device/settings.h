@@ -12,6 +12,7 @@ struct Settings {
   bool checks = true;  // SIM_CHECKS=on|off|all
   bool global_races = false;  // all
   bool perturb = false;       // SIM_APPROX=exact|perturb
+  double note_after = 60;     // SIM_NOTE_AFTER: seconds; 0: never
   std::string profile;        // SIM_PROFILE: a file; empty: none is written
 };
 

@@ -7,17 +7,13 @@
 #include <cstdlib>
 
 namespace sim {
-namespace {
-
-std::string readable(const std::string& mangled) {
+std::string readable_name(const std::string& mangled) {
   int status = 0;
   char* text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
   std::string name = status == 0 ? text : mangled;
   std::free(text);
   return name;
 }
-
-}  // namespace
 
 std::string text_of(const Dim3& d) {
   return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
@@ -26,8 +22,8 @@ std::string text_of(const Dim3& d) {
 std::string text_of(const Fault& fault) {
   std::string text = "sim: " + fault.kind + ": " + fault.details + "\n";
   if (!fault.kernel.empty())
-    text += "  in " + readable(fault.kernel) + ", block " + text_of(fault.block) + ", thread " +
-            text_of(fault.thread) + "\n";
+    text += "  in " + readable_name(fault.kernel) + ", block " + text_of(fault.block) +
+            ", thread " + text_of(fault.thread) + "\n";
   std::string where;
   if (!fault.source_file.empty())
     where = fault.source_file + ":" + std::to_string(fault.source_line);
@@ -38,14 +34,23 @@ std::string text_of(const Fault& fault) {
   return text;
 }
 
-void stop_program(const Fault& fault) {
-  std::fflush(stdout);
-  const std::string text = text_of(fault);
+namespace {
+
+void print(const std::string& text) {
   for (size_t done = 0; done < text.size();) {
     const ssize_t n = write(STDERR_FILENO, text.data() + done, text.size() - done);
     if (n <= 0) break;
     done += size_t(n);
   }
+}
+
+}  // namespace
+
+void note(const std::string& text) { print("sim: note: " + text + "\n"); }
+
+void stop_program(const Fault& fault) {
+  std::fflush(stdout);
+  print(text_of(fault));
   _exit(kFaultExit);
 }
 

@@ -35,6 +35,12 @@ struct Fault {
 /// The report that a person reads: several lines, the first says what and the second where.
 std::string text_of(const Fault& fault);
 
+/// "saxpy(int, float const*)" of a mangled name.
+std::string readable_name(const std::string& mangled);
+
+/// Prints "sim: note: " and the text to stderr.
+void note(const std::string& text);
+
 /// Prints the report to stderr and ends the process with kFaultExit, at once: no destructors run.
 [[noreturn]] void stop_program(const Fault& fault);
 

@@ -133,11 +133,16 @@ void Block::open(uint32_t barrier) {
       races_->leave(barrier, w->number(), lanes, (w->alive() & ~lanes) == 0);
 }
 
-void Block::report_stuck() {
+std::string Block::state() const {
   std::string all;
   for (const auto& w : warps_)
     if (!w->done()) all += "\n" + w->state();
-  Fault fault{"barrier not reached by all its threads", "no thread of the block can go on:" + all};
+  return all;
+}
+
+void Block::report_stuck() {
+  Fault fault{"barrier not reached by all its threads",
+              "no thread of the block can go on:" + state()};
   fault.block = index_;
   throw fault;
 }

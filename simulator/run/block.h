@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "simulator/exec/warp.h"
@@ -42,6 +43,8 @@ class Block {
 
   LaunchState& launch() { return launch_; }
   Dim3 index() const { return index_; }
+  /// What each thread does, warp by warp.
+  std::string state() const;
   uint64_t number() const { return number_; }
   uint32_t threads() const { return threads_; }
   std::vector<uint8_t>& shared() { return shared_; }

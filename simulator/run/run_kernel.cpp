@@ -13,6 +13,7 @@
 #include "simulator/run/block.h"
 #include "simulator/run/crew.h"
 #include "simulator/run/global_races.h"
+#include "simulator/run/patience.h"
 #include "simulator/run/program.h"
 #include "simulator/run/state.h"
 
@@ -24,8 +25,9 @@ constexpr int kRounds = 16;  // turns of a block before others of its thread go 
 /// Blocks that one host thread has begun.
 class Worker {
  public:
-  Worker(LaunchState& launch, std::atomic<uint64_t>& next, uint64_t blocks, size_t resident)
-      : launch_(launch), next_(next), blocks_(blocks), resident_(resident) {}
+  Worker(LaunchState& launch, std::atomic<uint64_t>& next, uint64_t blocks, size_t resident,
+         Patience& patience)
+      : launch_(launch), next_(next), blocks_(blocks), resident_(resident), patience_(patience) {}
 
   void run(const std::atomic<bool>& stop) {
     while (!stop) {
@@ -35,9 +37,11 @@ class Worker {
       Ran ran = Ran::yielded;
       for (int round = 0; round < kRounds && ran != Ran::done && !stop; ++round) ran = block->run();
       if (ran == Ran::done) {
+        patience_.moved();
         ended_.push_back(std::move(block));
         continue;
       }
+      patience_.look(*block);
       open_.push_back(std::move(block));
       // The block may wait for one that has not begun.
       if (open_.size() < resident_) begin();
@@ -58,6 +62,7 @@ class Worker {
     const uint64_t n = next_.fetch_add(1);
     if (n >= blocks_) return false;
     if (ended_.empty()) ended_.push_back(std::make_unique<Block>(launch_));
+    patience_.moved();
     ended_.back()->start(shuffled(n));
     open_.push_front(std::move(ended_.back()));
     ended_.pop_back();
@@ -68,6 +73,7 @@ class Worker {
   std::atomic<uint64_t>& next_;
   const uint64_t blocks_;
   const size_t resident_;
+  Patience& patience_;
   std::deque<std::unique_ptr<Block>> open_;
   std::vector<std::unique_ptr<Block>> ended_;  // to be begun again
 };
@@ -96,11 +102,12 @@ void run_kernel(const Launch& launch, const DeviceModel& model) {
       std::max<size_t>(1, size_t(model.sms) * size_t(model.blocks_per_sm) / workers);
   std::atomic<uint64_t> next{0};
   std::atomic<bool> stop{false};
+  Patience patience(launch.kernel, settings().note_after);
   std::mutex mutex;
   std::exception_ptr failed;
   const auto work = [&] {
     try {
-      Worker(state, next, blocks, resident).run(stop);
+      Worker(state, next, blocks, resident, patience).run(stop);
     } catch (Fault& fault) {
       const std::lock_guard lock(mutex);
       fault.kernel = launch.kernel;

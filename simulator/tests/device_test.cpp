@@ -91,6 +91,14 @@ TEST_P(Check, LeavesItsTwinAlone) {
   EXPECT_EQ(o.exit_code, 0) << o.output;
 }
 
+TEST(Slow, KernelsSayWhereTheyStand) {
+  const Outcome o = run("slow", "", "SIM_NOTE_AFTER=1");
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+  const std::string text = "sim: note: no block of wait(int volatile*) has begun or ended for 1 s";
+  EXPECT_NE(o.output.find(text), o.output.npos) << o.output;
+  EXPECT_NE(o.output.find("ld.volatile.global.u32"), o.output.npos) << o.output;
+}
+
 const auto name_of = [](const auto& info) { return info.param; };
 INSTANTIATE_TEST_SUITE_P(Programs, Device, testing::ValuesIn(names(SIM_PROGRAMS)), name_of);
 INSTANTIATE_TEST_SUITE_P(Programs, Check, testing::ValuesIn(names(SIM_CHECKS)), name_of);
