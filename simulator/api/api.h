@@ -15,6 +15,9 @@ namespace sim {
 /// Settings, memory, the handlers: once, at the program's first call.
 void start();
 
+/// Waits for all that is left, where there was a call at all.
+void finish_work(Lock& lock);
+
 /// The device that this thread's calls go to.
 int& current_device();
 void check_device(int device);  // cudaErrorInvalidDevice
@@ -32,6 +35,7 @@ cudaError_t api(const char* call, Body&& body) {
     start();
     Lock lock(state_mutex());
     body(lock);
+    Executor::get().run_ahead(lock);
     return cudaSuccess;
   } catch (const ApiError& error) {
     return remember(error.code);

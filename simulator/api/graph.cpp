@@ -13,7 +13,7 @@ using namespace sim;
 
 namespace {
 
-Graph& graph_of(cudaGraph_t handle) { return graphs().get(handle, cudaErrorInvalidValue); }
+Graph& graph_of(cudaGraph_t handle) { return find_graph(handle); }
 GraphExec& exec_of(cudaGraphExec_t handle) {
   return graph_execs().get(handle, cudaErrorInvalidValue);
 }

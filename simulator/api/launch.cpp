@@ -63,10 +63,8 @@ KernelOp prepare_launch(const void* function, int device, dim3 grid, dim3 block,
   check(uint64_t(k.info.registers) * threads <= m.registers_per_block,
         cudaErrorLaunchOutOfResources);
   check(shared <= allowed_dynamic_shared(k.kernel, k.info, device), cudaErrorInvalidValue);
-  if (cooperative) {
-    const uint64_t room = uint64_t(resident_blocks(k.info, int(threads), shared)) * uint64_t(m.sms);
-    check(dim(grid).count() <= room, cudaErrorCooperativeLaunchTooLarge);
-  }
+  const uint64_t room = uint64_t(resident_blocks(k.info, int(threads), shared)) * uint64_t(m.sms);
+  check(!cooperative || dim(grid).count() <= room, cudaErrorCooperativeLaunchTooLarge);
 
   KernelOp op;
   op.function = function;
@@ -74,6 +72,8 @@ KernelOp prepare_launch(const void* function, int device, dim3 grid, dim3 block,
   op.launch.grid = dim(grid);
   op.launch.block = dim(block);
   op.launch.dynamic_shared = shared;
+  op.launch.resident = room;
+  op.launch.cooperative = cooperative;
   op.launch.params.resize(k.info.param_bytes);
   for (size_t i = 0; i < k.info.param_sizes.size(); i++) {
     check(args && args[i], cudaErrorInvalidValue);

@@ -1,18 +1,19 @@
 // Hints about managed memory, which lies where it lies here; and what only the driver has.
 #include "simulator/api/api.h"
+#include "simulator/api/pointers.h"
 #include "simulator/memory/memory.h"
 #include "simulator/stream/stream.h"
 
 using namespace sim;
 
-namespace {
-
-void check_managed(const void* pointer, size_t bytes) {
+void sim::check_managed_range(const void* pointer, size_t bytes) {
   const auto address = reinterpret_cast<uint64_t>(pointer);
   const auto a = find_allocation(address);
   check(a && a->kind == MemoryKind::managed && bytes > 0, cudaErrorInvalidValue);
   check(bytes <= a->base + a->bytes - address, cudaErrorInvalidValue);
 }
+
+namespace {
 
 void check_location(const cudaMemLocation& location) {
   if (location.type == cudaMemLocationTypeDevice) check_device(location.id);
@@ -31,7 +32,7 @@ void no_entry(const char* symbol, void** function, cudaDriverEntryPointQueryResu
 SIM_API cudaError_t cudaMemAdvise(const void* pointer, size_t bytes, cudaMemoryAdvise,
                                   cudaMemLocation location) {
   return api(__func__, [&](Lock&) {
-    check_managed(pointer, bytes);
+    check_managed_range(pointer, bytes);
     check_location(location);
   });
 }
@@ -41,7 +42,7 @@ SIM_API cudaError_t cudaMemPrefetchAsync(const void* pointer, size_t bytes,
                                          cudaStream_t stream) {
   return api(__func__, [&](Lock&) {
     check(flags == 0, cudaErrorInvalidValue);
-    check_managed(pointer, bytes);
+    check_managed_range(pointer, bytes);
     check_location(location);
     Stream& s = find_stream(stream, current_device());
     enqueue(s, {s.device, {}});

@@ -35,9 +35,11 @@ void check_pitch(const Place& place, const Box& box) {
   check(box.height <= 1 || place.pitch >= box.width, cudaErrorInvalidPitchValue);
 }
 
-/// Work that reads the host's memory later must not see what the program writes there meanwhile.
-void hold_source(Copy& copy) {
+}  // namespace
+
+void take_source(Copy& copy) {
   const Box box = copy.box;
+  if (box.bytes() == 0) return;
   auto bytes = std::make_shared<std::vector<uint8_t>>(box.bytes());
   Copy now = copy;
   now.dst = {address_of(bytes->data()), box.width, box.width * box.height};
@@ -45,8 +47,6 @@ void hold_source(Copy& copy) {
   copy.src = now.dst;
   copy.held = std::move(bytes);
 }
-
-}  // namespace
 
 void check_copy(const Copy& copy, cudaMemcpyKind kind) {
   check(kind >= cudaMemcpyHostToHost && kind <= cudaMemcpyDefault, cudaErrorInvalidMemcpyDirection);
@@ -79,7 +79,7 @@ void submit_copy(Lock& lock, Stream& stream, Copy copy, bool async) {
   const bool inside = dst == Where::device && src == Where::device;
   const bool pageable_out = dst == Where::pageable;
   const bool wait = async ? pageable_out : !inside;
-  if (async && src == Where::pageable && !stream.capture) hold_source(copy);
+  if (async && src == Where::pageable && !stream.capture) take_source(copy);
   const TaskPtr task = enqueue(stream, {stream.device, std::move(copy)});
   if (task && wait) Executor::get().wait(lock, task);
 }

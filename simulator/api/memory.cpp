@@ -1,34 +1,17 @@
 // Allocation: of the devices, pinned, managed.
 #include "simulator/memory/memory.h"
 
-#include <cstdio>
-#include <map>
-
 #include "simulator/api/api.h"
 #include "simulator/api/pointers.h"
 #include "simulator/device/model.h"
 #include "simulator/device/settings.h"
 #include "simulator/stream/capture.h"
+#include "simulator/stream/graph.h"
 
 using namespace sim;
 
 namespace sim {
 namespace {
-
-struct Registered {
-  size_t bytes = 0;
-  unsigned flags = 0;
-};
-
-std::map<uint64_t, Registered>& registered() {
-  static auto* const all = new std::map<uint64_t, Registered>;
-  return *all;
-}
-
-std::map<uint64_t, unsigned>& host_flags() {
-  static auto* const all = new std::map<uint64_t, unsigned>;
-  return *all;
-}
 
 /// Frees that streams have not come to yet may make room.
 void* make(Lock& lock, size_t bytes, MemoryKind kind, const char* call) {
@@ -44,14 +27,8 @@ void* make(Lock& lock, size_t bytes, MemoryKind kind, const char* call) {
   return reinterpret_cast<void*>(*base);
 }
 
-void report_double_free(const char* call, uint64_t address) {
-  Fault fault;
-  fault.kind = "double free";
-  fault.details = std::string(call) + " of what was freed before: " + describe_address(address);
-  throw fault;
-}
-
-/// Waits for the device first, as a card does: work that uses the memory may not have run.
+/// Waits for the device first, as a card does: work that uses the memory may not have run. For
+/// stream-ordered memory the manual says that nothing waits, so that such work faults.
 void free_memory(Lock& lock, void* pointer, bool host, const char* call) {
   check_unsafe();
   if (!pointer) return;
@@ -64,9 +41,14 @@ void free_memory(Lock& lock, void* pointer, bool host, const char* call) {
     fail(cudaErrorInvalidValue);
   }
   const bool pinned = a->kind == MemoryKind::pinned;
+  check(a->name != "cudaHostRegister", cudaErrorInvalidValue);
   check(pinned == host && !is_variable(*a), cudaErrorInvalidValue);
-  Executor::get().wait_all(lock, pinned ? -1 : a->device);
-  host_flags().erase(address);
+  if (is_graph_memory(address)) {  // its address stays the graph's
+    graph_memory_freed(address);
+    return run({a->device, FreeOp{address, true}});
+  }
+  if (!leave_pool(address)) Executor::get().wait_all(lock, pinned ? -1 : a->device);
+  pinned_flags().erase(address);
   if (release(address) == FreeResult::already_freed) report_double_free(call, address);
 }
 
@@ -75,9 +57,11 @@ size_t pitch_of(size_t width) { return (width + kPitchUnit - 1) / kPitchUnit * k
 
 }  // namespace
 
-bool is_registered(uint64_t address) {
-  auto it = registered().upper_bound(address);
-  return it != registered().begin() && address - std::prev(it)->first < std::prev(it)->second.bytes;
+void report_double_free(const char* call, uint64_t address) {
+  Fault fault;
+  fault.kind = "double free";
+  fault.details = std::string(call) + " of what was freed before: " + describe_address(address);
+  throw fault;
 }
 
 }  // namespace sim
@@ -127,7 +111,7 @@ SIM_API cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned flags) 
         cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined;
     check(pointer && (flags & ~known) == 0, cudaErrorInvalidValue);
     *pointer = make(lock, bytes, MemoryKind::pinned, "cudaHostAlloc");
-    if (*pointer) host_flags()[reinterpret_cast<uint64_t>(*pointer)] = flags;
+    if (*pointer) pinned_flags()[reinterpret_cast<uint64_t>(*pointer)] = flags;
   });
 }
 
@@ -137,50 +121,6 @@ SIM_API cudaError_t cudaFree(void* pointer) {
 
 SIM_API cudaError_t cudaFreeHost(void* pointer) {
   return api(__func__, [&](Lock& lock) { free_memory(lock, pointer, true, "cudaFreeHost"); });
-}
-
-SIM_API cudaError_t cudaHostRegister(void* pointer, size_t bytes, unsigned flags) {
-  return api(__func__, [&](Lock&) {
-    check(pointer && bytes > 0 && flags < 16, cudaErrorInvalidValue);
-    const auto address = reinterpret_cast<uint64_t>(pointer);
-    check(!in_device_window(address), cudaErrorHostMemoryAlreadyRegistered);
-    check(!is_registered(address) && !is_registered(address + bytes - 1),
-          cudaErrorHostMemoryAlreadyRegistered);
-    registered()[address] = {bytes, flags};
-  });
-}
-
-SIM_API cudaError_t cudaHostUnregister(void* pointer) {
-  return api(__func__, [&](Lock& lock) {
-    check(pointer, cudaErrorInvalidValue);
-    const auto address = reinterpret_cast<uint64_t>(pointer);
-    check(registered().count(address) > 0, cudaErrorHostMemoryNotRegistered);
-    Executor::get().wait_all(lock, -1);
-    registered().erase(address);
-  });
-}
-
-/// Pinned memory has one address for all. Registered memory can't be reached by kernels here.
-SIM_API cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned flags) {
-  return api(__func__, [&](Lock&) {
-    check(device && host && flags == 0, cudaErrorInvalidValue);
-    const auto address = reinterpret_cast<uint64_t>(host);
-    check(!is_registered(address), cudaErrorNotSupported);
-    const auto a = find_allocation(address);
-    check(a && a->kind == MemoryKind::pinned, cudaErrorInvalidValue);
-    *device = host;
-  });
-}
-
-SIM_API cudaError_t cudaHostGetFlags(unsigned* flags, void* host) {
-  return api(__func__, [&](Lock&) {
-    check(flags && host, cudaErrorInvalidValue);
-    const auto address = reinterpret_cast<uint64_t>(host);
-    const auto a = find_allocation(address);
-    check(a && a->kind == MemoryKind::pinned, cudaErrorInvalidValue);
-    auto it = host_flags().find(a->base);
-    *flags = cudaHostAllocMapped | (it == host_flags().end() ? 0 : it->second);
-  });
 }
 
 SIM_API cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
@@ -202,6 +142,7 @@ SIM_API cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* out, const v
       out->type = cudaMemoryTypeHost;
       out->device = current_device();
       out->hostPointer = p;
+      out->devicePointer = device_view(address);
     } else if (const auto a = find_allocation(address)) {
       const bool host = a->kind == MemoryKind::pinned, managed = a->kind == MemoryKind::managed;
       out->type = host      ? cudaMemoryTypeHost

@@ -5,9 +5,12 @@
 #include <map>
 
 #include "simulator/api/api.h"
+#include "simulator/api/pointers.h"
 #include "simulator/device/model.h"
+#include "simulator/device/settings.h"
 #include "simulator/memory/memory.h"
 #include "simulator/stream/capture.h"
+#include "simulator/stream/graph.h"
 #include "simulator/stream/stream.h"
 
 using namespace sim;
@@ -46,15 +49,19 @@ DevicePools& pools_of(int device) {
 Pool& pool_of(cudaMemPool_t handle) { return pools().get(handle, cudaErrorInvalidValue); }
 cudaMemPool_t handle_of(Pool* pool) { return reinterpret_cast<cudaMemPool_t>(pool); }
 
-/// Which pool an allocation counts in.
+/// Which pool an allocation counts in; null where that pool was destroyed.
 std::map<uint64_t, Pool*>& owners() {
   static auto* const all = new std::map<uint64_t, Pool*>;
   return *all;
 }
 
-/// Memory of a graph: its addresses stay taken as long as the graph or what was made of it lives.
-std::shared_ptr<const void> graph_memory(uint64_t address) {
-  return {reinterpret_cast<const void*>(address), [address](const void*) { release(address); }};
+void* allocate_captured(Stream& s, int device, size_t bytes, const char* call) {
+  check(!s.capture->invalid, cudaErrorStreamCaptureInvalidated);
+  const auto base =
+      allocate_for(*s.capture->graph, bytes, device, call, device_model().memory_bytes);
+  check(base.has_value(), cudaErrorMemoryAllocation);
+  enqueue(s, {s.device, AllocOp{*base, bytes}});
+  return reinterpret_cast<void*>(*base);
 }
 
 /// The address is known at once; the stream that comes to it makes the memory usable.
@@ -62,21 +69,18 @@ void* allocate_async(Lock& lock, Pool& pool, size_t bytes, cudaStream_t stream, 
   Stream& s = find_stream(stream, current_device());
   if (bytes == 0) return nullptr;
   const uint64_t limit = device_model().memory_bytes;
+  if (s.capture) return allocate_captured(s, pool.device, bytes, call);
   auto base = allocate(bytes, pool.device, MemoryKind::device, call, limit);
-  if (!base && !s.capture) {
+  if (!base) {
     Executor::get().wait_all(lock, pool.device);
     base = allocate(bytes, pool.device, MemoryKind::device, call, limit);
   }
   check(base.has_value(), cudaErrorMemoryAllocation);
   mark(*base, bytes, kUnmapped);
-  if (s.capture) s.capture->graph->memory.push_back(graph_memory(*base));
-  const bool captured = s.capture != nullptr;
   enqueue(s, {s.device, AllocOp{*base, bytes}});
-  if (!captured) {
-    owners()[*base] = &pool;
-    pool.used += bytes;
-    pool.used_high = std::max(pool.used_high, pool.used);
-  }
+  owners()[*base] = &pool;
+  pool.used += bytes;
+  pool.used_high = std::max(pool.used_high, pool.used);
   return reinterpret_cast<void*>(*base);
 }
 
@@ -84,12 +88,17 @@ void free_async(void* pointer, cudaStream_t stream) {
   Stream& s = find_stream(stream, current_device());
   const auto address = reinterpret_cast<uint64_t>(pointer);
   const auto a = find_allocation(address);
+  if (!a && in_device_window(address) && settings().checks &&
+      release(address) == FreeResult::already_freed)
+    report_double_free("cudaFreeAsync", address);
   check(a && a->base == address && a->kind == MemoryKind::device, cudaErrorInvalidValue);
-  if (auto owner = owners().find(address); owner != owners().end() && !s.capture) {
-    owner->second->used -= a->bytes;
-    owners().erase(owner);
+  const bool of_graph = is_graph_memory(address);
+  check(of_graph || !s.capture, cudaErrorInvalidValue);
+  if (!s.capture) {
+    graph_memory_freed(address);
+    leave_pool(address);
   }
-  enqueue(s, {s.device, FreeOp{address, s.capture != nullptr}});
+  enqueue(s, {s.device, FreeOp{address, of_graph}});
 }
 
 void check_location(const cudaMemLocation* location, cudaMemAllocationType type) {
@@ -144,6 +153,14 @@ void set_attribute(Pool& p, cudaMemPoolAttr attribute, const void* value) {
 
 }  // namespace
 
+bool sim::leave_pool(uint64_t address) {
+  const auto owner = owners().find(address);
+  if (owner == owners().end()) return false;
+  if (owner->second) owner->second->used -= find_allocation(address)->bytes;
+  owners().erase(owner);
+  return true;
+}
+
 SIM_API cudaError_t cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t stream) {
   return api(__func__, [&](Lock& lock) {
     check(pointer, cudaErrorInvalidValue);
@@ -184,7 +201,8 @@ SIM_API cudaError_t cudaMemPoolDestroy(cudaMemPool_t handle) {
     check(!pool.is_default, cudaErrorInvalidValue);
     DevicePools& all = pools_of(pool.device);
     if (all.current == &pool) all.current = all.initial;
-    std::erase_if(owners(), [&](const auto& o) { return o.second == &pool; });
+    for (auto& [address, owner] : owners())
+      if (owner == &pool) owner = nullptr;
     pools().take(handle, cudaErrorInvalidValue);
   });
 }

@@ -49,6 +49,8 @@ SIM_API void __cudaRegisterFatBinaryEnd(void**) {}
 
 SIM_API void __cudaUnregisterFatBinary(void** handle) {
   Lock lock(state_mutex());
+  // Work that is left may use the module's variables. At exit, those who call this come first.
+  finish_work(lock);
   if (handle) remove_module(module_of(handle));
 }
 

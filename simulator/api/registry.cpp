@@ -58,6 +58,7 @@ void add_variable(const void* host, Variable variable) {
 std::shared_ptr<Program> program_of(Module& module, int device) {
   std::shared_ptr<Program>& program = module.programs[device];
   if (program) return program;
+  if (!module.ptx.empty()) return program = load_program(module.ptx, device, device_model());
   try {
     const std::vector<PtxImage> images = ptx_images(module.container);
     const PtxImage& image = pick(images, uint32_t(device_model().arch()));
@@ -76,6 +77,19 @@ Kernel& find_kernel(const void* function) {
   auto it = r.handles.find(function);
   check(it != r.handles.end(), cudaErrorInvalidDeviceFunction);
   return *it->second;
+}
+
+Kernel& library_kernel(Module& library, const std::string& name) {
+  Registry& r = registry();
+  for (const auto& [key, kernel] : r.kernels)
+    if (kernel->module == &library && kernel->name == name) return *kernel;
+  auto kernel = std::make_unique<Kernel>();
+  Kernel& made = *kernel;
+  made.module = &library;
+  made.function = &made;
+  made.name = name;
+  r.kernels[&made] = std::move(kernel);
+  return made;
 }
 
 LoadedKernel load_kernel(const void* function, int device) {

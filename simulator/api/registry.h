@@ -11,6 +11,7 @@ namespace sim {
 
 struct Module {
   const void* container = nullptr;
+  std::string ptx;  // of a library that the program loaded itself; it has no container
   std::map<int, std::shared_ptr<Program>> programs;  // by device; loaded at first use
   uint32_t arch = 0;                                 // of the PTX that was picked: 80
 };
@@ -45,8 +46,12 @@ struct LoadedKernel {
   const KernelInfo& info;
 };
 LoadedKernel load_kernel(const void* function, int device);
+/// A kernel of a library, by the name that its program has; made once.
+Kernel& library_kernel(Module& library, const std::string& name);
 /// cudaErrorInvalidSymbol for an address that is no variable's.
 VariableInfo load_variable(const void* symbol, int device);
+/// The address of the bytes of a variable that a copy asks for. cudaErrorInvalidValue past its end.
+uint64_t part_of_symbol(const void* symbol, size_t bytes, size_t offset, int device);
 /// Writes the addresses of a module's __managed__ variables to where the host looks for them.
 void place_managed(Module& module);
 

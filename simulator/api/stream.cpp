@@ -146,7 +146,7 @@ SIM_API cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t stream, cudaGraph
                                                   const cudaGraphEdgeData*, size_t count,
                                                   cudaStreamCaptureMode mode) {
   return api(__func__, [&](Lock&) {
-    Graph& g = graphs().get(graph, cudaErrorInvalidValue);
+    Graph& g = find_graph(graph);
     begin_capture(stream_of(stream), mode, &g, nodes_of(nodes, count));
   });
 }

@@ -6,13 +6,16 @@
 
 using namespace sim;
 
-namespace {
-
-/// The bytes of a variable that a copy asks for.
-uint64_t part_of(const void* symbol, size_t bytes, size_t offset) {
-  const VariableInfo v = load_variable(symbol, current_device());
+uint64_t sim::part_of_symbol(const void* symbol, size_t bytes, size_t offset, int device) {
+  const VariableInfo v = load_variable(symbol, device);
   check(offset <= v.bytes && bytes <= v.bytes - offset, cudaErrorInvalidValue);
   return v.address + offset;
+}
+
+namespace {
+
+uint64_t part_of(const void* symbol, size_t bytes, size_t offset) {
+  return part_of_symbol(symbol, bytes, offset, current_device());
 }
 
 Copy copy_of(const char* call, uint64_t dst, uint64_t src, size_t bytes) {

@@ -57,6 +57,8 @@ enum Special : uint32_t {
   kGridId,
   kDynamicShared,
   kTotalShared,
+  kEnvReg1,
+  kEnvReg2,
   kSpecials_
 };
 

@@ -39,7 +39,9 @@ const std::unordered_map<std::string_view, Special>& specials() {
       {"%nsmid", kNsmId},
       {"%gridid", kGridId},
       {"%dynamic_smem_size", kDynamicShared},
-      {"%total_smem_size", kTotalShared}};
+      {"%total_smem_size", kTotalShared},
+      {"%envreg1", kEnvReg1},
+      {"%envreg2", kEnvReg2}};
   return table;
 }
 

@@ -8,12 +8,12 @@ namespace sim {
 struct Settings {
   std::string device = "h100";  // SIM_DEVICE
   int devices = 1;              // SIM_DEVICES
-  uint64_t seed = 0;   // SIM_SEED; 0: the order is fixed, and only work that is waited for runs
-  bool checks = true;  // SIM_CHECKS=on|off|all
-  bool global_races = false;  // all
-  bool perturb = false;       // SIM_APPROX=exact|perturb
-  double note_after = 60;     // SIM_NOTE_AFTER: seconds; 0: never
-  std::string profile;        // SIM_PROFILE: a file; empty: none is written
+  uint64_t seed = 0;            // SIM_SEED; 0: the order is fixed, as late as may be
+  bool checks = true;           // SIM_CHECKS=on|off|all
+  bool global_races = false;    // all
+  bool perturb = false;         // SIM_APPROX=exact|perturb
+  double note_after = 60;       // SIM_NOTE_AFTER: seconds; 0: never
+  std::string profile;          // SIM_PROFILE: a file; empty: none is written
 };
 
 /// Ends the program with exit code 2 and one sentence for a value that is not known.

@@ -35,6 +35,9 @@ Warp::Warp(Block& block, uint32_t number) : block_(block), number_(number) {
     set(kNsmId, launch.sms), set(kGridId, launch.grid_id);
     set(kDynamicShared, uint32_t(launch.launch->dynamic_shared));
     set(kTotalShared, uint32_t(block.shared().size()));
+    // cooperative_groups/details/driver_abi.h: the address of the grid's workspace, high half first
+    set(kEnvReg1, uint32_t(launch.grid_workspace >> 32));
+    set(kEnvReg2, uint32_t(launch.grid_workspace));
   }
   base_[kSpecials] = reinterpret_cast<std::byte*>(specials_.data());
 }

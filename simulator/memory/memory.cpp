@@ -38,6 +38,7 @@ class Memory {
   std::string describe(uint64_t address);
   std::vector<Allocation> live();
   uint64_t live_bytes(int device);
+  bool map_to(uint64_t base, uint64_t host, uint64_t bytes);
 
  private:
   std::optional<uint64_t> place(uint64_t bytes);
@@ -232,6 +233,11 @@ std::string Memory::describe(uint64_t address) {
   return count_of(offset - best->bytes) + " after " + text_of(*best);
 }
 
+bool Memory::map_to(uint64_t base, uint64_t host, uint64_t bytes) {
+  return mmap(reinterpret_cast<void*>(host), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+              file_, off_t(base - kDeviceBase)) != MAP_FAILED;
+}
+
 std::vector<Allocation> Memory::live() {
   std::lock_guard lock(mutex_);
   std::vector<Allocation> all;
@@ -285,6 +291,25 @@ std::optional<uint64_t> allocate(uint64_t bytes, int device, MemoryKind kind, st
   a.kind = kind;
   a.name = std::move(name);
   return memory().allocate(std::move(a), limit, written);
+}
+
+std::optional<uint64_t> show_host_memory(uint64_t pages, uint64_t page_bytes, uint64_t offset,
+                                         uint64_t bytes, int device, std::string name) {
+  const auto base = allocate(page_bytes, device, MemoryKind::pinned, std::move(name));
+  if (!base) return base;
+  std::memset(shadow(*base), kUnmapped, page_bytes);
+  std::memset(shadow(*base + offset), kReady, bytes);
+  std::memcpy(raw(*base), reinterpret_cast<const void*>(pages), page_bytes);
+  if (memory().map_to(*base, pages, page_bytes)) return base;
+  release(*base);
+  return std::nullopt;
+}
+
+void hide_host_memory(uint64_t pages, uint64_t page_bytes, uint64_t base) {
+  void* const host = reinterpret_cast<void*>(pages);
+  mmap(host, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  std::memcpy(host, raw(base), page_bytes);
+  release(base);
 }
 
 FreeResult release(uint64_t base) { return memory().release(base); }

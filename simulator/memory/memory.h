@@ -90,6 +90,13 @@ enum class FreeResult { done, not_a_base, already_freed, unknown };
 /// (quarantine); pages go back to the system.
 FreeResult release(uint64_t base);
 
+/// Makes whole pages of the host's memory pages of an allocation, with what is in them: kernels may
+/// touch `bytes` of them from `offset` on. The result is the address of the first page.
+std::optional<uint64_t> show_host_memory(uint64_t pages, uint64_t page_bytes, uint64_t offset,
+                                         uint64_t bytes, int device, std::string name);
+/// Gives the pages back, with what is in them now, and releases the allocation.
+void hide_host_memory(uint64_t pages, uint64_t page_bytes, uint64_t base);
+
 /// The live allocation that holds `address`, if any.
 std::optional<Allocation> find_allocation(uint64_t address);
 /// "12 bytes after allocation 3, 1024 bytes at 0x200000000200 by cudaMalloc (freed)": the nearest

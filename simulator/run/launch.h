@@ -29,6 +29,8 @@ struct KernelInfo {
 /// nullptr: none of that name.
 const KernelInfo* find_kernel(const Program& program, std::string_view name);
 
+std::vector<std::string> kernel_names(const Program& program);
+
 struct VariableInfo {
   uint64_t address = 0, bytes = 0;
 };
@@ -39,6 +41,8 @@ struct Launch {
   std::string kernel;
   Dim3 grid, block;
   uint64_t dynamic_shared = 0;
+  uint64_t resident = 0;        // blocks that the card holds at once; 0: not known
+  bool cooperative = false;     // the blocks wait for each other: all must be resident
   std::vector<uint8_t> params;  // param_bytes, laid out at param_offsets
 };
 

@@ -66,6 +66,11 @@ Program::Program(std::string_view text, int device) : module(ptx::parse(text)), 
     if (v.space == Space::shared && v.bytes == 0) dynamic.push_back(v.name);
 }
 
+/// Launches that have not run hold the program.
+Program::~Program() {
+  for (const auto& [name, v] : variables) release(v.address);
+}
+
 const Kernel* Program::kernel(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   if (const auto it = kernels_.find(std::string(name)); it != kernels_.end())
@@ -98,6 +103,13 @@ std::shared_ptr<Program> load_program(std::string_view text, int device, const D
 const KernelInfo* find_kernel(const Program& program, std::string_view name) {
   const Kernel* k = program.kernel(name);
   return k ? &k->info : nullptr;
+}
+
+std::vector<std::string> kernel_names(const Program& program) {
+  std::vector<std::string> names;
+  for (const ptx::Function& f : program.module.functions)
+    if (f.entry && !f.external) names.push_back(f.name);
+  return names;
 }
 
 const VariableInfo* find_variable(const Program& program, std::string_view name) {

@@ -20,6 +20,9 @@ struct Kernel {
 class Program {
  public:
   Program(std::string_view text, int device);
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
 
   /// Decoded when it is first asked for; nullptr: the module has no kernel of that name.
   const Kernel* kernel(std::string_view name) const;

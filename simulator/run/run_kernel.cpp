@@ -2,14 +2,17 @@
 // block may wait for an earlier one.
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "simulator/device/model.h"
 #include "simulator/device/settings.h"
+#include "simulator/memory/memory.h"
 #include "simulator/run/block.h"
 #include "simulator/run/crew.h"
 #include "simulator/run/global_races.h"
@@ -27,7 +30,12 @@ class Worker {
  public:
   Worker(LaunchState& launch, std::atomic<uint64_t>& next, uint64_t blocks, size_t resident,
          Patience& patience)
-      : launch_(launch), next_(next), blocks_(blocks), resident_(resident), patience_(patience) {}
+      : launch_(launch),
+        next_(next),
+        blocks_(blocks),
+        resident_(resident),
+        rounds_(launch.launch->cooperative ? 1 : kRounds),
+        patience_(patience) {}
 
   void run(const std::atomic<bool>& stop) {
     while (!stop) {
@@ -35,7 +43,7 @@ class Worker {
       auto block = std::move(open_.front());
       open_.pop_front();
       Ran ran = Ran::yielded;
-      for (int round = 0; round < kRounds && ran != Ran::done && !stop; ++round) ran = block->run();
+      for (int round = 0; round < rounds_ && ran != Ran::done && !stop; ++round) ran = block->run();
       if (ran == Ran::done) {
         patience_.moved();
         ended_.push_back(std::move(block));
@@ -73,10 +81,40 @@ class Worker {
   std::atomic<uint64_t>& next_;
   const uint64_t blocks_;
   const size_t resident_;
+  const int rounds_;  // few where blocks are there to wait for each other
   Patience& patience_;
   std::deque<std::unique_ptr<Block>> open_;
   std::vector<std::unique_ptr<Block>> ended_;  // to be begun again
 };
+
+/// Two words, the second the barrier of cooperative_groups::grid_group.
+constexpr uint64_t kWorkspace = 64;
+
+class Workspace {
+ public:
+  explicit Workspace(const Launch& launch) {
+    if (launch.cooperative)
+      base_ = allocate(kWorkspace, launch.program->device, MemoryKind::variable, "grid workspace",
+                       ~uint64_t(0), true);
+    if (base_) std::memset(raw(*base_), 0, kWorkspace);
+  }
+  ~Workspace() {
+    if (base_) release(*base_);
+  }
+  uint64_t address() const { return base_.value_or(0); }
+
+ private:
+  std::optional<uint64_t> base_;
+};
+
+/// A cooperative launch was checked to fit, whatever the number of host threads.
+size_t resident_of_each(const Launch& launch, const DeviceModel& model, uint64_t workers) {
+  const uint64_t most = uint64_t(model.sms) * model.blocks_per_sm;
+  const uint64_t all = launch.cooperative ? launch.grid.count()
+                       : launch.resident  ? launch.resident
+                                          : most;
+  return size_t((all + workers - 1) / workers);
+}
 
 }  // namespace
 
@@ -89,6 +127,8 @@ void run_kernel(const Launch& launch, const DeviceModel& model) {
   state.sms = model.sms;
   state.grid_id = ++grids;
   state.device = launch.program->device;
+  const Workspace workspace(launch);
+  state.grid_workspace = workspace.address();
   state.checks = settings().checks;
   state.global_races = settings().global_races;
   if (state.global_races) GlobalRaces::get().start();
@@ -98,8 +138,7 @@ void run_kernel(const Launch& launch, const DeviceModel& model) {
   const uint64_t blocks = launch.grid.count();
   const auto workers = uint64_t(std::max(1u, std::thread::hardware_concurrency()));
   const auto used = size_t(std::min(workers, blocks));
-  const size_t resident =
-      std::max<size_t>(1, size_t(model.sms) * size_t(model.blocks_per_sm) / workers);
+  const size_t resident = resident_of_each(launch, model, workers);
   std::atomic<uint64_t> next{0};
   std::atomic<bool> stop{false};
   Patience patience(launch.kernel, settings().note_after);

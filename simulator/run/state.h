@@ -16,8 +16,9 @@ struct LaunchState {
   int device = 0;
   bool checks = true;
   bool global_races = false;
-  uint64_t seed = 0;          // 0: warps and blocks go in order
-  uint64_t shared_bytes = 0;  // of a block, static and dynamic
+  uint64_t seed = 0;            // 0: warps and blocks go in order
+  uint64_t grid_workspace = 0;  // where the blocks of a cooperative launch meet; 0: another launch
+  uint64_t shared_bytes = 0;    // of a block, static and dynamic
   std::atomic<uint64_t> executed{0};
 };
 

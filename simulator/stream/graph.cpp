@@ -11,6 +11,11 @@ std::unordered_set<const void*>& live_nodes() {
   return *all;
 }
 
+std::unordered_set<const void*>& live_graphs() {
+  static auto* const all = new std::unordered_set<const void*>;
+  return *all;
+}
+
 std::vector<ExecNode> build(const Graph& graph) {
   const std::vector<Node*> order = in_order(graph);
   check(order.size() == graph.nodes.size(), cudaErrorInvalidValue);
@@ -43,7 +48,8 @@ TaskPtr submit_nodes(const std::vector<ExecNode>& nodes, const TaskPtr& head, in
     }
     std::function<void()> work;
     if (n.enabled && !event) work = [op = n.op] { run(op); };
-    tasks.push_back(executor.submit(std::move(work), n.op.device, after));
+    const bool host = std::holds_alternative<HostOp>(n.op.work);
+    tasks.push_back(executor.submit(std::move(work), n.op.device, after, host));
     if (event && event->record) event->event->task = tasks.back();
   }
   tasks.push_back(head);
@@ -94,8 +100,16 @@ Handles<GraphExec>& graph_execs() {
   return *all;
 }
 
+Graph::Graph() { live_graphs().insert(this); }
+
 Graph::~Graph() {
+  live_graphs().erase(this);
   for (const auto& node : nodes) live_nodes().erase(node.get());
+}
+
+Graph& find_graph(const void* handle) {
+  check(live_graphs().count(handle) > 0, cudaErrorInvalidValue);
+  return *static_cast<Graph*>(const_cast<void*>(handle));
 }
 
 Node& find_node(const void* handle) {
@@ -148,7 +162,7 @@ std::vector<Node*> in_order(const Graph& graph) {
 
 std::unique_ptr<Graph> clone(const Graph& graph) {
   auto copy = std::make_unique<Graph>();
-  copy->memory = graph.memory;
+  copy->keeps = graph.keeps;
   std::unordered_map<const Node*, Node*> twin;
   for (const auto& node : graph.nodes) {
     Operation op = node->op;
@@ -165,13 +179,17 @@ std::unique_ptr<GraphExec> instantiate(const Graph& graph, unsigned long long fl
   auto exec = std::make_unique<GraphExec>();
   exec->nodes = build(graph);
   exec->flags = flags;
-  exec->memory = graph.memory;
+  exec->keeps = graph.keeps;
   return exec;
 }
 
 bool update(GraphExec& exec, const Graph& graph, cudaGraphExecUpdateResultInfo& info) {
   info = {};
   return update_nodes(exec.nodes, graph, info);
+}
+
+bool update(ExecNode& node, const Graph& graph, cudaGraphExecUpdateResultInfo& info) {
+  return update_nodes(node.child, graph, info);
 }
 
 ExecNode& exec_node(GraphExec& exec, const Node& node) {
@@ -181,10 +199,12 @@ ExecNode& exec_node(GraphExec& exec, const Node& node) {
 }
 
 void launch(GraphExec& exec, Stream& stream) {
+  const bool free_first = exec.flags & cudaGraphInstantiateFlagAutoFreeOnLaunch;
+  begin_memory(exec.nodes, free_first);
   TaskPtr end = submit_nodes(exec.nodes, marker(stream), stream.device);
   // The graph may be destroyed before this runs; its memory stays until it has.
-  if (!exec.memory.empty())
-    end = Executor::get().submit([keep = exec.memory] {}, stream.device, {end});
+  if (!exec.keeps.empty())
+    end = Executor::get().submit([keep = exec.keeps] {}, stream.device, {end});
   append(stream, std::move(end));
 }
 

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -22,8 +23,11 @@ struct Node {
 
 struct Graph {
   std::vector<std::unique_ptr<Node>> nodes;
-  std::vector<std::shared_ptr<const void>> memory;  // of its allocation nodes
+  std::vector<std::shared_ptr<const void>> keeps;  // its own memory, user objects
+  Graph();
   ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
 };
 
 struct ExecNode {
@@ -37,11 +41,13 @@ struct ExecNode {
 struct GraphExec {
   std::vector<ExecNode> nodes;  // each comes after those it depends on
   unsigned long long flags = 0;
-  std::vector<std::shared_ptr<const void>> memory;  // of its allocation nodes
+  std::vector<std::shared_ptr<const void>> keeps;
 };
 
 Handles<Graph>& graphs();
 Handles<GraphExec>& graph_execs();
+/// Child graphs too. cudaErrorInvalidValue for one that does not live.
+Graph& find_graph(const void* handle);
 /// cudaErrorInvalidValue for one that does not live.
 Node& find_node(const void* handle);
 
@@ -57,7 +63,26 @@ std::unique_ptr<Graph> clone(const Graph& graph);
 std::unique_ptr<GraphExec> instantiate(const Graph& graph, unsigned long long flags);
 /// Takes the graph's parameters over; what differs otherwise is told in `info`.
 bool update(GraphExec& exec, const Graph& graph, cudaGraphExecUpdateResultInfo& info);
+/// The same for the child graph of a node.
+bool update(ExecNode& node, const Graph& graph, cudaGraphExecUpdateResultInfo& info);
 ExecNode& exec_node(GraphExec& exec, const Node& node);
+/// cudaErrorInvalidValue where memory that an earlier launch allocated has not been freed.
 void launch(GraphExec& exec, Stream& stream);
+/// Notes which memory a launch leaves allocated; where that is so already it fails, or forgets the
+/// old contents.
+void begin_memory(const std::vector<ExecNode>& nodes, bool free_first);
+
+/// Memory of a graph's allocation node: its address stays taken while the graph, or what was made
+/// of it, lives. Empty where the card has no room.
+std::optional<uint64_t> allocate_for(Graph& graph, uint64_t bytes, int device, const char* call,
+                                     uint64_t limit);
+bool is_graph_memory(uint64_t address);
+/// Work outside of the graph frees it; the graph's next launch may allocate it again.
+void graph_memory_freed(uint64_t address);
+struct GraphMemory {
+  uint64_t used = 0, used_high = 0;
+};
+/// Of a device: what graphs hold.
+GraphMemory& graph_memory(int device);
 
 }  // namespace sim

@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "simulator/device/model.h"
+#include "simulator/device/settings.h"
 #include "simulator/memory/memory.h"
+#include "simulator/report/fault.h"
 #include "simulator/stream/task.h"
 
 namespace sim {
@@ -44,13 +46,26 @@ void run(const Fill& fill) {
 
 void run(const HostOp& op) { op.function(op.data); }
 
-void run(const AllocOp& op) { mark(op.address, op.bytes, kAddressable); }
+[[noreturn]] void report_freed_twice(uint64_t address) {
+  Fault fault;
+  fault.kind = "double free";
+  fault.details = "a stream came to a free of what was freed before: " + describe_address(address);
+  throw fault;
+}
+
+/// A cudaFree, which waits for nothing, may have come first.
+void run(const AllocOp& op) {
+  if (find_allocation(op.address)) mark(op.address, op.bytes, kAddressable);
+}
 
 void run(const FreeOp& op) {
-  if (!op.keep_address)
-    release(op.address);
-  else if (const auto a = find_allocation(op.address))
-    mark(op.address, a->bytes, kFreed);
+  if (!op.keep_address) {
+    if (release(op.address) != FreeResult::done && settings().checks)
+      report_freed_twice(op.address);
+    return;
+  }
+  if (settings().checks && *shadow(op.address) == kFreed) report_freed_twice(op.address);
+  if (const auto a = find_allocation(op.address)) mark(op.address, a->bytes, kFreed);
 }
 
 void run(const EventOp&) {}

@@ -107,8 +107,9 @@ TaskPtr enqueue(Stream& stream, Operation op) {
     return nullptr;
   }
   const int device = stream.device;
+  const bool host = std::holds_alternative<HostOp>(op.work);
   auto work = [op = std::move(op)] { run(op); };
-  append(stream, Executor::get().submit(std::move(work), device, predecessors(stream)));
+  append(stream, Executor::get().submit(std::move(work), device, predecessors(stream), host));
   return stream.last;
 }
 

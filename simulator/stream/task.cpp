@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <stdexcept>
 
 #include "simulator/device/settings.h"
@@ -17,7 +18,7 @@ thread_local bool in_task = false;
 void run_work(Task& task) {
   time_spent = 0;
   if (!task.work) return;
-  in_task = true;
+  const TaskScope scope;
   try {
     task.work();
   } catch (const Fault& fault) {
@@ -28,7 +29,6 @@ void run_work(Task& task) {
     fault.details = error.what();
     stop_program(fault);
   }
-  in_task = false;
   task.work = nullptr;
 }
 
@@ -42,17 +42,25 @@ std::mutex& state_mutex() {
 void spend(double nanoseconds) { time_spent += nanoseconds; }
 double spent() { return time_spent; }
 bool inside_task() { return in_task; }
+TaskScope::TaskScope() { in_task = true; }
+TaskScope::~TaskScope() { in_task = false; }
 
 Executor& Executor::get() {
   static auto* const e = new Executor;
   return *e;
 }
 
-Executor::Executor() : random_(settings().seed) {}
+/// A program that is late in the host's eyes and one that is early are different mistakes: some
+/// seeds run next to nothing ahead, others all that they can.
+Executor::Executor() : random_(settings().seed) {
+  constexpr unsigned kEagerness[] = {0, 16, 128, 256};
+  if (settings().seed != 0) eagerness_ = kEagerness[random_() % std::size(kEagerness)];
+}
 
-TaskPtr Executor::submit(std::function<void()> work, int device,
-                         const std::vector<TaskPtr>& after) {
+TaskPtr Executor::submit(std::function<void()> work, int device, const std::vector<TaskPtr>& after,
+                         bool host) {
   auto task = std::make_shared<Task>();
+  task->host = host;
   task->work = std::move(work);
   task->device = device;
   task->start = host_time_;
@@ -83,14 +91,30 @@ void Executor::want(const TaskPtr& task) {
   }
 }
 
+/// One of the tasks that are ready but that nothing waits for; null if there is none.
+TaskPtr Executor::stray() {
+  std::vector<size_t> may;
+  for (size_t i = 0; i < others_.size(); i++)
+    if (!others_[i]->host) may.push_back(i);
+  if (may.empty()) return nullptr;
+  std::swap(others_[may[random_() % may.size()]], others_.back());
+  TaskPtr task = std::move(others_.back());
+  others_.pop_back();
+  return task;
+}
+
 /// One of the tasks that are ready and wanted; where a seed was given, now and then another.
 TaskPtr Executor::choose() {
-  const bool stray = settings().seed != 0 && !others_.empty() && random_() % 4 == 0;
-  std::vector<TaskPtr>& from = stray ? others_ : wanted_;
-  if (from.empty()) throw std::logic_error("waiting for work that can never run");
-  std::swap(from[random_() % from.size()], from.back());
-  TaskPtr task = std::move(from.back());
-  from.pop_back();
+  const bool seeded = settings().seed != 0;
+  if (seeded && random_() % 4 == 0)
+    if (TaskPtr other = stray()) return other;
+  if (wanted_.empty()) throw std::logic_error("waiting for work that can never run");
+  const auto newer = [](const TaskPtr& a, const TaskPtr& b) { return a->number < b->number; };
+  const auto it = seeded ? wanted_.begin() + ptrdiff_t(random_() % wanted_.size())
+                         : std::max_element(wanted_.begin(), wanted_.end(), newer);
+  std::swap(*it, wanted_.back());
+  TaskPtr task = std::move(wanted_.back());
+  wanted_.pop_back();
   return task;
 }
 
@@ -105,6 +129,17 @@ void Executor::finish(Task& task) {
   task.after.clear();
 }
 
+void Executor::run(Lock& lock, Task& task) {
+  running_ = true;
+  lock.unlock();
+  run_work(task);
+  lock.lock();
+  running_ = false;
+  finish(task);
+  pending_.erase(task.number);
+  changed_.notify_all();
+}
+
 bool Executor::run_one(Lock& lock) {
   if (running_) {
     changed_.wait(lock);
@@ -112,15 +147,16 @@ bool Executor::run_one(Lock& lock) {
   }
   const TaskPtr task = choose();
   const bool has_work = bool(task->work);
-  running_ = true;
-  lock.unlock();
-  run_work(*task);
-  lock.lock();
-  running_ = false;
-  finish(*task);
-  pending_.erase(task->number);
-  changed_.notify_all();
+  run(lock, *task);
   return has_work;
+}
+
+void Executor::run_ahead(Lock& lock) {
+  while (eagerness_ != 0 && !running_ && random_() % 256 < eagerness_) {
+    const TaskPtr task = stray();
+    if (!task) return;
+    run(lock, *task);
+  }
 }
 
 void Executor::wait(Lock& lock, const TaskPtr& task) {

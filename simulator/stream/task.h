@@ -1,6 +1,7 @@
-// Work that was handed to a device. It runs only when something waits for it, on the thread that
-// waits, one task at a time; the order among tasks that do not depend on each other is drawn at
-// random (SIM_SEED).
+// Work that was handed to a device. It runs on the thread that waits for it, one task at a time.
+// Without a seed it runs as late as it may, and of the tasks that do not depend on each other the
+// one that was asked for last goes first: what a program forgot to wait for has not happened.
+// SIM_SEED draws the order at random, and how early work runs that nothing waits for.
 #pragma once
 #include <algorithm>
 #include <condition_variable>
@@ -20,6 +21,7 @@ using TaskPtr = std::shared_ptr<Task>;
 struct Task {
   std::function<void()> work;  // empty: a point in the order
   int device = 0;
+  bool host = false;  // calls the program, which may hold a lock: runs only when it is waited for
   bool done = false;
   double start = 0, finish = 0;  // simulated nanoseconds; start: at the earliest
 
@@ -38,6 +40,12 @@ using Lock = std::unique_lock<std::mutex>;
 void spend(double nanoseconds);
 /// What spend() was given since the task began.
 double spent();
+/// While one lives, this thread is inside of a task's work.
+class TaskScope {
+ public:
+  TaskScope();
+  ~TaskScope();
+};
 /// True inside of a task's work: the program's host functions may not call the API.
 bool inside_task();
 
@@ -46,19 +54,24 @@ class Executor {
  public:
   static Executor& get();
 
-  TaskPtr submit(std::function<void()> work, int device, const std::vector<TaskPtr>& after);
+  TaskPtr submit(std::function<void()> work, int device, const std::vector<TaskPtr>& after,
+                 bool host = false);
   /// Runs what `task` needs, and with a seed perhaps more.
   void wait(Lock& lock, const TaskPtr& task);
   /// Runs one piece of work that `task` needs, if any; then whether it is done.
   bool poll(Lock& lock, const TaskPtr& task);
   /// Until nothing is left on a device (-1: on any).
   void wait_all(Lock& lock, int device);
+  /// At the end of a call: with a seed, some of the work that nothing waits for yet.
+  void run_ahead(Lock& lock);
   bool idle(int device) const;
 
  private:
   Executor();
   void want(const TaskPtr& task);
   TaskPtr choose();
+  TaskPtr stray();
+  void run(Lock& lock, Task& task);
   bool run_one(Lock& lock);  // true where it was more than a point in the order
   void finish(Task& task);
   void see(const Task& task) { host_time_ = std::max(host_time_, task.finish); }
@@ -68,6 +81,7 @@ class Executor {
   bool running_ = false;
   std::condition_variable changed_;
   std::mt19937_64 random_;
+  unsigned eagerness_ = 0;  // of 256: how often work runs ahead
   uint64_t count_ = 0;
   double host_time_ = 0;  // when the host last saw something finish
 };

@@ -37,7 +37,42 @@ TEST_F(Pools, OrderedByTheStream) {
   EXPECT_EQ(cudaFreeAsync(p, a), cudaSuccess);
   EXPECT_EQ(cudaFreeAsync(nullptr, a), cudaSuccess);
   cudaStreamSynchronize(a);
-  EXPECT_EQ(cudaFreeAsync(p, a), cudaErrorInvalidValue);
+}
+
+TEST_F(Pools, FreedTwice) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto at_the_call = [&] {
+    cudaMallocAsync(out(), 4, a);
+    cudaFreeAsync(p, a);
+    cudaStreamSynchronize(a);
+    cudaFreeAsync(p, a);
+  };
+  const auto in_the_stream = [&] {
+    cudaMallocAsync(out(), 4, a);
+    cudaFreeAsync(p, a);
+    cudaFreeAsync(p, b);
+    cudaDeviceSynchronize();
+  };
+  const auto with_both = [&] {
+    cudaMallocAsync(out(), 4, a);
+    cudaFreeAsync(p, a);
+    cudaFree(p);
+    cudaDeviceSynchronize();
+  };
+  EXPECT_EXIT(at_the_call(), ExitedWithCode(sim::kFaultExit), "sim: double free");
+  EXPECT_EXIT(in_the_stream(), ExitedWithCode(sim::kFaultExit), "sim: double free");
+  EXPECT_EXIT(with_both(), ExitedWithCode(sim::kFaultExit), "sim: double free");
+}
+
+TEST_F(Pools, CudaFreeWaitsForNothing) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto too_early = [&] {
+    cudaMallocAsync(out(), 4, a);
+    cudaMemsetAsync(p, 0, 4, a);
+    cudaFree(p);
+    cudaStreamSynchronize(a);
+  };
+  EXPECT_EXIT(too_early(), ExitedWithCode(sim::kFaultExit), "sim: use after free");
 }
 
 TEST_F(Pools, CudaFreeTakesThemToo) {

@@ -2,6 +2,8 @@
 // judge themselves and exit with 0, and print what their .expected holds where there is one;
 // tests/device/checks/*.cu trip a check when they are told "bad" and have a twin that must not,
 // "good". The first line of such a file says the kind of fault: // expects: out of bounds
+// tests/device/streams/*.cu forget to order their streams when they are told "bad": under some seed
+// that is reported or their result is wrong; with "good" never.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +64,7 @@ std::string said(const std::string& check, const std::string& mark) {
 }
 
 class Device : public testing::TestWithParam<std::string> {};
+class Order : public testing::TestWithParam<std::string> {};
 class Check : public testing::TestWithParam<std::string> {};
 
 TEST_P(Device, ComputesWhatTheHostDoes) {
@@ -75,6 +78,11 @@ TEST_P(Device, ComputesWhatTheHostDoes) {
 
 TEST_P(Device, SeedsAndPerturbedApproximationsChangeNothing) {
   const Outcome o = run("device_" + GetParam(), "", "SIM_SEED=7 SIM_APPROX=perturb");
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+}
+
+TEST_P(Device, WithoutChecksToo) {
+  const Outcome o = run("device_" + GetParam(), "", "SIM_CHECKS=off");
   EXPECT_EQ(o.exit_code, 0) << o.output;
 }
 
@@ -99,8 +107,39 @@ TEST(Slow, KernelsSayWhereTheyStand) {
   EXPECT_NE(o.output.find("ld.volatile.global.u32"), o.output.npos) << o.output;
 }
 
+constexpr int kSeeds = 16;
+
+std::string seed(int n) { return "SIM_SEED=" + std::to_string(n); }
+
+TEST_P(Order, MistakeShowsUnderSomeSeed) {
+  int right = 0;
+  std::string outputs;
+  for (int n = 1; n <= kSeeds; n++) {
+    const Outcome o = run("stream_" + GetParam(), "bad", seed(n));
+    ASSERT_TRUE(o.exit_code == 0 || o.exit_code == 1 || o.exit_code == kFaultExit) << o.output;
+    right += o.exit_code == 0;
+    outputs += o.output;
+  }
+  EXPECT_LT(right, kSeeds) << outputs;
+}
+
+/// Work runs as late as may be, so only what must not come early goes unseen.
+TEST_P(Order, MistakeShowsWithoutASeed) {
+  const Outcome o = run("stream_" + GetParam(), "bad");
+  const bool early = GetParam().ends_with("_late");
+  EXPECT_EQ(o.exit_code == 0, early) << o.output;
+}
+
+TEST_P(Order, RightProgramIsRightUnderEverySeed) {
+  for (int n = 0; n <= kSeeds; n++) {
+    const Outcome o = run("stream_" + GetParam(), "good", seed(n));
+    EXPECT_EQ(o.exit_code, 0) << seed(n) << "\n" << o.output;
+  }
+}
+
 const auto name_of = [](const auto& info) { return info.param; };
 INSTANTIATE_TEST_SUITE_P(Programs, Device, testing::ValuesIn(names(SIM_PROGRAMS)), name_of);
+INSTANTIATE_TEST_SUITE_P(Programs, Order, testing::ValuesIn(names(SIM_STREAMS)), name_of);
 INSTANTIATE_TEST_SUITE_P(Programs, Check, testing::ValuesIn(names(SIM_CHECKS)), name_of);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Check);
 

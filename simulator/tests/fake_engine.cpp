@@ -67,6 +67,12 @@ const KernelInfo* find_kernel(const Program& program, std::string_view name) {
   return it == program.kernels.end() ? nullptr : &it->second;
 }
 
+std::vector<std::string> kernel_names(const Program& program) {
+  std::vector<std::string> names;
+  for (const auto& [name, info] : program.kernels) names.push_back(name);
+  return names;
+}
+
 const VariableInfo* find_variable(const Program& program, std::string_view name) {
   auto it = program.variables.find(name);
   return it == program.variables.end() ? nullptr : &it->second;

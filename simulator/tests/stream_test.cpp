@@ -1,7 +1,10 @@
 // The order of work: what may run when, against streams and events as the API makes them.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 #include <string>
 #include <thread>
@@ -55,18 +58,35 @@ TEST_F(Streams, OrderWithinAStream) {
   EXPECT_EQ(trace, "0123456789");
 }
 
-TEST_F(Streams, IndependentStreamsInterleaveInEveryWay) {
+TEST_F(Streams, WithoutASeedTheLastGoesFirst) {
+  for (char c : {'1', '2'}) note(a, c);
+  for (char c : {'x', 'y'}) note(b, c);
+  cudaDeviceSynchronize();
+  EXPECT_EQ(trace, "xy12");
+}
+
+/// Exits with the number of orders that were seen.
+[[noreturn]] void interleave() {
+  setenv("SIM_SEED", "5", 1);
+  cudaStream_t a = nullptr, b = nullptr;
+  cudaStreamCreate(&a);
+  cudaStreamCreate(&b);
   std::set<std::string> seen;
   for (int i = 0; i < 200; i++) {
     trace.clear();
     for (char c : {'1', '2'}) note(a, c);
     for (char c : {'x', 'y'}) note(b, c);
+    if (!trace.empty()) _exit(100);  // host functions never run before something waits for them
     cudaDeviceSynchronize();
-    EXPECT_LT(trace.find('1'), trace.find('2'));
-    EXPECT_LT(trace.find('x'), trace.find('y'));
+    if (trace.find('1') > trace.find('2') || trace.find('x') > trace.find('y')) _exit(101);
     seen.insert(trace);
   }
-  EXPECT_EQ(seen.size(), 6u);
+  _exit(int(seen.size()));
+}
+
+TEST(StreamsDeath, ASeedInterleavesIndependentStreamsInEveryWay) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(interleave(), testing::ExitedWithCode(6), "");
 }
 
 TEST_F(Streams, EventOrdersTwoStreams) {
