@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "simulator/api/api.h"
+#include "simulator/api/pointers.h"
 #include "simulator/device/properties.h"
 #include "simulator/device/settings.h"
 #include "simulator/memory/memory.h"
@@ -112,7 +113,10 @@ SIM_API cudaError_t cudaDeviceReset() {
     check_device_sync(current_device());
     Executor::get().wait_all(lock, current_device());
     for (const Allocation& a : live_allocations())
-      if (a.device == current_device() && !is_variable(a)) release(a.base);
+      if (a.device == current_device() && !is_variable(a) && a.name != "cudaHostRegister") {
+        leave_pool(a.base);
+        release(a.base);
+      }
   });
 }
 

@@ -64,12 +64,16 @@ SIM_API cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags) {
 }
 
 SIM_API cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  return api(__func__, [&](Lock&) { graphs().take(graph, cudaErrorInvalidValue); });
+  return api(__func__, [&](Lock&) {
+    check(!is_being_captured(graph_of(graph)), cudaErrorIllegalState);
+    graphs().take(graph, cudaErrorInvalidValue);
+  });
 }
 
 SIM_API cudaError_t cudaGraphClone(cudaGraph_t* out, cudaGraph_t graph) {
   return api(__func__, [&](Lock&) {
     check(out, cudaErrorInvalidValue);
+    check(!has_memory_nodes(graph_of(graph)), cudaErrorInvalidValue);
     *out = reinterpret_cast<cudaGraph_t>(graphs().add(clone(graph_of(graph))));
   });
 }
@@ -156,7 +160,7 @@ SIM_API cudaError_t cudaGraphRemoveDependencies(cudaGraph_t graph, const cudaGra
                                                 const cudaGraphNode_t* to, const cudaGraphEdgeData*,
                                                 size_t count) {
   return api(__func__, [&](Lock&) {
-    graph_of(graph);
+    check(!has_memory_nodes(graph_of(graph)), cudaErrorInvalidValue);
     const std::vector<Node*> begins = nodes_of(from, count), ends = nodes_of(to, count);
     for (size_t i = 0; i < count; i++)
       check(std::erase(ends[i]->after, begins[i]) > 0, cudaErrorInvalidValue);
@@ -164,7 +168,12 @@ SIM_API cudaError_t cudaGraphRemoveDependencies(cudaGraph_t graph, const cudaGra
 }
 
 SIM_API cudaError_t cudaGraphDestroyNode(cudaGraphNode_t node) {
-  return api(__func__, [&](Lock&) { destroy_node(find_node(node)); });
+  return api(__func__, [&](Lock&) {
+    Node& n = find_node(node);
+    check(!is_being_captured(*n.graph), cudaErrorIllegalState);
+    check(!has_memory_nodes(*n.graph), cudaErrorInvalidValue);
+    destroy_node(n);
+  });
 }
 
 SIM_API cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType* type) {

@@ -27,7 +27,7 @@ void* make(Lock& lock, size_t bytes, MemoryKind kind, const char* call) {
   return reinterpret_cast<void*>(*base);
 }
 
-/// Waits for the device first, as a card does: work that uses the memory may not have run. For
+/// Waits for the devices first, as a card does: work that uses the memory may not have run. For
 /// stream-ordered memory the manual says that nothing waits, so that such work faults.
 void free_memory(Lock& lock, void* pointer, bool host, const char* call) {
   check_unsafe();
@@ -47,7 +47,7 @@ void free_memory(Lock& lock, void* pointer, bool host, const char* call) {
     graph_memory_freed(address);
     return run({a->device, FreeOp{address, true}});
   }
-  if (!leave_pool(address)) Executor::get().wait_all(lock, pinned ? -1 : a->device);
+  if (!leave_pool(address)) Executor::get().wait_all(lock, -1);  // peers may use it
   pinned_flags().erase(address);
   if (release(address) == FreeResult::already_freed) report_double_free(call, address);
 }

@@ -66,7 +66,9 @@ Operation event_node(cudaEvent_t event, bool record, int device) {
 }
 
 Operation child_node(cudaGraph_t child, int device) {
-  return {device, GraphOp{clone(find_graph(child))}};
+  const Graph& graph = find_graph(child);
+  check(!has_memory_nodes(graph), cudaErrorInvalidValue);
+  return {device, GraphOp{clone(graph)}};
 }
 
 void change(Node& node, Operation op) {

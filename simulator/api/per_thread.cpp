@@ -257,3 +257,36 @@ SIM_API cudaError_t cudaGetDriverEntryPointByVersion_ptsz(const char* symbol, vo
                                                           cudaDriverEntryPointQueryResult* result) {
   return cudaGetDriverEntryPointByVersion(symbol, function, version, flags, result);
 }
+SIM_API cudaError_t cudaMemcpyBatchAsync_ptsz(void* const* dsts, const void* const* srcs,
+                                              const size_t* sizes, size_t count,
+                                              cudaMemcpyAttributes* attrs, size_t* attrsIdxs,
+                                              size_t numAttrs, cudaStream_t stream) {
+  PerThreadDefault scope;
+  return cudaMemcpyBatchAsync(dsts, srcs, sizes, count, attrs, attrsIdxs, numAttrs, stream);
+}
+SIM_API cudaError_t cudaMemcpy3DBatchAsync_ptsz(size_t numOps, cudaMemcpy3DBatchOp* opList,
+                                                unsigned long long flags, cudaStream_t stream) {
+  PerThreadDefault scope;
+  return cudaMemcpy3DBatchAsync(numOps, opList, flags, stream);
+}
+SIM_API cudaError_t cudaMemPrefetchBatchAsync_ptsz(void** dptrs, size_t* sizes, size_t count,
+                                                   cudaMemLocation* prefetchLocs,
+                                                   size_t* prefetchLocIdxs, size_t numPrefetchLocs,
+                                                   unsigned long long flags, cudaStream_t stream) {
+  PerThreadDefault scope;
+  return cudaMemPrefetchBatchAsync(dptrs, sizes, count, prefetchLocs, prefetchLocIdxs,
+                                   numPrefetchLocs, flags, stream);
+}
+SIM_API cudaError_t cudaMemDiscardAndPrefetchBatchAsync_ptsz(
+    void** dptrs, size_t* sizes, size_t count, cudaMemLocation* prefetchLocs,
+    size_t* prefetchLocIdxs, size_t numPrefetchLocs, unsigned long long flags,
+    cudaStream_t stream) {
+  PerThreadDefault scope;
+  return cudaMemDiscardAndPrefetchBatchAsync(dptrs, sizes, count, prefetchLocs, prefetchLocIdxs,
+                                             numPrefetchLocs, flags, stream);
+}
+SIM_API cudaError_t cudaMemDiscardBatchAsync_ptsz(void** dptrs, size_t* sizes, size_t count,
+                                                  unsigned long long flags, cudaStream_t stream) {
+  PerThreadDefault scope;
+  return cudaMemDiscardBatchAsync(dptrs, sizes, count, flags, stream);
+}

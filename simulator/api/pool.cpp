@@ -278,3 +278,22 @@ SIM_API cudaError_t cudaMemGetDefaultMemPool(cudaMemPool_t* handle, cudaMemLocat
     *handle = handle_of(pools_of(location->id).initial);
   });
 }
+
+SIM_API cudaError_t cudaMemGetMemPool(cudaMemPool_t* handle, cudaMemLocation* location,
+                                      cudaMemAllocationType type) {
+  return api(__func__, [&](Lock&) {
+    check(handle, cudaErrorInvalidValue);
+    check_location(location, type);
+    *handle = handle_of(pools_of(location->id).current);
+  });
+}
+
+SIM_API cudaError_t cudaMemSetMemPool(cudaMemLocation* location, cudaMemAllocationType type,
+                                      cudaMemPool_t handle) {
+  return api(__func__, [&](Lock&) {
+    check_location(location, type);
+    Pool& pool = pool_of(handle);
+    check(pool.device == location->id, cudaErrorInvalidValue);
+    pools_of(location->id).current = &pool;
+  });
+}

@@ -14,9 +14,9 @@ namespace {
 
 /// What __cudaRegisterFatBinary is given: it points to the container.
 struct Wrapper {
-  uint32_t magic = 0, version = 0;
+  uint32_t magic = 0, version = 0;  // 2: what nvlink made of several objects
   const void* container = nullptr;
-  const void* extra = nullptr;
+  const void* parts = nullptr;  // of version 2: the containers of the objects
 };
 constexpr uint32_t kWrapperMagic = 0x466243b1;
 
@@ -42,7 +42,9 @@ SIM_API void** __cudaRegisterFatBinary(void* wrapper) {
     return nullptr;
   }
   Lock lock(state_mutex());
-  return reinterpret_cast<void**>(add_module(w->container));
+  Module* module = add_module(w->container);
+  module->relocatable = w->version == 2;
+  return reinterpret_cast<void**>(module);
 }
 
 SIM_API void __cudaRegisterFatBinaryEnd(void**) {}

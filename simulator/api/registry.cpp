@@ -65,7 +65,11 @@ std::shared_ptr<Program> program_of(Module& module, int device) {
     program = load_program(image.text, device, device_model());
     module.arch = image.arch;
   } catch (const ContainerError& error) {
-    std::fprintf(stderr, "sim: %s\n", error.what());
+    std::fprintf(stderr, "sim: %s\n",
+                 module.relocatable
+                     ? "the device code is relocatable (-rdc=true), which only nvlink "
+                       "can put together; compile it without -rdc"
+                     : error.what());
     fail(cudaErrorNoKernelImageForDevice);
   }
   return program;

@@ -13,6 +13,7 @@ struct Module {
   const void* container = nullptr;
   std::string ptx;  // of a library that the program loaded itself; it has no container
   std::map<int, std::shared_ptr<Program>> programs;  // by device; loaded at first use
+  bool relocatable = false;                          // linked by nvlink
   uint32_t arch = 0;                                 // of the PTX that was picked: 80
 };
 

@@ -48,11 +48,8 @@ const std::unordered_map<std::string_view, Special>& specials() {
 const std::unordered_map<std::string_view, Entry>& opcodes() {
   static const auto table = [] {
     std::unordered_map<std::string_view, Entry> all;
-    for (const auto& family :
-         {integer_table(), carry_table(), real_table(), half_table(), logic_table(),
-          convert_table(), compare_table(), move_table(), memory_table(), atomic_table(),
-          async_table(), control_table(), sync_table(), warp_table(), tensor_table(), misc_table()})
-      for (const Entry& e : family)
+    for (const Family& family : families())
+      for (const Entry& e : family.entries)
         if (!all.emplace(e.opcode, e).second)
           throw std::logic_error("two rows for " + std::string(e.opcode));
     return all;
@@ -61,6 +58,27 @@ const std::unordered_map<std::string_view, Entry>& opcodes() {
 }
 
 }  // namespace
+
+const std::vector<Family>& families() {
+  static const auto* const all =
+      new std::vector<Family>{{"Integers", integer_table()},
+                              {"Integers with carry", carry_table()},
+                              {"Real numbers", real_table()},
+                              {"Half precision", half_table()},
+                              {"Bits and shifts", logic_table()},
+                              {"Conversions", convert_table()},
+                              {"Comparison and selection", compare_table()},
+                              {"Moves and addresses", move_table()},
+                              {"Loads and stores", memory_table()},
+                              {"Atomics", atomic_table()},
+                              {"Asynchronous copies and mbarriers", async_table()},
+                              {"Control", control_table()},
+                              {"Barriers and fences", sync_table()},
+                              {"Warps", warp_table()},
+                              {"Matrices", tensor_table()},
+                              {"Others", misc_table()}};
+  return *all;
+}
 
 Decoder::Decoder(const ptx::Function& function, const Symbols& symbols, Image& image)
     : function_(function), symbols_(symbols), image_(image) {

@@ -49,6 +49,12 @@ std::span<const Entry> warp_table();
 std::span<const Entry> tensor_table();
 std::span<const Entry> misc_table();
 
+struct Family {
+  std::string_view name;
+  std::span<const Entry> entries;
+};
+const std::vector<Family>& families();
+
 class Decoder {
  public:
   Decoder(const ptx::Function& function, const Symbols& symbols, Image& image);

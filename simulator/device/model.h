@@ -24,6 +24,7 @@ struct DeviceModel {
   uint32_t param_bytes = 32764;  // of a kernel, since CUDA 12.1
   uint64_t constant_bytes = 64 << 10;
   bool clusters = false;
+  int copy_engines = 3;
 
   // Rates. TFLOP/s are dense and with f32 sums.
   int clock_khz = 0, memory_clock_khz = 0, bus_bits = 0;

@@ -27,7 +27,7 @@ void fill_compute(const DeviceModel& m, cudaDeviceProp& p) {
   p.computePreemptionSupported = 1;
   p.cooperativeLaunch = 1;
   p.streamPrioritiesSupported = 1;
-  p.asyncEngineCount = 3;
+  p.asyncEngineCount = m.copy_engines;
 }
 
 void fill_memory(const DeviceModel& m, cudaDeviceProp& p) {

@@ -98,6 +98,11 @@ void leave_capture(Stream& stream) {
   }
 }
 
+bool is_being_captured(const Graph& graph) {
+  return std::any_of(active().begin(), active().end(),
+                     [&](const auto& c) { return c->graph == &graph; });
+}
+
 Node* capture_operation(Stream& stream, Operation op) {
   check(!stream.capture->invalid, cudaErrorStreamCaptureInvalidated);
   Node* node = add_node(*stream.capture->graph, std::move(op), stream.tail);

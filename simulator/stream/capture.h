@@ -28,6 +28,9 @@ void begin_capture(Stream& stream, cudaStreamCaptureMode mode, Graph* into,
 Graph* end_capture(Stream& stream);
 void leave_capture(Stream& stream);
 
+/// A capture that has not ended adds to it.
+bool is_being_captured(const Graph& graph);
+
 Node* capture_operation(Stream& stream, Operation op);
 void capture_record(Event& event, Stream& stream);
 void capture_wait(Stream& stream, Event& event);

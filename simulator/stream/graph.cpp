@@ -26,7 +26,10 @@ std::vector<ExecNode> build(const Graph& graph) {
     n.op = node->op;
     n.from = node;
     for (const Node* before : node->after) n.after.push_back(index.at(before));
-    if (const auto* sub = std::get_if<GraphOp>(&node->op.work)) n.child = build(*sub->graph);
+    if (auto* sub = std::get_if<GraphOp>(&n.op.work)) {
+      n.child = build(*sub->graph);
+      sub->graph.reset();  // it may change and go
+    }
     index[node] = nodes.size();
     nodes.push_back(std::move(n));
   }
@@ -84,7 +87,8 @@ bool update_nodes(std::vector<ExecNode>& nodes, const Graph& graph,
     const auto* sub = std::get_if<GraphOp>(&order[i]->op.work);
     if (sub && !update_nodes(nodes[i].child, *sub->graph, info)) return false;
   }
-  for (size_t i = 0; i < order.size(); i++) nodes[i].op = order[i]->op;
+  for (size_t i = 0; i < order.size(); i++)
+    if (nodes[i].child.empty()) nodes[i].op = order[i]->op;
   return true;
 }
 
@@ -198,7 +202,21 @@ ExecNode& exec_node(GraphExec& exec, const Node& node) {
   fail(cudaErrorInvalidValue);
 }
 
+namespace {
+
+/// Events that nodes name may have been destroyed.
+void check_events(const std::vector<ExecNode>& nodes) {
+  for (const ExecNode& n : nodes) {
+    const auto* op = std::get_if<EventOp>(&n.op.work);
+    check(!op || events().has(op->event), cudaErrorInvalidResourceHandle);
+    check_events(n.child);
+  }
+}
+
+}  // namespace
+
 void launch(GraphExec& exec, Stream& stream) {
+  check_events(exec.nodes);
   const bool free_first = exec.flags & cudaGraphInstantiateFlagAutoFreeOnLaunch;
   begin_memory(exec.nodes, free_first);
   TaskPtr end = submit_nodes(exec.nodes, marker(stream), stream.device);

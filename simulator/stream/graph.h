@@ -58,6 +58,8 @@ std::vector<Node*> dependents(const Node& node);
 /// Each after those it depends on; empty if there is a cycle.
 std::vector<Node*> in_order(const Graph& graph);
 
+/// Such graphs can't be cloned, be a child that was cloned, or lose nodes and edges.
+bool has_memory_nodes(const Graph& graph);
 std::unique_ptr<Graph> clone(const Graph& graph);
 /// cudaErrorInvalidValue for a graph with a cycle.
 std::unique_ptr<GraphExec> instantiate(const Graph& graph, unsigned long long flags);

@@ -50,6 +50,13 @@ std::optional<uint64_t> allocate_for(Graph& graph, uint64_t bytes, int device, c
   return base;
 }
 
+bool has_memory_nodes(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const auto& n) {
+    return std::holds_alternative<AllocOp>(n->op.work) ||
+           std::holds_alternative<FreeOp>(n->op.work);
+  });
+}
+
 bool is_graph_memory(uint64_t address) { return blocks().contains(address); }
 
 void graph_memory_freed(uint64_t address) {

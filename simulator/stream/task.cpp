@@ -29,7 +29,6 @@ void run_work(Task& task) {
     fault.details = error.what();
     stop_program(fault);
   }
-  task.work = nullptr;
 }
 
 }  // namespace
@@ -42,8 +41,8 @@ std::mutex& state_mutex() {
 void spend(double nanoseconds) { time_spent += nanoseconds; }
 double spent() { return time_spent; }
 bool inside_task() { return in_task; }
-TaskScope::TaskScope() { in_task = true; }
-TaskScope::~TaskScope() { in_task = false; }
+TaskScope::TaskScope() : before_(in_task) { in_task = true; }
+TaskScope::~TaskScope() { in_task = before_; }
 
 Executor& Executor::get() {
   static auto* const e = new Executor;
@@ -135,6 +134,7 @@ void Executor::run(Lock& lock, Task& task) {
   run_work(task);
   lock.lock();
   running_ = false;
+  task.work = nullptr;  // with the lock: what it kept may go now
   finish(task);
   pending_.erase(task.number);
   changed_.notify_all();

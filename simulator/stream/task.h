@@ -45,6 +45,9 @@ class TaskScope {
  public:
   TaskScope();
   ~TaskScope();
+
+ private:
+  bool before_;
 };
 /// True inside of a task's work: the program's host functions may not call the API.
 bool inside_task();

@@ -151,6 +151,54 @@ void two_devices() {
   require(attributes.device == 1, 22);
 }
 
+/// What the second device holds is watched as what the first does.
+void* on_second_device() {
+  void *first = nullptr, *second = nullptr;
+  cudaMalloc(&first, 8);
+  cudaSetDevice(1);
+  cudaMalloc(&second, 16);
+  cudaSetDevice(0);
+  cudaFree(first);
+  return second;
+}
+
+void leak_there() {
+  on_second_device();
+  std::exit(0);
+}
+
+void free_there_twice() {
+  void* p = on_second_device();
+  cudaFree(p);  // whatever the current device
+  cudaFree(p);
+}
+
+void touch_there() {
+  const volatile char* p = static_cast<char*>(on_second_device());
+  _exit(p[3]);
+}
+
+void reset_one() {
+  void *first = nullptr, *pool = nullptr, *second = on_second_device();
+  cudaMalloc(&first, 8);
+  cudaMallocAsync(&pool, 8, nullptr);
+  cudaDeviceReset();
+  if (cudaMemset(second, 0, 16) != cudaSuccess || cudaFree(second) != cudaSuccess) _exit(3);
+  uint64_t used = 1;
+  cudaMemPool_t handle = nullptr;
+  cudaDeviceGetDefaultMemPool(&handle, 0);
+  cudaMemPoolGetAttribute(handle, cudaMemPoolAttrUsedMemCurrent, &used);
+  if (used != 0) _exit(4);
+  std::exit(0);  // nothing is left that could leak
+}
+
+TEST_F(ApiDeviceDeath, ChecksOnEveryDevice) {
+  EXPECT_WITH("SIM_DEVICES", "2", leak_there(), 86, "sim: leak: 16 bytes");
+  EXPECT_WITH("SIM_DEVICES", "2", free_there_twice(), 86, "sim: double free");
+  EXPECT_WITH("SIM_DEVICES", "2", touch_there(), 86, "sim: host access to device memory");
+  EXPECT_WITH("SIM_DEVICES", "2", reset_one(), 0, "");
+}
+
 TEST_F(ApiDeviceDeath, TwoDevices) { EXPECT_WITH("SIM_DEVICES", "2", two_devices(), 0, ""); }
 
 }  // namespace

@@ -38,7 +38,7 @@ struct Outcome {
 /// environment.
 Outcome run(const std::string& program, const std::string& argument,
             const std::string& settings = "") {
-  const std::string command = "LD_LIBRARY_PATH='" SIM_LIBRARY_FOLDER "' " + settings +
+  const std::string command = "LD_LIBRARY_PATH='" SIM_LIBRARY_FOLDER "' " SIM_PRELOAD + settings +
                               " timeout 300 '" + SIM_PROGRAM_FOLDER "/" + program + "' " +
                               argument + " 2>&1";
   Outcome o;
@@ -85,6 +85,20 @@ TEST_P(Device, WithoutChecksToo) {
   const Outcome o = run("device_" + GetParam(), "", "SIM_CHECKS=off");
   EXPECT_EQ(o.exit_code, 0) << o.output;
 }
+
+/// The kernel does not run, as on a card that has no code for it, and a sentence says what to do.
+void expect_refused(const std::string& program, const std::string& sentence) {
+  const Outcome o = run(program, "");
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+  EXPECT_NE(o.output.find("no kernel image is available"), o.output.npos) << o.output;
+  EXPECT_NE(o.output.find(sentence), o.output.npos) << o.output;
+}
+
+TEST(Refused, MachineCode) {
+  expect_refused("refused_machine_code", "compile with -gencode arch=compute_80,code=compute_80");
+}
+
+TEST(Refused, RelocatableCode) { expect_refused("refused_relocatable", "compile it without -rdc"); }
 
 TEST_P(Check, Trips) {
   const std::string kind = said(GetParam(), "expects");

@@ -1,5 +1,5 @@
-// Grids whose blocks wait for each other: a barrier made of atomics, and that of cooperative groups,
-// with as many blocks as the card holds.
+// Grids whose blocks wait for each other: a barrier made of atomics, and that of cooperative
+// groups, with as many blocks as the card holds.
 #include <cooperative_groups.h>
 
 #include <cstdio>

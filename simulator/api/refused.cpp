@@ -1,5 +1,10 @@
-// Memory and events shared between processes: not simulated, as the device's attributes say. The
-// documented code lets a program go another way.
+#include "simulator/api/refused.h"
+
+#include <algorithm>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+
 #include "simulator/api/api.h"
 
 using namespace sim;
@@ -7,6 +12,8 @@ using namespace sim;
 namespace {
 
 cudaError_t refuse(const char* call) {
+  if (std::find(std::begin(kRefused), std::end(kRefused), call) == std::end(kRefused))
+    throw std::logic_error(std::string(call) + " is missing in the list of refused functions");
   return api(call, [](Lock&) { fail(cudaErrorNotSupported); });
 }
 
