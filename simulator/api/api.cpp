@@ -32,12 +32,14 @@ void report_leaks() {
 
 /// Work that nothing waited for runs now. A program that fails anyway hears of no leaks.
 void at_exit(int status, void*) {
-  if (!started || inside_task()) return;
+  if (!started) return;
+  if (inside_task()) return run_at_end(nullptr);
   {
     Lock lock(state_mutex());
     finish_work(lock);
   }
   if (status == 0 && settings().checks) report_leaks();
+  run_at_end(nullptr);
 }
 
 // Registered when the library is loaded, so that it comes after the program's own destructors.

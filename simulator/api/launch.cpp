@@ -6,6 +6,7 @@
 
 #include "simulator/api/api.h"
 #include "simulator/device/model.h"
+#include "simulator/device/occupancy.h"
 #include "simulator/stream/stream.h"
 
 using namespace sim;
@@ -35,21 +36,10 @@ uint64_t allowed_dynamic_shared(const Kernel& kernel, const KernelInfo& info, in
 }
 
 int resident_blocks(const KernelInfo& info, int threads, uint64_t dynamic_shared) {
-  const DeviceModel& m = device_model();
-  if (threads < 1 || uint32_t(threads) > std::min(info.max_threads, m.threads_per_block)) return 0;
-  auto round_up = [](uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; };
-  const uint64_t warps = round_up(uint64_t(threads), 32) / 32;
-  uint64_t blocks = std::min<uint64_t>(m.blocks_per_sm, m.threads_per_sm / 32 / warps);
-  if (info.registers != 0) {
-    const uint64_t per_warp = round_up(uint64_t(info.registers) * 32, m.register_unit);
-    if (per_warp * warps > m.registers_per_block) return 0;
-    // Each of the SM's four schedulers has a quarter of the registers and holds whole warps.
-    blocks = std::min(blocks, m.registers_per_sm / 4 / per_warp * 4 / warps);
-  }
-  const uint64_t shared = info.static_shared + dynamic_shared;
-  if (shared > m.shared_optin) return 0;
-  return int(
-      std::min(blocks, m.shared_per_sm / round_up(shared + m.shared_reserved, m.shared_unit)));
+  if (threads < 1 || uint32_t(threads) > info.max_threads) return 0;
+  return occupancy_of(device_model(),
+                      {uint32_t(threads), info.registers, info.static_shared + dynamic_shared})
+      .blocks;
 }
 
 KernelOp prepare_launch(const void* function, int device, dim3 grid, dim3 block, void** args,

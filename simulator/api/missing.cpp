@@ -9,5 +9,6 @@
 void sim::missing(const char* function) {
   std::fflush(stdout);
   std::fprintf(stderr, "sim: %s is not simulated\n", function);
+  run_at_end(nullptr);
   _exit(kFaultExit);
 }

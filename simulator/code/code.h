@@ -68,7 +68,14 @@ inline constexpr uint16_t kSinkPredicate = 0, kTruePredicate = 1, kFalsePredicat
 inline constexpr uint16_t kFixedPredicates = 3;
 
 /// What an instruction counts as in the profile.
-enum class Class : uint8_t { integer, real, convert, move, control, memory, sync, tensor, other };
+// clang-format off
+enum class Class : uint8_t {
+  integer, real, real64, half, special,  // special: roots, quotients, exponentials, sines
+  convert, move, control,
+  global, shared, local, param, constant, memory,  // memory: of a generic address
+  atomic, copy, sync, tensor, other,               // copy: cp.async
+};
+// clang-format on
 
 struct Inst {
   Handler run = nullptr;

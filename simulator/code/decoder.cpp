@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "simulator/code/work.h"
+
 namespace sim {
 namespace {
 
@@ -155,6 +157,7 @@ void Decoder::decode_all(Code& code) {
     } catch (const std::runtime_error& e) {  // of an operand, which does not know its instruction
       unsupported(text, e.what());
     }
+    inst.kind = class_of(text, inst.kind);
     if (!inst.run) throw std::logic_error("nothing was decoded for " + text.text());
     code.insts.push_back(inst);
   }

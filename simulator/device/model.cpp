@@ -24,7 +24,8 @@ DeviceModel h100() {
   m.clusters = true;
   m.clock_khz = 1980000, m.memory_clock_khz = 2619000, m.bus_bits = 5120;
   m.memory_gbs = 3352, m.l2_gbs = 5500, m.host_gbs = 55;
-  m.f32_tflops = 66.9, m.f64_tflops = 33.5;
+  m.f32_tflops = 66.9, m.f64_tflops = 33.5, m.f16_tflops = 133.8;
+  m.l1_shared_per_sm = 256 * KiB;
   m.tensor_bf16_tflops = 989.4, m.tensor_tf32_tflops = 494.7, m.tensor_f64_tflops = 66.9;
   m.tensor_int8_tops = 1978.9;
   return m;
@@ -40,7 +41,8 @@ DeviceModel a100() {
   m.shared_optin = 163 * KiB, m.shared_per_sm = 164 * KiB;
   m.clock_khz = 1410000, m.memory_clock_khz = 1593000, m.bus_bits = 5120;
   m.memory_gbs = 2039, m.l2_gbs = 4000, m.host_gbs = 25;
-  m.f32_tflops = 19.5, m.f64_tflops = 9.7;
+  m.f32_tflops = 19.5, m.f64_tflops = 9.7, m.f16_tflops = 78;
+  m.l1_shared_per_sm = 192 * KiB;
   m.tensor_bf16_tflops = 312, m.tensor_tf32_tflops = 156, m.tensor_f64_tflops = 19.5;
   m.tensor_int8_tops = 624;
   return m;
@@ -58,7 +60,8 @@ DeviceModel rtx4090() {
   m.copy_engines = 2;
   m.clock_khz = 2520000, m.memory_clock_khz = 10501000, m.bus_bits = 384;
   m.memory_gbs = 1008, m.l2_gbs = 5000, m.host_gbs = 25;
-  m.f32_tflops = 82.6, m.f64_tflops = 1.29;
+  m.f32_tflops = 82.6, m.f64_tflops = 1.29, m.f16_tflops = 82.6;
+  m.l1_shared_per_sm = 128 * KiB;
   m.tensor_bf16_tflops = 165.2, m.tensor_tf32_tflops = 82.6, m.tensor_f64_tflops = 1.29;
   m.tensor_int8_tops = 660.6;
   m.f32_per_f64 = 64;
@@ -71,6 +74,8 @@ const std::array<DeviceModel, 3>& models() {
 }
 
 }  // namespace
+
+std::span<const DeviceModel> device_models() { return models(); }
 
 const DeviceModel* find_model(std::string_view key) {
   for (const DeviceModel& m : models())

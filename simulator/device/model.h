@@ -1,6 +1,7 @@
 // The cards that can be simulated: limits that programs run into and rates for the estimates.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -29,14 +30,21 @@ struct DeviceModel {
   // Rates. TFLOP/s are dense and with f32 sums.
   int clock_khz = 0, memory_clock_khz = 0, bus_bits = 0;
   double memory_gbs = 0, l2_gbs = 0, host_gbs = 0;
-  double f32_tflops = 0, f64_tflops = 0;
+  double f32_tflops = 0, f64_tflops = 0, f16_tflops = 0;  // without tensor cores
   double tensor_bf16_tflops = 0, tensor_tf32_tflops = 0, tensor_f64_tflops = 0,
          tensor_int8_tops = 0;
   int f32_per_f64 = 2;  // ratio of their rates
 
+  uint32_t l1_shared_per_sm = 0;  // bytes of L1 and shared memory together
+
   int arch() const { return major * 10 + minor; }
 };
 
+/// Nanoseconds of simulated time that any kernel or copy takes before it begins.
+inline constexpr double kStartTime = 2000;
+
+/// All cards.
+std::span<const DeviceModel> device_models();
 /// nullptr where no card has that key.
 const DeviceModel* find_model(std::string_view key);
 /// "a100, h100, rtx4090"

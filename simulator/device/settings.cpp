@@ -55,6 +55,8 @@ Settings read_environment() {
   read_choice("SIM_APPROX", "exact", "perturb", s.perturb);
   read_number("SIM_NOTE_AFTER", 0.0, 1e6, "a number of seconds", s.note_after);
   s.profile = variable("SIM_PROFILE");
+  read_number<uint64_t>("SIM_SAMPLE", 1, ~uint64_t(0), "a number of blocks, 1 or more", s.sample);
+  s.ptxas = variable("SIM_PTXAS");
   return s;
 }
 

@@ -14,6 +14,8 @@ struct Settings {
   bool perturb = false;         // SIM_APPROX=exact|perturb
   double note_after = 60;       // SIM_NOTE_AFTER: seconds; 0: never
   std::string profile;          // SIM_PROFILE: a file; empty: none is written
+  uint64_t sample = 0;          // SIM_SAMPLE: so many blocks of each launch run; 0: all
+  std::string ptxas;  // SIM_PTXAS: the toolkit's assembler; empty: the one of the build, or PATH
 };
 
 /// Ends the program with exit code 2 and one sentence for a value that is not known.

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "simulator/exec/counters.h"
 #include "simulator/run/block.h"
 #include "simulator/run/global_races.h"
 #include "simulator/run/state.h"
@@ -165,6 +166,7 @@ void look_between_blocks(Warp& w, const Inst& i, uint32_t mask, const Addresses&
 
 void reach_global(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, uint32_t bytes,
                   Use use, Reached& out, Suspects* suspects) {
+  if (w.counter()) count_access(w, {.global = mask}, at, bytes, use);
   alignas(64) Addresses full;
   fill_lanes(mask, at, full);
   uint64_t outside = 0, low = 0;
@@ -197,6 +199,7 @@ void look_for_races(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, 
 
 void reach_shared(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, uint32_t bytes,
                   Use use, Reached& out, Suspects* suspects) {
+  if (w.counter()) count_access(w, {.shared = mask}, at, bytes, use);
   auto& memory = w.block().shared();
   uint8_t* marks = w.block().shared_shadow().data();
   const uint64_t size = memory.size();
@@ -226,6 +229,7 @@ void reach_shared(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, ui
 
 void reach_local(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Use use,
                  Reached& out) {
+  if (w.counter()) count_access(w, {.local = mask}, at, bytes, use);
   each_lane(mask, [&](int l) {
     const uint64_t a = at[size_t(l)], size = w.local_bytes(l);
     if (a + bytes > size || a + bytes < a ||

@@ -5,6 +5,7 @@
 
 #include "simulator/exec/access.h"
 #include "simulator/exec/async.h"
+#include "simulator/exec/counters.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
 #include "simulator/memory/memory.h"
@@ -62,6 +63,8 @@ uint32_t filled(Warp& w, const Form& f, int lane) {
 void reach_part(Warp& w, const Form& f, Addresses at, int lane, uint32_t bytes, Reached& memory) {
   if (at[size_t(lane)] % f.bytes != 0)
     throw w.at({"misaligned address", "the source of cp.async is no multiple of its size"}, lane);
+  if (w.counter()) count_run(w, at[size_t(lane)], bytes, Use::read);
+  const Uncounted bytewise(w);
   Reached one;
   for (uint32_t k = bytes; k-- > 0;) {
     Addresses byte = at;
@@ -101,6 +104,13 @@ uint8_t* reach_bulk(Warp& w, const Inst& address, Space space, int lane, uint32_
   Addresses at;
   addresses_of(w, address, at);
   begin = at[size_t(lane)];
+  if (w.counter()) {
+    if (space == Space::shared)
+      count_shared_run(w, bytes);
+    else
+      count_run(w, begin, bytes, use);
+  }
+  const Uncounted piecewise(w);
   Reached memory;
   for (uint32_t left = bytes; left > 0; left -= 16) {  // the last that is asked for is the first
     at[size_t(lane)] = begin + left - 16;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "simulator/exec/access.h"
+#include "simulator/exec/counters.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
 #include "simulator/memory/memory.h"
@@ -73,6 +74,7 @@ bool load_run(Warp& w, const Inst& i, bool narrow) {
   if (!in_steps<uint64_t>(base, N * sizeof(M)) ||
       !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M), false))
     return false;
+  if (w.counter()) count_run(w, at, kLanes * N * sizeof(M), Use::read);
   const uint8_t* from = raw(at);
   C held[N][kLanes];  // the address may be among what is overwritten
   SIM_LANES for (int k = 0; k < N; ++k) held[k][l] =
@@ -88,6 +90,7 @@ bool store_run(Warp& w, const Inst& i) {
   if (!in_steps<uint64_t>(base, N * sizeof(M)) ||
       !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M), true))
     return false;
+  if (w.counter()) count_run(w, at, kLanes * N * sizeof(M), Use::write);
   uint8_t* to = raw(at);
   for (int k = 0; k < N; ++k) {
     const C* v = w.row<C>(i.rows[k]);

@@ -4,6 +4,7 @@
 #include <bit>
 #include <sstream>
 
+#include "simulator/exec/counters.h"
 #include "simulator/run/block.h"
 #include "simulator/run/state.h"
 
@@ -70,6 +71,7 @@ Frame* Warp::push(const Code& code, Frame* caller, uint32_t mask) {
     fresh->predicates.resize(code.predicates);
     fresh->predicates[kTruePredicate] = kAllLanes;
     fresh->params.resize(size_t(code.param_bytes) * kLanes);
+    if (Tally* tally = block_.tally()) fresh->counters = tally->of(code);
     spare_.push_back(std::move(fresh));
     it = spare_.end() - 1;
   }
@@ -148,6 +150,7 @@ Ran Warp::run(uint32_t share) {
     if (!group_) return done() ? Ran::done : Ran::blocked;
     const Inst* insts = group_->frame->code->insts.data();
     const uint32_t* predicates = group_->frame->predicates.data();
+    Counter* const counters = group_->frame->counters;
     uint64_t count = 0;
     do {
       const Inst& inst = insts[pc++];
@@ -155,6 +158,7 @@ Ran Warp::run(uint32_t share) {
       if (inst.guard != kNoPredicate)
         mask &= inst.guard_negated ? ~predicates[inst.guard] : predicates[inst.guard];
       ++count;
+      if (counters) counters[pc - 1].ran(mask);
       if (mask) inst.run(*this, inst, mask);
     } while (pc < stop_);
     executed += count;
@@ -188,7 +192,14 @@ void Warp::branch(uint32_t taken, uint32_t target) {
     if (groups_.size() > 1) stop_ = 0;
     return;
   }
+  if (Counter* c = counter()) ++c->splits;
   split(taken, target);
+  stop_ = 0;
+}
+
+void Warp::stay(uint32_t mask) {
+  if (Counter* c = counter()) c->lanes -= uint64_t(std::popcount(mask));
+  split(mask, pc - 1);
   stop_ = 0;
 }
 
@@ -242,6 +253,7 @@ void Warp::exit(uint32_t mask) {
 
 bool Warp::wait_for_lanes(uint32_t named, uint32_t mask) {
   if ((named & alive_ & ~mask) == 0) return true;
+  if (Counter* c = counter()) c->did_not(mask);
   if (mask != group_->mask) split(group_->mask & ~mask, pc);  // these do not take part
   group_->wait = Wait::lanes;
   group_->wait_mask = named;
@@ -255,7 +267,10 @@ void Warp::wait_at_barrier(uint32_t barrier, uint32_t mask, bool again) {
   group_->wait = Wait::barrier;
   group_->barrier = barrier;
   group_->again = again;
-  if (again) --pc;
+  if (again) {
+    if (Counter* c = counter()) c->did_not(mask);
+    --pc;
+  }
   stop_ = 0;
 }
 

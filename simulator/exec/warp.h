@@ -19,6 +19,7 @@
 namespace sim {
 
 class Block;
+struct Counter;
 struct Image;
 
 /// One call of a function: its registers, predicates, and memory of each lane.
@@ -35,6 +36,7 @@ struct Frame {
   std::vector<uint32_t> predicates;
   uint32_t carry = 0;           // of add.cc and its like, a bit a lane
   std::vector<uint8_t> params;  // lane * code->param_bytes
+  Counter* counters = nullptr;  // of the code's instructions, where they are counted
   uint8_t* param(int lane) { return params.data() + size_t(lane) * code->param_bytes; }
 };
 
@@ -93,7 +95,7 @@ class Warp {
     }
   }
   /// These lanes come back to this instruction.
-  void stay(uint32_t mask) { split(mask, pc - 1), stop_ = 0; }
+  void stay(uint32_t mask);
   void call(const Inst& inst, const Code& callee, uint32_t mask);
   void ret(uint32_t mask);
   void exit(uint32_t mask);
@@ -120,6 +122,8 @@ class Warp {
   /// What each lane does, for reports of a block that cannot go on.
   std::string state() const;
   const std::vector<Group>& groups() const { return groups_; }
+  /// Of the instruction that runs; nullptr: nothing is counted.
+  Counter* counter() const;
   /// Adds the place to a fault: `lane` of the instruction that runs.
   Fault at(Fault fault, int lane) const;
   /// The line of an instruction in the PTX, and where such a line came from: " at a.cu:12".

@@ -3,11 +3,23 @@
 #include <cxxabi.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
 namespace sim {
+namespace {
+
+std::atomic<void (*)(const Fault*)> end_writer{nullptr};
+
+}  // namespace
+
+std::string text_of(const Dim3& d) {
+  return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
+}
+
 std::string readable_name(const std::string& mangled) {
+  if (!mangled.starts_with("_Z")) return mangled;  // the name f would be read as float
   int status = 0;
   char* text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
   std::string name = status == 0 ? text : mangled;
@@ -15,8 +27,10 @@ std::string readable_name(const std::string& mangled) {
   return name;
 }
 
-std::string text_of(const Dim3& d) {
-  return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
+void at_end(void (*write)(const Fault*)) { end_writer = write; }
+
+void run_at_end(const Fault* fault) {
+  if (auto* const write = end_writer.exchange(nullptr)) write(fault);
 }
 
 std::string text_of(const Fault& fault) {
@@ -51,6 +65,7 @@ void note(const std::string& text) { print("sim: note: " + text + "\n"); }
 void stop_program(const Fault& fault) {
   std::fflush(stdout);
   print(text_of(fault));
+  run_at_end(&fault);
   _exit(kFaultExit);
 }
 

@@ -35,11 +35,16 @@ struct Fault {
 /// The report that a person reads: several lines, the first says what and the second where.
 std::string text_of(const Fault& fault);
 
-/// "saxpy(int, float const*)" of a mangled name.
+/// "saxpy(int, float const*)" of a mangled name; any other name as it is.
 std::string readable_name(const std::string& mangled);
 
 /// Prints "sim: note: " and the text to stderr.
 void note(const std::string& text);
+
+/// Calls `write` once when the program ends: in the exit, or before a fault stops it.
+void at_end(void (*write)(const Fault* fault));
+/// Does what at_end() was told, if that was not done yet.
+void run_at_end(const Fault* fault);
 
 /// Prints the report to stderr and ends the process with kFaultExit, at once: no destructors run.
 [[noreturn]] void stop_program(const Fault& fault);

@@ -5,6 +5,7 @@
 
 #include "simulator/exec/async.h"
 #include "simulator/memory/memory.h"
+#include "simulator/run/counts.h"
 #include "simulator/run/state.h"
 
 namespace sim {
@@ -39,8 +40,8 @@ RacesPool& races_pool() {
 
 }  // namespace
 
-Block::Block(LaunchState& launch)
-    : launch_(launch), threads_(uint32_t(launch.launch->block.count())) {
+Block::Block(LaunchState& launch, Tally* tally)
+    : launch_(launch), tally_(tally), threads_(uint32_t(launch.launch->block.count())) {
   shared_.resize(launch.shared_bytes);
   if (launch.checks && launch.shared_bytes > 0) races_ = races_pool().take();
   for (uint32_t w = 0; w * kLanes < threads_; ++w)
@@ -52,6 +53,7 @@ Block::~Block() {
 }
 
 void Block::start(uint64_t index) {
+  if (tally_) traffic_ = std::make_unique<BlockTraffic>();
   number_ = index;
   index_ = index_of(index);
   if (launch_.checks) shared_shadow_.assign(launch_.shared_bytes, kAddressable);
@@ -93,6 +95,7 @@ Ran Block::run() {
   if (done) {
     if (async_) async_->finish();
     for (const auto& w : warps_) launch_.executed += w->executed;
+    if (tally_) launch_.counts->block_done(launch_.order_of(number_), *traffic_);
     return Ran::done;
   }
   if (!moved) report_stuck();

@@ -14,6 +14,8 @@ namespace sim {
 
 /// Everything that a launch has in common.
 struct LaunchState;
+class Tally;
+struct BlockTraffic;
 
 /// What the threads of a bar.red said.
 struct Vote {
@@ -31,7 +33,8 @@ class AsyncCopies;
 
 class Block {
  public:
-  explicit Block(LaunchState& launch);
+  /// `tally`: where its instructions are counted; nullptr: they are not.
+  explicit Block(LaunchState& launch, Tally* tally = nullptr);
   ~Block();
 
   /// The block of this number begins; one that has ended can be begun again as another.
@@ -61,6 +64,10 @@ class Block {
   /// Of the block of a number.
   Dim3 index_of(uint64_t number) const;
 
+  Tally* tally() { return tally_; }
+  /// Only where there is a tally.
+  BlockTraffic& traffic() { return *traffic_; }
+
   /// Copies under way; made when first asked for.
   AsyncCopies& async();
   /// Of its shared memory; there are none without checks.
@@ -72,6 +79,8 @@ class Block {
   [[noreturn]] void report_stuck();
 
   LaunchState& launch_;
+  Tally* tally_;
+  std::unique_ptr<BlockTraffic> traffic_;
   uint64_t number_ = 0;
   Dim3 index_;
   uint32_t threads_, alive_ = 0;

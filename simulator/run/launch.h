@@ -46,7 +46,8 @@ struct Launch {
   std::vector<uint8_t> params;  // param_bytes, laid out at param_offsets
 };
 
-/// Runs the kernel to its end. Throws Fault, with kernel, block, thread and lines filled in.
-void run_kernel(const Launch& launch, const DeviceModel& model);
+/// Runs the kernel to its end; returns the nanoseconds that the card is estimated to take. Throws
+/// Fault, with kernel, block, thread and lines filled in.
+double run_kernel(const Launch& launch, const DeviceModel& model);
 
 }  // namespace sim

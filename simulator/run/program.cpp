@@ -6,6 +6,7 @@
 
 #include "simulator/device/model.h"
 #include "simulator/memory/memory.h"
+#include "simulator/profile/profile.h"
 #include "simulator/run/program.h"
 
 namespace sim {
@@ -35,7 +36,8 @@ void initialise(const ptx::Variable& v, uint64_t address, const Symbols& symbols
 
 }  // namespace
 
-Program::Program(std::string_view text, int device) : module(ptx::parse(text)), device(device) {
+Program::Program(std::string_view text, int device)
+    : text(Profile::get() ? text : ""), module(ptx::parse(text)), device(device) {
   open_memory();
   uint64_t shared = 0;
   for (const ptx::Variable& v : module.variables) {

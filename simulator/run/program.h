@@ -27,6 +27,7 @@ class Program {
   /// Decoded when it is first asked for; nullptr: the module has no kernel of that name.
   const Kernel* kernel(std::string_view name) const;
 
+  const std::string text;  // kept for the profile; empty where none is asked for
   const ptx::Module module;
   const int device;
   Symbols symbols;

@@ -13,6 +13,7 @@
 #include "simulator/device/model.h"
 #include "simulator/device/settings.h"
 #include "simulator/memory/memory.h"
+#include "simulator/profile/profile.h"
 #include "simulator/run/block.h"
 #include "simulator/run/crew.h"
 #include "simulator/run/global_races.h"
@@ -28,14 +29,19 @@ constexpr int kRounds = 16;  // turns of a block before others of its thread go 
 /// Blocks that one host thread has begun.
 class Worker {
  public:
-  Worker(LaunchState& launch, std::atomic<uint64_t>& next, uint64_t blocks, size_t resident,
-         Patience& patience)
+  Worker(LaunchState& launch, std::atomic<uint64_t>& next, size_t resident, Patience& patience)
       : launch_(launch),
         next_(next),
-        blocks_(blocks),
         resident_(resident),
         rounds_(launch.launch->cooperative ? 1 : kRounds),
-        patience_(patience) {}
+        patience_(patience) {
+    if (launch.counts) tally_ = std::make_unique<Tally>();
+  }
+  ~Worker() {
+    if (tally_) launch_.counts->thread_done(*tally_);
+  }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
   void run(const std::atomic<bool>& stop) {
     while (!stop) {
@@ -62,16 +68,16 @@ class Worker {
   uint64_t shuffled(uint64_t n) const {
     if (launch_.seed == 0) return n;
     constexpr uint64_t kWindow = 16;
-    const uint64_t first = n / kWindow * kWindow, count = std::min(kWindow, blocks_ - first);
+    const uint64_t first = n / kWindow * kWindow, count = std::min(kWindow, launch_.sample - first);
     return first + (n - first + launch_.seed + first / kWindow * 7) % count;
   }
 
   bool begin() {
     const uint64_t n = next_.fetch_add(1);
-    if (n >= blocks_) return false;
-    if (ended_.empty()) ended_.push_back(std::make_unique<Block>(launch_));
+    if (n >= launch_.sample) return false;
+    if (ended_.empty()) ended_.push_back(std::make_unique<Block>(launch_, tally_.get()));
     patience_.moved();
-    ended_.back()->start(shuffled(n));
+    ended_.back()->start(launch_.block_at(shuffled(n)));
     open_.push_front(std::move(ended_.back()));
     ended_.pop_back();
     return true;
@@ -79,10 +85,10 @@ class Worker {
 
   LaunchState& launch_;
   std::atomic<uint64_t>& next_;
-  const uint64_t blocks_;
   const size_t resident_;
   const int rounds_;  // few where blocks are there to wait for each other
   Patience& patience_;
+  std::unique_ptr<Tally> tally_;
   std::deque<std::unique_ptr<Block>> open_;
   std::vector<std::unique_ptr<Block>> ended_;  // to be begun again
 };
@@ -116,9 +122,18 @@ size_t resident_of_each(const Launch& launch, const DeviceModel& model, uint64_t
   return size_t((all + workers - 1) / workers);
 }
 
+/// Without a profile only instructions are known.
+double time_of(const LaunchState& state, const DeviceModel& model) {
+  Demand demand;
+  demand.blocks = state.blocks;
+  demand.warps_of_block = (state.launch->block.count() + 31) / 32;
+  demand.slots = uint64_t(double(state.executed) * (double(state.blocks) / double(state.sample)));
+  return estimate(model, demand).time;
+}
+
 }  // namespace
 
-void run_kernel(const Launch& launch, const DeviceModel& model) {
+double run_kernel(const Launch& launch, const DeviceModel& model) {
   static std::atomic<uint32_t> grids{0};
   const Kernel* kernel = launch.program->kernel(launch.kernel);
   LaunchState state;
@@ -135,9 +150,14 @@ void run_kernel(const Launch& launch, const DeviceModel& model) {
   state.seed = settings().seed;
   state.shared_bytes = kernel->image->static_shared + launch.dynamic_shared;
 
-  const uint64_t blocks = launch.grid.count();
+  state.blocks = launch.grid.count();
+  state.sample = settings().sample ? std::min(settings().sample, state.blocks) : state.blocks;
+  Profile* const profile = Profile::get();
+  const auto counts = profile ? profile->begin(launch, *kernel, model) : nullptr;
+  state.counts = counts.get();
+
   const auto workers = uint64_t(std::max(1u, std::thread::hardware_concurrency()));
-  const auto used = size_t(std::min(workers, blocks));
+  const auto used = size_t(std::min(workers, state.sample));
   const size_t resident = resident_of_each(launch, model, workers);
   std::atomic<uint64_t> next{0};
   std::atomic<bool> stop{false};
@@ -146,7 +166,7 @@ void run_kernel(const Launch& launch, const DeviceModel& model) {
   std::exception_ptr failed;
   const auto work = [&] {
     try {
-      Worker(state, next, blocks, resident, patience).run(stop);
+      Worker(state, next, resident, patience).run(stop);
     } catch (Fault& fault) {
       const std::lock_guard lock(mutex);
       fault.kernel = launch.kernel;
@@ -159,7 +179,10 @@ void run_kernel(const Launch& launch, const DeviceModel& model) {
     }
   };
   run_on_threads(used, work);
+  const double time =
+      profile ? profile->end(launch, *kernel, model, state.sample, *counts) : time_of(state, model);
   if (failed) std::rethrow_exception(failed);
+  return time;
 }
 
 }  // namespace sim

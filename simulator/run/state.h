@@ -8,6 +8,8 @@
 
 namespace sim {
 
+struct LaunchCounts;
+
 struct LaunchState {
   const Launch* launch = nullptr;
   const Image* image = nullptr;
@@ -19,7 +21,18 @@ struct LaunchState {
   uint64_t seed = 0;            // 0: warps and blocks go in order
   uint64_t grid_workspace = 0;  // where the blocks of a cooperative launch meet; 0: another launch
   uint64_t shared_bytes = 0;    // of a block, static and dynamic
+  uint64_t blocks = 0, sample = 0;  // of the grid, and how many of them run: SIM_SAMPLE
+  LaunchCounts* counts = nullptr;   // nullptr: nothing is counted
   std::atomic<uint64_t> executed{0};
+
+  /// The blocks that run are spread evenly; which of the grid is the n-th, and back.
+  uint64_t block_at(uint64_t n) const {
+    return sample == blocks ? n : uint64_t(static_cast<unsigned __int128>(n) * blocks / sample);
+  }
+  uint64_t order_of(uint64_t block) const {
+    if (sample == blocks) return block;
+    return uint64_t((static_cast<unsigned __int128>(block) * sample + blocks - 1) / blocks);
+  }
 };
 
 }  // namespace sim

@@ -12,8 +12,6 @@
 namespace sim {
 namespace {
 
-constexpr double kLaunchTime = 2000;  // nanoseconds that any kernel or copy takes
-
 bool on_device(uint64_t address) {
   const auto a = find_allocation(address);
   return a && a->kind != MemoryKind::pinned;
@@ -21,27 +19,18 @@ bool on_device(uint64_t address) {
 
 void run(std::monostate) {}
 
-void run(const KernelOp& op) {
-  const double before = spent();
-  run_kernel(op.launch, device_model());
-  // An engine that estimates a kernel's time spends it; else each wave of threads is a microsecond.
-  if (spent() != before) return;
-  const DeviceModel& m = device_model();
-  const double waves = double(op.launch.grid.count()) * double(op.launch.block.count()) /
-                       (double(m.sms) * m.threads_per_sm);
-  spend(kLaunchTime + 1000 * std::max(1.0, waves));
-}
+void run(const KernelOp& op) { spend(run_kernel(op.launch, device_model())); }
 
 void run(const Copy& copy) {
   run_copy(copy);
   const DeviceModel& m = device_model();
   const bool inside = on_device(copy.dst.address) && on_device(copy.src.address);
-  spend(kLaunchTime + double(copy.box.bytes()) / (inside ? m.memory_gbs / 2 : m.host_gbs));
+  spend(kStartTime + double(copy.box.bytes()) / (inside ? m.memory_gbs / 2 : m.host_gbs));
 }
 
 void run(const Fill& fill) {
   run_fill(fill);
-  spend(kLaunchTime + double(fill.box.bytes()) / device_model().memory_gbs);
+  spend(kStartTime + double(fill.box.bytes()) / device_model().memory_gbs);
 }
 
 void run(const HostOp& op) { op.function(op.data); }

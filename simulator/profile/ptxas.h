@@ -1,0 +1,27 @@
+// What the toolkit's assembler says of a module: registers, spills, shared memory of each kernel.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace sim {
+
+struct StaticFigures {
+  uint32_t registers = 0;
+  uint64_t stack = 0, spill_stores = 0, spill_loads = 0;  // bytes of a thread
+  uint64_t shared = 0, constant = 0;                      // bytes
+  uint32_t barriers = 0;
+};
+
+/// By mangled name, from the report of `ptxas -v`.
+std::map<std::string, StaticFigures> read_ptxas_report(std::string_view text);
+
+struct Assembled {
+  std::map<std::string, StaticFigures> kernels;
+  std::string failed;  // a sentence, where there are none
+};
+/// Runs SIM_PTXAS, or the ptxas of the toolkit that the simulator was built with, or of PATH.
+Assembled assemble(const std::string& ptx, int arch);
+
+}  // namespace sim
