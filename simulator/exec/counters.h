@@ -19,7 +19,7 @@ namespace sim {
 /// What one instruction did.
 struct Counter {
   uint64_t warps = 0;   // times that a warp executed it, no lane taking part included
-  uint64_t lanes = 0;   // lanes that took part
+  uint64_t lanes = 0;   // lanes that took part; of a branch, those that it asked
   uint64_t splits = 0;  // times that it parted a warp's lanes
   // Global memory. Sectors: those that the lanes of a warp touch, each once; least: what their
   // bytes would fill, were they neighbours.
@@ -30,7 +30,11 @@ struct Counter {
   uint64_t atomics = 0, atomic_turns = 0;
   uint64_t local_bytes = 0, local_sectors = 0;
 
-  void ran(uint32_t mask) { ++warps, lanes += uint64_t(std::popcount(mask)); }
+  /// `active`: lanes at the instruction; `mask`: those of them that its guard lets through.
+  void ran(uint32_t active, uint32_t mask) {
+    ++warps;
+    lanes += uint64_t(std::popcount(kind == Class::control ? active : mask));
+  }
   /// It waits for other lanes, and is executed when they have come.
   void did_not(uint32_t mask) { --warps, lanes -= uint64_t(std::popcount(mask)); }
 

@@ -158,7 +158,7 @@ Ran Warp::run(uint32_t share) {
       if (inst.guard != kNoPredicate)
         mask &= inst.guard_negated ? ~predicates[inst.guard] : predicates[inst.guard];
       ++count;
-      if (counters) counters[pc - 1].ran(mask);
+      if (counters) counters[pc - 1].ran(group_->mask, mask);
       if (mask) inst.run(*this, inst, mask);
     } while (pc < stop_);
     executed += count;

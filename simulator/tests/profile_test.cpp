@@ -235,6 +235,12 @@ TEST_F(Tool, ShowsWhichLineConflicts) {
   EXPECT_NE(print("--kernel 'column<32>' --ptx").find("ld.shared.f32"), std::string::npos);
 }
 
+TEST_F(Tool, PrintsEveryKernel) {
+  const std::string text = print("--kernel '('");
+  for (const json& k : whole()["kernels"])
+    EXPECT_NE(text.find("\n" + std::string(k["name"]) + "\n"), text.npos) << k["name"];
+}
+
 TEST_F(Tool, SaysWhatThereIsForAnUnknownName) {
   EXPECT_NE(print("--kernel nothing", 1).find("there are: copy, "), std::string::npos);
   EXPECT_NE(print("--device nothing", 1).find("one of a100, h100, rtx4090"), std::string::npos);

@@ -89,6 +89,11 @@ __global__ void divergent(int* out) {
     asm volatile("st.global.u32 [%0], 2;" ::"l"(out + threadIdx.x) : "memory");
 }
 
+/// A branch that no lane takes.
+__global__ void straight(const int* in, int* out) {
+  if (in) out[threadIdx.x] = in[threadIdx.x];
+}
+
 __global__ void arithmetic(float* out) {
   float x = float(threadIdx.x), s = x;
   double y = x;
@@ -179,6 +184,7 @@ int main(int argc, char**) {
   atomic_each<<<4, 256>>>(numbers);
   atomic_shared<<<1, 256>>>(numbers);
   divergent<<<1, 256>>>(numbers);
+  straight<<<1, 32>>>(numbers, numbers + 32);
   cudaMemset(numbers, 0, n * sizeof(int));
   local_array<<<1, 64>>>(numbers, numbers + 64);
   arithmetic<<<2, 48>>>(out);
