@@ -59,24 +59,18 @@ inline constexpr std::pair<const char*, uint64_t Counter::*> kCounts[] = {
     {"local_bytes", &Counter::local_bytes},
     {"local_sectors", &Counter::local_sectors}};
 
-inline Counter* Warp::counter() const {
-  Counter* const all = group_->frame->counters;
-  return all ? all + (pc - 1) : nullptr;
-}
+inline Counter* Warp::counter() const { return counters ? counters + (pc - 1) : nullptr; }
 
-/// While it lives nothing is counted of the call that runs: who looks at memory piece by piece
-/// counts the whole.
+/// While it lives nothing is counted: who looks at memory piece by piece counts the whole.
 class Uncounted {
  public:
-  explicit Uncounted(Warp& w) : frame_(w.frame()), counters_(frame_.counters) {
-    frame_.counters = nullptr;
-  }
-  ~Uncounted() { frame_.counters = counters_; }
+  explicit Uncounted(Warp& w) : warp_(w), counters_(w.counters) { warp_.counters = nullptr; }
+  ~Uncounted() { warp_.counters = counters_; }
   Uncounted(const Uncounted&) = delete;
   Uncounted& operator=(const Uncounted&) = delete;
 
  private:
-  Frame& frame_;
+  Warp& warp_;
   Counter* counters_;
 };
 

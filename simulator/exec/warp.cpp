@@ -135,6 +135,7 @@ void Warp::choose() {
 void Warp::enter(Group& g) {
   group_ = &g;
   pc = g.pc;
+  counters = g.frame->counters;
   base_[kRegisters] = g.frame->registers;
   base_[kConstants] =
       reinterpret_cast<std::byte*>(const_cast<uint32_t*>(g.frame->code->constants.data()));
@@ -150,7 +151,7 @@ Ran Warp::run(uint32_t share) {
     if (!group_) return done() ? Ran::done : Ran::blocked;
     const Inst* insts = group_->frame->code->insts.data();
     const uint32_t* predicates = group_->frame->predicates.data();
-    Counter* const counters = group_->frame->counters;
+    Counter* const counts = counters;
     uint64_t count = 0;
     do {
       const Inst& inst = insts[pc++];
@@ -158,7 +159,7 @@ Ran Warp::run(uint32_t share) {
       if (inst.guard != kNoPredicate)
         mask &= inst.guard_negated ? ~predicates[inst.guard] : predicates[inst.guard];
       ++count;
-      if (counters) counters[pc - 1].ran(group_->mask, mask);
+      if (counts) counts[pc - 1].ran(group_->mask, mask);
       if (mask) inst.run(*this, inst, mask);
     } while (pc < stop_);
     executed += count;

@@ -130,7 +130,8 @@ class Warp {
   uint32_t line_of(const Inst& inst) const { return code().function->code[inst.source].line; }
   std::string place_of(uint32_t ptx_line) const;
 
-  uint32_t pc = 0;  // of the next instruction
+  uint32_t pc = 0;              // of the next instruction
+  Counter* counters = nullptr;  // of the call that runs; nullptr: nothing is counted
   uint64_t executed = 0;
 
  private:

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <functional>
 
 #include "simulator/device/settings.h"
 
@@ -134,7 +133,7 @@ Profile::Profile(std::string file) : file_(std::move(file)) {}
 
 ProfileKernel& Profile::kernel_of(const Launch& launch, const Kernel& kernel) {
   const std::string& text = launch.program->text;
-  const size_t module = std::hash<std::string>{}(text);
+  const size_t module = launch.program->hash;
   for (const auto& k : kernels_)
     if (k->module == module && k->name == launch.kernel) return *k;
   kernels_.push_back(std::make_unique<ProfileKernel>());

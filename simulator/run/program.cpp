@@ -2,6 +2,7 @@
 // asked for.
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <mutex>
 
 #include "simulator/device/model.h"
@@ -37,7 +38,10 @@ void initialise(const ptx::Variable& v, uint64_t address, const Symbols& symbols
 }  // namespace
 
 Program::Program(std::string_view text, int device)
-    : text(Profile::get() ? text : ""), module(ptx::parse(text)), device(device) {
+    : text(Profile::get() ? text : ""),
+      hash(std::hash<std::string>{}(this->text)),
+      module(ptx::parse(text)),
+      device(device) {
   open_memory();
   uint64_t shared = 0;
   for (const ptx::Variable& v : module.variables) {

@@ -28,6 +28,7 @@ class Program {
   const Kernel* kernel(std::string_view name) const;
 
   const std::string text;  // kept for the profile; empty where none is asked for
+  const size_t hash;       // of that text
   const ptx::Module module;
   const int device;
   Symbols symbols;
