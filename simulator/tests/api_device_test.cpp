@@ -91,7 +91,7 @@ TEST_F(ApiDeviceDeath, UnknownSettingsAreRefused) {
   EXPECT_WITH("SIM_DEVICES", "0", cudaFree(nullptr), 2,
               "SIM_DEVICES must be a number from 1 to 16");
   EXPECT_WITH("SIM_SEED", "7x", cudaFree(nullptr), 2, "SIM_SEED must be a whole number; got '7x'");
-  EXPECT_WITH("SIM_CHECKS", "maybe", cudaFree(nullptr), 2, "SIM_CHECKS must be off or on");
+  EXPECT_WITH("SIM_CHECKS", "maybe", cudaFree(nullptr), 2, "SIM_CHECKS must be on, off or all");
   EXPECT_WITH("SIM_APPROX", "wild", cudaFree(nullptr), 2, "SIM_APPROX must be exact or perturb");
 }
 
