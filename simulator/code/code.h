@@ -57,8 +57,6 @@ enum Special : uint32_t {
   kGridId,
   kDynamicShared,
   kTotalShared,
-  kEnvReg1,
-  kEnvReg2,
   kSpecials_
 };
 
@@ -100,9 +98,10 @@ struct Code {
   std::vector<Inst> insts;
   uint32_t register_bytes = 0;  // of a frame
   uint32_t predicates = 0;
-  uint32_t param_bytes = 0;         // of a lane: its parameters, results and .param variables
-  uint32_t local_bytes = 0;         // of a lane
-  std::vector<uint32_t> constants;  // rows, 128 bytes each lane row of 32 bits
+  std::vector<uint16_t> predicate_of;  // by register of the function; kNoPredicate: it is none
+  uint32_t param_bytes = 0;            // of a lane: its parameters, results and .param variables
+  uint32_t local_bytes = 0;            // of a lane
+  std::vector<uint32_t> constants;     // rows, 128 bytes each lane row of 32 bits
   std::vector<std::unique_ptr<Row[]>> row_lists;
   std::vector<std::shared_ptr<const void>> extras;
 };

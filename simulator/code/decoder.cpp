@@ -41,9 +41,7 @@ const std::unordered_map<std::string_view, Special>& specials() {
       {"%nsmid", kNsmId},
       {"%gridid", kGridId},
       {"%dynamic_smem_size", kDynamicShared},
-      {"%total_smem_size", kTotalShared},
-      {"%envreg1", kEnvReg1},
-      {"%envreg2", kEnvReg2}};
+      {"%total_smem_size", kTotalShared}};
   return table;
 }
 
@@ -78,6 +76,8 @@ const std::vector<Family>& families() {
                               {"Barriers and fences", sync_table()},
                               {"Warps", warp_table()},
                               {"Matrices", tensor_table()},
+                              {"Pairs and quarters of integers", video_table()},
+                              {"Stack", stack_table()},
                               {"Others", misc_table()}};
   return *all;
 }
@@ -134,6 +134,7 @@ void Decoder::decode_all(Code& code) {
   code.register_bytes = plan_.end;
   code.predicates = kFixedPredicates;
   for (const uint16_t p : predicates_) code.predicates += p != kNoPredicate;
+  code.predicate_of = predicates_;
   constants32_.clear(), constants64_.clear();
   touched_.assign(function_.code.size() + 1, {});
   allocate_params();

@@ -48,6 +48,8 @@ std::span<const Entry> sync_table();
 std::span<const Entry> warp_table();
 std::span<const Entry> tensor_table();
 std::span<const Entry> misc_table();
+std::span<const Entry> video_table();
+std::span<const Entry> stack_table();
 
 struct Family {
   std::string_view name;

@@ -111,6 +111,10 @@ uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * 
 std::unique_ptr<Image> make_image(const ptx::Module& module, const Symbols& symbols,
                                   const ptx::Function& kernel,
                                   const std::vector<std::string>& dynamic) {
+  if (std::any_of(kernel.cluster.begin(), kernel.cluster.end(), [](uint32_t n) { return n > 1; }))
+    throw Unsupported(".reqnctapercluster of " + kernel.name + " at line " +
+                      std::to_string(kernel.line) +
+                      " of the PTX: clusters of more than one block are not simulated");
   auto image = std::make_unique<Image>();
   image->module = &module;
   image->name = kernel.name;

@@ -37,7 +37,8 @@ struct Image {
   std::unordered_map<const ptx::Function*, std::unique_ptr<Code>> codes;
   std::unordered_map<uint64_t, const Code*> by_address;
   uint64_t static_shared = 0;
-  uint32_t shared_unit = 16;  // bytes of the smallest access to shared memory
+  uint32_t shared_unit = 16;          // bytes of the smallest access to shared memory
+  bool uses_reserved_shared = false;  // the part of shared memory that no program declares
   std::vector<uint64_t> param_offsets, param_sizes;
   uint64_t param_bytes = 0;
 };

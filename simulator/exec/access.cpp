@@ -65,8 +65,8 @@ constexpr const char* kNotWaited =
   throw w.at(fault, lane);
 }
 
-[[noreturn]] void fail_block(const Warp& w, int lane, const char* space, uint64_t at,
-                             uint32_t bytes, uint64_t size, Use use, const uint8_t* marks) {
+void fail_block(Warp& w, int lane, const char* space, uint64_t at, uint32_t bytes, uint64_t size,
+                Use use, const uint8_t* marks) {
   const std::string what = words(use, bytes) + " at " + hex(at) + " of " + space + " memory";
   if (at % bytes != 0)
     throw w.at(
@@ -79,7 +79,9 @@ constexpr const char* kNotWaited =
   const char* why = pending || std::strcmp(space, "shared") != 0
                         ? ""
                         : ", which no thread has written yet: a barrier may be missing";
-  throw w.at({pending ? kNotWaited : "read of uninitialised memory", what + why}, lane);
+  const Fault fault =
+      w.at({pending ? kNotWaited : "read of uninitialised memory", what + why}, lane);
+  if (pending || use != Use::read || !w.load_undefined(fault, lane)) throw fault;
 }
 
 uint8_t wanted(Use use) { return use == Use::write ? kAddressable : kReady; }

@@ -62,7 +62,8 @@ struct Lg2 {
   static float of(float x) { return inside(std::log2(double(x)), x, 0, 0x1p-22); }
 };
 struct Ex2 {
-  static float of(float x) { return inside(std::exp2(double(x)), x, 0x1p-22, 0); }
+  // two units of the last place, rounding included
+  static float of(float x) { return inside(std::exp2(double(x)), x, 0x1.8p-24, 0); }
 };
 struct Tanh {
   static float of(float x) { return inside(std::tanh(double(x)), x, 0x1p-11, 0); }
@@ -76,9 +77,22 @@ struct Flushed {
 struct Divide {
   static float of(float a, float b) { return inside(double(a) / double(b), b, 0x1p-23, 0); }
 };
-struct DivideFlushed {
-  static float of(float a, float b) { return flushed(Divide::of(flushed(a), flushed(b))); }
+/// Without .full the reciprocal of a divisor beyond 2^126 is zero.
+struct DivideByReciprocal {
+  static float of(float a, float b) {
+    const bool beyond = std::fabs(b) > 0x1p126f && !std::isinf(b);
+    return beyond ? Divide::of(a * std::copysign(0.0f, b), 1) : Divide::of(a, b);
+  }
 };
+template <class Op>
+struct DivideFlushed {
+  static float of(float a, float b) { return flushed(Op::of(flushed(a), flushed(b))); }
+};
+template <class Op>
+Handler divide(bool ftz) {
+  return ftz ? Handler(map2_scalar<float, float, float, DivideFlushed<Op>>)
+             : Handler(map2_scalar<float, float, float, Op>);
+}
 
 /// f64 with 20 bits of mantissa: the lower word of the result is zero.
 double upper_word(double x) {
@@ -124,9 +138,8 @@ Handler approx_handler(std::string_view op, bool f64, bool ftz) {
   return nullptr;
 }
 
-Handler approx_divide(bool ftz) {
-  return ftz ? Handler(map2_scalar<float, float, float, DivideFlushed>)
-             : Handler(map2_scalar<float, float, float, Divide>);
+Handler approx_divide(bool full, bool ftz) {
+  return full ? divide<Divide>(ftz) : divide<DivideByReciprocal>(ftz);
 }
 
 double approximation_error(uint64_t operand) {

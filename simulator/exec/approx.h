@@ -12,7 +12,7 @@ namespace sim {
 /// for any other.
 Handler approx_handler(std::string_view opcode, bool f64, bool ftz);
 /// div.approx and div.full of f32: 2 ulp.
-Handler approx_divide(bool ftz);
+Handler approx_divide(bool full, bool ftz);
 
 /// SIM_APPROX=perturb; `seed` decides where inside the error each result lands.
 void perturb_approximations(bool on, uint64_t seed);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "simulator/exec/access.h"
+#include "simulator/exec/atomic_wide.h"
 #include "simulator/exec/formats.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
@@ -205,6 +206,7 @@ Space space_of(const Instruction& inst) {
 }
 
 void decode_atom(Decoder& d, const Instruction& inst, Inst& i) {
+  if (decode_wide_atomic(d, inst, i)) return;
   const bool red = inst.opcode == "red";
   const size_t first = red ? 0 : 1;
   const Type t = d.type(inst);
@@ -224,7 +226,9 @@ void decode_atom(Decoder& d, const Instruction& inst, Inst& i) {
 constexpr Entry kTable[] = {
     {"atom", decode_atom, Class::memory,
      ".exch .cas .add .min .max .and .or .xor .inc .dec; 32 and 64 bits, f32, f64; .add of f16 "
-     "f16x2 bf16 bf16x2; .cas of 16 bits"},
+     "f16x2 bf16 bf16x2; .cas of 16 bits; .cas .exch of 128 bits; .v2 .v4 .v8 sums of f32, f16, "
+     "bf16 "
+     "and their pairs"},
     {"red", decode_atom, Class::memory, "as atom"},
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "simulator/exec/convert.h"
 #include "simulator/exec/formats.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
@@ -267,6 +268,8 @@ Conversion read_modifiers(Decoder& d, const Instruction& inst) {
 }
 
 void decode_cvt(Decoder& d, const Instruction& inst, Inst& i) {
+  if (inst.has("pack")) return decode_cvt_pack(d, inst, i);
+  if (decode_fp8(d, inst, i)) return;
   Conversion c = read_modifiers(d, inst);
   i.d = d.target(inst.operands.at(0));
   if (c.to == Type::f16x2 || c.to == Type::bf16x2) {
@@ -301,7 +304,7 @@ void decode_cvt(Decoder& d, const Instruction& inst, Inst& i) {
 constexpr Entry kTable[] = {
     {"cvt", decode_cvt, Class::convert,
      "among integers of 8 to 64 bits, f16, bf16, f32, f64; to tf32, f16x2, bf16x2; all roundings, "
-     ".sat .ftz .relu .satfinite"},
+     ".sat .ftz .relu .satfinite; e4m3x2 e5m2x2 with f16x2 and from f32; .pack to 8 and 16 bits"},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "simulator/exec/counters.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
+#include "simulator/exec/whole.h"
 #include "simulator/memory/memory.h"
 #include "simulator/run/block.h"
 #include "simulator/run/state.h"
@@ -38,33 +39,6 @@ C widen(M value, bool narrow) {
 struct Held {
   alignas(32) uint8_t bytes[64];
 };
-
-/// Bytes of one lane between memory and registers, in one piece up to 16: a flag and a value side
-/// by side, as CUB's look-back keeps them, are never seen apart.
-inline void copy_whole(uint8_t* to, const uint8_t* from, size_t bytes) {
-  using Pair = uint64_t __attribute__((vector_size(16), may_alias, aligned(1)));
-  const auto copy = [&]<class T>(T) {
-    *reinterpret_cast<volatile T*>(to) = *reinterpret_cast<const volatile T*>(from);
-  };
-  using Two = uint16_t __attribute__((may_alias));
-  using Four = uint32_t __attribute__((may_alias));
-  using Eight = uint64_t __attribute__((may_alias));
-  switch (bytes) {
-    case 1:
-      *to = *from;
-      return;
-    case 2:
-      return copy(Two());
-    case 4:
-      return copy(Four());
-    case 8:
-      return copy(Eight());
-    case 16:
-      return copy(Pair());
-    default:
-      std::memcpy(to, from, bytes);
-  }
-}
 
 /// The addresses that a row of base addresses gives follow each other by sizeof(M) * N.
 template <class M, class C, int N>

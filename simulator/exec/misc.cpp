@@ -4,9 +4,10 @@
 
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
+#include "simulator/run/block.h"
+#include "simulator/run/state.h"
 
 namespace sim {
-
 namespace {
 
 using ptx::Instruction;
@@ -26,9 +27,29 @@ void timer(Warp& w, const Inst& i, uint32_t mask) {
   write_lanes<T>(w.row<Cell<T>>(i.d), mask, [&](int) { return T(ns >> Shift); });
 }
 
-/// 64-bit registers that do not change: clusters of one block, and what no launch has.
-void one(Warp& w, const Inst& i, uint32_t mask) {
-  write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return uint32_t(i.offset); });
+/// A register that never changes: of clusters of one block, and what no launch has.
+template <class T>
+void fixed(Warp& w, const Inst& i, uint32_t mask) {
+  write_lanes<T>(w.row<Cell<T>>(i.d), mask, [&](int) { return T(i.offset); });
+}
+/// The cluster's registers where each cluster is one block.
+template <Special S>
+void of_block(Warp& w, const Inst& i, uint32_t mask) {
+  const uint32_t value = w.row(Row::at(kSpecials, S * kLanes * 4))[0];
+  write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return value; });
+}
+
+/// %envreg1 and 2: upper and lower half of the address of a cooperative launch's workspace, which
+/// grid.sync() uses. 0 in other launches.
+template <int Shift>
+void workspace(Warp& w, const Inst& i, uint32_t mask) {
+  const uint64_t at = w.block().launch().grid_workspace;
+  write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return uint32_t(at >> Shift); });
+}
+/// Where in shared memory the part begins that the toolkit's own headers use.
+void reserved_shared(Warp& w, const Inst& i, uint32_t mask) {
+  const auto at = uint32_t(w.block().launch().reserved_shared + uint64_t(i.offset));
+  write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return at; });
 }
 void grid_id(Warp& w, const Inst& i, uint32_t mask) {
   const uint32_t id = w.row(Row::at(kSpecials, kGridId * kLanes * 4))[0];
@@ -53,10 +74,17 @@ void decode_nanosleep(Decoder&, const Instruction&, Inst& i) {
   i.run = [](Warp& w, const Inst&, uint32_t) { w.yield(); };
 }
 
+/// A policy of the cache, which changes nothing.
+void decode_createpolicy(Decoder& d, const Instruction& inst, Inst& i) {
+  i.d = d.target(inst.operands.at(0));
+  i.run = fixed<uint64_t>;
+}
+
 constexpr Entry kTable[] = {
     {"trap", decode_trap, Class::control, ""},
     {"brkpt", decode_trap, Class::control, ""},
     {"nanosleep", decode_nanosleep, Class::sync, "other warps go first; no time passes"},
+    {"createpolicy", decode_createpolicy, Class::memory, "0: cache policies change nothing"},
     {"pmevent", decode_nothing, Class::other, "does nothing"},
     {"setmaxnreg", decode_nothing, Class::other, "does nothing"},
     {"griddepcontrol", decode_nothing, Class::sync, "kernels of a stream never overlap"},
@@ -66,25 +94,56 @@ constexpr Entry kTable[] = {
 
 std::span<const Entry> misc_table() { return kTable; }
 
-bool decode_special(Decoder&, const std::string& name, bool wide, Inst& i) {
-  if (name == "%clock" || name == "%clock64" || name == "%clock_hi")
-    i.run = wide                  ? Handler(clock<uint64_t, 0>)
-            : name == "%clock_hi" ? Handler(clock<uint32_t, 32>)
-                                  : Handler(clock<uint32_t, 0>);
-  else if (name == "%globaltimer" || name == "%globaltimer_lo" || name == "%globaltimer_hi")
-    i.run = wide                        ? Handler(timer<uint64_t, 0>)
-            : name == "%globaltimer_hi" ? Handler(timer<uint32_t, 32>)
-                                        : Handler(timer<uint32_t, 0>);
-  else if (name == "%gridid" && wide)
-    i.run = grid_id;
-  else if (name.starts_with("%cluster_nctaid") || name == "%is_explicit_cluster" ||
-           name == "%cluster_nctarank")
-    i.offset = name == "%is_explicit_cluster" ? 0 : 1, i.run = one;
-  else if (name.starts_with("%cluster_ctaid") || name == "%cluster_ctarank")
-    i.offset = 0, i.run = one;
-  else
-    return false;
-  return true;
+namespace {
+
+/// Handlers by register; those of 32 and of 64 bits.
+struct SpecialMove {
+  std::string_view name;
+  Handler narrow, wide;
+  int64_t offset = 0;
+};
+constexpr SpecialMove kMoves[] = {
+    {"%clock", clock<uint32_t, 0>, clock<uint64_t, 0>},
+    {"%clock64", clock<uint32_t, 0>, clock<uint64_t, 0>},
+    {"%clock_hi", clock<uint32_t, 32>, clock<uint64_t, 32>},
+    {"%globaltimer", timer<uint32_t, 0>, timer<uint64_t, 0>},
+    {"%globaltimer_lo", timer<uint32_t, 0>, timer<uint64_t, 0>},
+    {"%globaltimer_hi", timer<uint32_t, 32>, timer<uint64_t, 32>},
+    {"%gridid", nullptr, grid_id},
+    {"%envreg1", workspace<32>, nullptr},
+    {"%envreg2", workspace<0>, nullptr},
+    {"%reserved_smem_offset_begin", reserved_shared, nullptr},
+    {"%reserved_smem_offset_0", reserved_shared, nullptr},
+    {"%reserved_smem_offset_1", reserved_shared, nullptr, kReservedShared / 2},
+    {"%reserved_smem_offset_cap", reserved_shared, nullptr, kReservedShared},
+    {"%reserved_smem_offset_end", reserved_shared, nullptr, kReservedShared},
+    {"%current_graph_exec", nullptr, fixed<uint64_t>},
+    {"%clusterid.x", of_block<kCtaidX>, nullptr},
+    {"%clusterid.y", of_block<kCtaidY>, nullptr},
+    {"%clusterid.z", of_block<kCtaidZ>, nullptr},
+    {"%nclusterid.x", of_block<kNctaidX>, nullptr},
+    {"%nclusterid.y", of_block<kNctaidY>, nullptr},
+    {"%nclusterid.z", of_block<kNctaidZ>, nullptr},
+    {"%cluster_nctaid.x", fixed<uint32_t>, nullptr, 1},
+    {"%cluster_nctaid.y", fixed<uint32_t>, nullptr, 1},
+    {"%cluster_nctaid.z", fixed<uint32_t>, nullptr, 1},
+    {"%cluster_nctarank", fixed<uint32_t>, nullptr, 1},
+    {"%cluster_ctaid.x", fixed<uint32_t>, nullptr},
+    {"%cluster_ctaid.y", fixed<uint32_t>, nullptr},
+    {"%cluster_ctaid.z", fixed<uint32_t>, nullptr},
+    {"%cluster_ctarank", fixed<uint32_t>, nullptr},
+    {"%aggr_smem_size", of_block<kTotalShared>, nullptr},
+};
+
+}  // namespace
+
+bool decode_special(Decoder& d, const std::string& name, bool wide, Inst& i) {
+  if (name.starts_with("%pm") || name.starts_with("%envreg")) i.run = fixed<uint32_t>;
+  if (name.starts_with("%pm") && wide) i.run = fixed<uint64_t>;  // nothing counts here
+  for (const SpecialMove& move : kMoves)
+    if (move.name == name) i.run = wide ? move.wide : move.narrow, i.offset = move.offset;
+  if (name.starts_with("%reserved_smem")) d.image().uses_reserved_shared = true;
+  return i.run != nullptr;
 }
 
 }  // namespace sim

@@ -1,6 +1,7 @@
 // Moves: mov with packing and unpacking, addresses of variables, and conversions between address
 // spaces. PTX ISA, sections 9.7.9.4 (mov), 9.7.9.20 (cvta) and 9.7.9.16 (isspacep).
 #include "simulator/exec/access.h"
+#include "simulator/exec/atomic_wide.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
 #include "simulator/memory/memory.h"
@@ -40,6 +41,8 @@ void unpack(Warp& w, const Inst& i, uint32_t mask) {
 }
 
 Handler pick_pack(int part, int whole, bool packs) {
+  if (part == 1 && whole == 2)
+    return packs ? Handler(pack<uint8_t, uint16_t>) : Handler(unpack<uint8_t, uint16_t>);
   if (part == 1 && whole == 4)
     return packs ? Handler(pack<uint8_t, uint32_t>) : Handler(unpack<uint8_t, uint32_t>);
   if (part == 2 && whole == 4)
@@ -74,11 +77,13 @@ void local_address(Warp& w, const Inst& i, uint32_t mask) {
 
 void decode_mov(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
+  if (decode_wide_mov(d, inst, i)) return;
   const Type t = d.type(inst);
   const Operand &to = inst.operands[0], &from = inst.operands[1];
   if (t == Type::pred) {
     i.p = d.predicate(to);
-    i.q = d.predicate(from);
+    const bool explicit_cluster = from.kind == Operand::Kind::special;  // no launch has one
+    i.q = explicit_cluster ? kFalsePredicate : d.predicate(from);
     i.run = [](Warp& w, const Inst& i, uint32_t mask) {
       write_predicate(w.predicate(i.p), mask, w.predicate(i.q));
     };
@@ -168,9 +173,23 @@ void decode_isspacep(Decoder& d, const Instruction& inst, Inst& i) {
 
 /// One cluster of one block: another block's shared memory is this one's.
 void decode_mapa(Decoder& d, const Instruction& inst, Inst& i) {
+  const Type t = d.type(inst);
   i.d = d.target(inst.operands.at(0));
-  i.a = d.source(inst.operands.at(1), Type::u64);
-  i.run = map1<uint64_t, uint64_t, Same<uint64_t>>;
+  if (inst.operands.at(1).kind == Operand::Kind::symbol) {
+    const auto place = d.place(inst.operands[1].name);
+    if (!place) d.unsupported(inst, "nothing is called " + inst.operands[1].name);
+    i.a = d.constant(place->address + uint64_t(inst.operands[1].offset), t);
+  } else {
+    i.a = d.source(inst.operands[1], t);
+  }
+  i.run = for_bits(d, inst, t, []<class T>() -> Handler { return map1<T, T, Same<T>>; });
+}
+
+void decode_getctarank(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 2, 2);
+  i.d = d.target(inst.operands[0]);
+  i.a = d.constant(0, Type::u32);
+  i.run = map1<uint32_t, uint32_t, Same<uint32_t>>;
 }
 
 constexpr Entry kTable[] = {
@@ -179,6 +198,7 @@ constexpr Entry kTable[] = {
     {"cvta", decode_cvta, Class::move, ".global .shared .local .const .param, .to"},
     {"isspacep", decode_isspacep, Class::move, "all spaces"},
     {"mapa", decode_mapa, Class::move, "clusters of one block"},
+    {"getctarank", decode_getctarank, Class::move, "clusters of one block"},
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace sim {
 
 bool decode_integer_arithmetic(Decoder& d, const ptx::Instruction& inst, Inst& i);
 bool decode_half_arithmetic(Decoder& d, const ptx::Instruction& inst, Inst& i);
+bool decode_integer_pair(Decoder& d, const ptx::Instruction& inst, Inst& i);
 
 namespace {
 
@@ -94,6 +95,7 @@ void sources(Decoder& d, const Instruction& inst, Inst& i, Type type, size_t n) 
 
 /// Opcodes that integers, halves and reals share: the type says whose the instruction is.
 void decode_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
+  if (decode_integer_pair(d, inst, i)) return;
   const Type t = d.type(inst);
   const std::string& op = inst.opcode;
   if (t != Type::f32 && t != Type::f64) {
@@ -104,6 +106,7 @@ void decode_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
     return;
   }
   i.kind = Class::real;
+  if (inst.has("xorsign")) d.unsupported(inst, "in f32 this form is not simulated");
   const bool nan = inst.has("NaN");
   if (op == "neg" || op == "abs") {
     sources(d, inst, i, t, 1);
@@ -118,8 +121,9 @@ void decode_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
     if (op == "mul") i.run = pick<Mul, 2>(d, inst, t);
     // full and approx divisions are within 2 ulp; the rounded quotient is one such result
     if (op == "div")
-      i.run = inst.has("approx") || inst.has("full") ? approx_divide(inst.has("ftz"))
-                                                     : pick<Div, 2>(d, inst, t);
+      i.run = inst.has("approx") || inst.has("full")
+                  ? approx_divide(inst.has("full"), inst.has("ftz"))
+                  : pick<Div, 2>(d, inst, t);
     if (op == "min") i.run = nan ? pick<Min<true>, 2>(d, inst, t) : pick<Min<false>, 2>(d, inst, t);
     if (op == "max") i.run = nan ? pick<Max<true>, 2>(d, inst, t) : pick<Max<false>, 2>(d, inst, t);
   }
@@ -199,7 +203,7 @@ void decode_testp(Decoder& d, const Instruction& inst, Inst& i) {
 
 constexpr Entry kTable[] = {
     {"add", decode_arithmetic, Class::real,
-     "integers, .sat s32; f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
+     "integers, .sat s32, u16x2 s16x2; f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
     {"sub", decode_arithmetic, Class::real, "as add"},
     {"mul", decode_arithmetic, Class::real,
      "integers .lo .hi .wide; f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
@@ -207,8 +211,8 @@ constexpr Entry kTable[] = {
     {"fma", decode_arithmetic, Class::real, "f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
     {"div", decode_arithmetic, Class::real, "integers; f32 .rn .approx .full; f64"},
     {"rem", decode_arithmetic, Class::integer, "integers"},
-    {"min", decode_arithmetic, Class::real, "integers; f32 f64 (.ftz .NaN)"},
-    {"max", decode_arithmetic, Class::real, "integers; f32 f64 (.ftz .NaN)"},
+    {"min", decode_arithmetic, Class::real, "integers, u16x2 s16x2 (.relu); f32 f64 (.ftz .NaN)"},
+    {"max", decode_arithmetic, Class::real, "integers, u16x2 s16x2 (.relu); f32 f64 (.ftz .NaN)"},
     {"neg", decode_arithmetic, Class::real, "integers; f32 f64"},
     {"abs", decode_arithmetic, Class::real, "integers; f32 f64"},
     {"sqrt", decode_root, Class::real, "f32 .rn .rz .rm .rp .approx; f64"},

@@ -89,11 +89,35 @@ void bar_red(Warp& w, const Inst& i, uint32_t mask) {
                     (R == Reduce::all ? vote.yes == vote.all : vote.yes > 0) ? ~0u : 0u);
 }
 
+/// A cluster of one block: who waits has arrived.
+void cluster_arrive(Warp& w, const Inst&, uint32_t mask) {
+  if (w.block().at_cluster(w.number()) & mask)
+    throw w.at({"barrier misused", "a thread arrives at the cluster's barrier twice"},
+               std::countr_zero(w.block().at_cluster(w.number()) & mask));
+  w.block().arrive_at_cluster(w.number(), mask);
+}
+void cluster_wait(Warp& w, const Inst&, uint32_t mask) {
+  const uint32_t early = w.block().at_cluster(w.number()) & mask;
+  if (early) w.wait_at_barrier(kClusterBarrier, early);
+}
+
+void decode_cluster(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 0, 0);
+  i.run = inst.has("arrive") ? Handler(cluster_arrive) : Handler(cluster_wait);
+}
+
 void warp_sync(Warp& w, const Inst& i, uint32_t mask) {
   const auto* named = w.row(i.a);
-  if (!w.wait_for_lanes(named[std::countr_zero(mask)], mask)) return;
-  if (Races* races = w.block().races_or_none())
-    races->sync_lanes(w.number(), mask, (w.alive() & ~mask) == 0);
+  const uint32_t first = named[std::countr_zero(mask)];
+  uint32_t others = 0;  // tiles of a warp name themselves alone
+  each_lane(mask, [&](int l) {
+    if (!(named[l] >> l & 1))
+      throw w.at({"lanes missing", "a thread executes an instruction whose mask does not name it"},
+                 l);
+    others |= uint32_t(named[l] != first) << l;
+  });
+  if (others) w.stay(others), mask &= ~others;
+  if (w.wait_for_lanes(first, mask, true)) w.lanes_met(mask);
 }
 
 void read_barrier(Decoder& d, const Instruction& inst, Inst& i, size_t at, size_t end) {
@@ -107,6 +131,7 @@ void read_barrier(Decoder& d, const Instruction& inst, Inst& i, size_t at, size_
 void decode_bar(Decoder& d, const Instruction& inst, Inst& i) {
   const size_t n = inst.operands.size();
   if (inst.opcode == "bar" || inst.has("aligned")) i.option |= kAligned;
+  if (inst.has("cluster")) return decode_cluster(d, inst, i);
   if (inst.has("warp")) {
     expect_operands(d, inst, 1, 1);
     i.a = d.source(inst.operands[0], Type::u32);
@@ -128,7 +153,7 @@ void decode_bar(Decoder& d, const Instruction& inst, Inst& i) {
     read_barrier(d, inst, i, 0, n);
     i.run = inst.has("sync") ? Handler(bar_sync) : Handler(bar_arrive);
   } else {
-    d.unsupported(inst, "barriers between blocks of a cluster are not simulated");
+    d.unsupported(inst, "this form is not simulated");
   }
 }
 
@@ -139,7 +164,8 @@ void decode_fence(Decoder&, const Instruction&, Inst& i) {
 constexpr Entry kTable[] = {
     {"bar", decode_bar, Class::sync,
      ".sync .arrive .red, 16 barriers, with and without a number of threads; .warp.sync"},
-    {"barrier", decode_bar, Class::sync, "as bar; not .cluster"},
+    {"barrier", decode_bar, Class::sync,
+     "as bar; .cluster.arrive and .wait for clusters of one block"},
     {"membar", decode_fence, Class::sync, "all levels"},
     {"fence", decode_fence, Class::sync, "all forms"},
 };

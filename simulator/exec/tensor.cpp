@@ -92,7 +92,14 @@ constexpr Product kProducts[] = {
     {16, 8, 32, s32, u8, s8, s32, multiply<16, 8, 32, S32, U8, S8, S32>},
 };
 
+void refuse_parts_of_bytes(Decoder& d, const Instruction& inst) {
+  for (const std::string_view type : {"s4", "u4", "b1", "e4m3", "e5m2"})
+    if (inst.has(type))
+      d.unsupported(inst, "products of " + std::string(type) + " are not simulated");
+}
+
 void decode_mma(Decoder& d, const Instruction& inst, Inst& i) {
+  refuse_parts_of_bytes(d, inst);
   if (inst.modifiers.empty() || inst.modifiers[0] != "sync")
     d.unsupported(inst, "sparse matrices are not simulated");
   const Shape s = shape_of(inst);
@@ -114,7 +121,12 @@ constexpr Entry kTable[] = {
      ".sync m16n8k8 m16n8k16 f16 bf16; m16n8k4 m16n8k8 tf32; m8n8k4 m16n8k4 m16n8k8 m16n8k16 f64; "
      "m8n8k16 "
      "m16n8k16 m16n8k32 s8 u8"},
-    {"wmma", decode_wmma, Class::tensor,
+    {"wmma",
+     [](Decoder& d, const Instruction& inst, Inst& i) {
+       refuse_parts_of_bytes(d, inst);
+       decode_wmma(d, inst, i);
+     },
+     Class::tensor,
      ".load .store .mma, m16n16k16 m32n8k16 m8n32k16 f16 bf16 s8 u8; m16n16k8 tf32; m8n8k4 f64"},
     {"ldmatrix", decode_ldmatrix, Class::memory, ".m8n8 .x1 .x2 .x4 .trans b16"},
     {"stmatrix", decode_stmatrix, Class::memory, ".m8n8 .x1 .x2 .x4 .trans b16"},

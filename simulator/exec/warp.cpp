@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "simulator/exec/counters.h"
+#include "simulator/exec/undefined.h"
 #include "simulator/run/block.h"
 #include "simulator/run/state.h"
 
@@ -35,10 +36,7 @@ Warp::Warp(Block& block, uint32_t number) : block_(block), number_(number) {
     set(kLaneMaskGt, ~(lt | eq)), set(kLaneMaskGe, ~lt);
     set(kNsmId, launch.sms), set(kGridId, launch.grid_id);
     set(kDynamicShared, uint32_t(launch.launch->dynamic_shared));
-    set(kTotalShared, uint32_t(block.shared().size()));
-    // cooperative_groups/details/driver_abi.h: the address of the grid's workspace, high half first
-    set(kEnvReg1, uint32_t(launch.grid_workspace >> 32));
-    set(kEnvReg2, uint32_t(launch.grid_workspace));
+    set(kTotalShared, uint32_t(launch.shared_bytes));
   }
   base_[kSpecials] = reinterpret_cast<std::byte*>(specials_.data());
 }
@@ -53,6 +51,7 @@ void Warp::start() {
   set(kCtaidX, b.x), set(kCtaidY, b.y), set(kCtaidZ, b.z);
   set(kSmId, uint32_t(block_.number() % block_.launch().sms));
   executed = 0;
+  undefined_.reset();
   spins_ = turns_ = 0;
   while (!frames_.empty()) spare_.push_back(std::move(frames_.back())), frames_.pop_back();
   groups_.clear();
@@ -81,7 +80,11 @@ Frame* Warp::push(const Code& code, Frame* caller, uint32_t mask) {
   f->caller = caller;
   f->depth = caller ? caller->depth + 1 : 0;
   f->mask = mask;
+  f->dynamic.clear();
+  f->undefined.clear();
   f->local_base = caller ? caller->local_base + caller->code->local_bytes : 0;
+  if (caller && !caller->dynamic.empty())
+    f->local_base += *std::max_element(caller->dynamic.begin(), caller->dynamic.end());
   const uint64_t end = f->local_base + code.local_bytes;
   for (int l = 0; l < kLanes; ++l) {
     if (!(mask >> l & 1) || code.local_bytes == 0) continue;
@@ -92,6 +95,25 @@ Frame* Warp::push(const Code& code, Frame* caller, uint32_t mask) {
               uint8_t(1));
   }
   return f;
+}
+
+uint64_t Warp::extend_local(int lane, uint64_t bytes, uint64_t align) {
+  Frame& f = *group_->frame;
+  f.dynamic.resize(kLanes);
+  uint64_t& taken = f.dynamic[size_t(lane)];
+  const uint64_t base = f.local_base + f.code->local_bytes;
+  const uint64_t at = (base + taken + align - 1) / align * align;
+  if (bytes > kStack || at + bytes > kStack)
+    throw this->at({"stack overflow", "alloca of " + std::to_string(bytes) +
+                                          " bytes passes 1 MiB of local memory a thread"},
+                   lane);
+  taken = (at + bytes + 15) / 16 * 16 - base;  // frames of calls begin aligned
+  auto& memory = local_[size_t(lane)];
+  auto& shadow = local_shadow_[size_t(lane)];
+  if (memory.size() < base + taken) memory.resize(base + taken), shadow.resize(base + taken);
+  std::fill(shadow.begin() + std::ptrdiff_t(at), shadow.begin() + std::ptrdiff_t(at + bytes),
+            uint8_t(1));
+  return at;
 }
 
 void Warp::drop(Frame* frame) {
@@ -129,7 +151,39 @@ void Warp::choose() {
   };
   for (Group& g : groups_)
     if (g.wait == Wait::none && (!best || before(g, *best))) best = &g;
-  if (best) enter(*best);
+  if (best) return enter(*best);
+  if (meet()) choose();
+}
+
+/// Lanes that wait for each other at several instructions, as bar.warp.sync allows, go on.
+bool Warp::meet() {
+  const auto same = [](const Group& a, const Group& b) {
+    return b.wait == Wait::lanes && b.meets && b.wait_mask == a.wait_mask;
+  };
+  for (const Group& g : groups_) {
+    if (!same(g, g)) continue;
+    uint32_t here = 0;
+    for (const Group& other : groups_)
+      if (same(g, other)) here |= other.mask;
+    const uint32_t named = g.wait_mask;
+    if (named & alive_ & ~here) continue;
+    for (Group& other : groups_)
+      if (other.wait == Wait::lanes && other.meets && other.wait_mask == named) go_on(other);
+    lanes_met(named & alive_);
+    return true;
+  }
+  return false;
+}
+
+void Warp::go_on(Group& g) {
+  if (g.frame->counters) g.frame->counters[g.pc].ran(g.mask, g.mask);
+  g.wait = Wait::none, g.meets = false;
+  ++g.pc;
+}
+
+void Warp::lanes_met(uint32_t lanes) {
+  if (Races* races = block_.races_or_none())
+    races->sync_lanes(number_, lanes, (alive_ & ~lanes) == 0);
 }
 
 void Warp::enter(Group& g) {
@@ -144,25 +198,62 @@ void Warp::enter(Group& g) {
     if (&other != &g && other.frame == g.frame && other.pc > pc) stop_ = std::min(stop_, other.pc);
 }
 
+Warp::~Warp() = default;
+
+bool Warp::load_undefined(const Fault& fault, int lane) {
+  const Code& code = *group_->frame->code;
+  if (!undefined_) undefined_ = std::make_unique<Undefined>();
+  stop_ = 0;  // from here on the warp runs with an eye on them
+  return undefined_->load(*this, code.function->code[code.insts[pc - 1].source], lane, fault);
+}
+
+void Warp::run_group() {
+  const Inst* insts = group_->frame->code->insts.data();
+  const uint32_t* predicates = group_->frame->predicates.data();
+  Counter* const counts = counters;
+  uint64_t count = 0;
+  do {
+    const Inst& inst = insts[pc++];
+    uint32_t mask = group_->mask;
+    if (inst.guard != kNoPredicate)
+      mask &= inst.guard_negated ? ~predicates[inst.guard] : predicates[inst.guard];
+    ++count;
+    if (counts) counts[pc - 1].ran(group_->mask, mask);
+    if (mask) inst.run(*this, inst, mask);
+  } while (pc < stop_);
+  executed += count;
+}
+
+/// The same, an instruction at a time, until no undefined value is left.
+void Warp::run_undefined() {
+  const Inst& inst = group_->frame->code->insts[pc++];
+  const auto& predicates = group_->frame->predicates;
+  uint32_t mask = group_->mask;
+  if (inst.guard != kNoPredicate)
+    mask &= inst.guard_negated ? ~predicates[inst.guard] : predicates[inst.guard];
+  ++executed;
+  if (counters) counters[pc - 1].ran(group_->mask, mask);
+  const bool stores = undefined_->before(*this, inst, mask);
+  if (mask) inst.run(*this, inst, mask);
+  if (stores) undefined_->after(*this, inst);
+}
+
 Ran Warp::run(uint32_t share) {
   share_ = share;
+  const auto defined = [](const auto& frame) {
+    return std::all_of(frame->undefined.begin(), frame->undefined.end(),
+                       [](uint32_t lanes) { return lanes == 0; });
+  };
+  if (undefined_ && std::all_of(frames_.begin(), frames_.end(), defined)) undefined_.reset();
   for (;;) {
     choose();
     if (!group_) return done() ? Ran::done : Ran::blocked;
-    const Inst* insts = group_->frame->code->insts.data();
-    const uint32_t* predicates = group_->frame->predicates.data();
-    Counter* const counts = counters;
-    uint64_t count = 0;
-    do {
-      const Inst& inst = insts[pc++];
-      uint32_t mask = group_->mask;
-      if (inst.guard != kNoPredicate)
-        mask &= inst.guard_negated ? ~predicates[inst.guard] : predicates[inst.guard];
-      ++count;
-      if (counts) counts[pc - 1].ran(group_->mask, mask);
-      if (mask) inst.run(*this, inst, mask);
-    } while (pc < stop_);
-    executed += count;
+    if (!undefined_) {
+      run_group();
+    } else {
+      do run_undefined();
+      while (pc < stop_);
+    }
     if (group_) save();
     if (share_ <= 0) return done() ? Ran::done : Ran::yielded;
   }
@@ -252,12 +343,14 @@ void Warp::exit(uint32_t mask) {
   block_.threads_ended(uint32_t(std::popcount(mask)));
 }
 
-bool Warp::wait_for_lanes(uint32_t named, uint32_t mask) {
+bool Warp::wait_for_lanes(uint32_t named, uint32_t mask, bool anywhere) {
+  group_->meets = false;
   if ((named & alive_ & ~mask) == 0) return true;
   if (Counter* c = counter()) c->did_not(mask);
   if (mask != group_->mask) split(group_->mask & ~mask, pc);  // these do not take part
   group_->wait = Wait::lanes;
   group_->wait_mask = named;
+  group_->meets = anywhere;
   --pc;
   stop_ = 0;
   return false;

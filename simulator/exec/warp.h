@@ -20,6 +20,7 @@ namespace sim {
 
 class Block;
 struct Counter;
+class Undefined;
 struct Image;
 
 /// One call of a function: its registers, predicates, and memory of each lane.
@@ -28,15 +29,17 @@ struct Frame {
   Frame* caller = nullptr;
   uint32_t return_pc = 0;
   uint32_t depth = 0;
-  uint32_t mask = 0;           // lanes that have not returned
-  const Inst* call = nullptr;  // of the caller: where results go
-  uint64_t local_base = 0;     // of this call's .local variables, in every lane
+  uint32_t mask = 0;              // lanes that have not returned
+  const Inst* call = nullptr;     // of the caller: where results go
+  uint64_t local_base = 0;        // of this call's .local variables, in every lane
+  std::vector<uint64_t> dynamic;  // bytes that alloca took beyond these, by lane; empty: none
   std::byte* registers = nullptr;
   std::vector<std::byte> storage;
   std::vector<uint32_t> predicates;
-  uint32_t carry = 0;           // of add.cc and its like, a bit a lane
-  std::vector<uint8_t> params;  // lane * code->param_bytes
-  Counter* counters = nullptr;  // of the code's instructions, where they are counted
+  std::vector<uint32_t> undefined;  // lanes, by register of the function; see undefined.h
+  uint32_t carry = 0;               // of add.cc and its like, a bit a lane
+  std::vector<uint8_t> params;      // lane * code->param_bytes
+  Counter* counters = nullptr;      // of the code's instructions, where they are counted
   uint8_t* param(int lane) { return params.data() + size_t(lane) * code->param_bytes; }
 };
 
@@ -51,6 +54,7 @@ struct Group {
   uint32_t wait_mask = 0;  // of Wait::lanes: lanes that the instruction names
   uint32_t barrier = 0;    // of Wait::barrier
   bool again = false;      // executes its instruction the second time
+  bool meets = false;      // of Wait::lanes: the others may wait at another instruction
 };
 
 enum class Ran : uint8_t { done, yielded, blocked };
@@ -58,6 +62,7 @@ enum class Ran : uint8_t { done, yielded, blocked };
 class Warp {
  public:
   Warp(Block& block, uint32_t number);
+  ~Warp();
 
   /// Its block begins.
   void start();
@@ -70,6 +75,14 @@ class Warp {
     return reinterpret_cast<R*>(base_[r.bank()] + r.byte());
   }
   uint32_t& predicate(uint16_t p) { return group_->frame->predicates[p]; }
+  /// The same of a register of the function.
+  uint32_t predicate_of(uint32_t reg) const {
+    return group_->frame->predicates[group_->frame->code->predicate_of[reg]];
+  }
+  std::vector<uint32_t>& undefined_registers() const { return group_->frame->undefined; }
+  /// The load at hand reads in `lane` what nobody wrote, which is a fault later or never. False: it
+  /// is one now.
+  bool load_undefined(const Fault& fault, int lane);
 
   Block& block() { return block_; }
   Frame& frame() { return *group_->frame; }
@@ -100,11 +113,14 @@ class Warp {
   void ret(uint32_t mask);
   void exit(uint32_t mask);
   /// Whether all of `named` that are alive are among `mask`, the lanes at this instruction. Where
-  /// not, these come back to it, when the others have come.
-  bool wait_for_lanes(uint32_t named, uint32_t mask);
+  /// not, these come back to it, when the others have come. `anywhere`: or go on, when the others
+  /// have come to some instruction that waits anywhere for the same.
+  bool wait_for_lanes(uint32_t named, uint32_t mask, bool anywhere = false);
   /// The lanes of `mask` wait at a barrier of the block; `again`: then they execute this
   /// instruction a second time, else the next.
   void wait_at_barrier(uint32_t barrier, uint32_t mask, bool again = false);
+  /// These lanes have all executed a bar.warp.sync: what each did before is ordered.
+  void lanes_met(uint32_t lanes);
   /// True once, for a group that executes an instruction the second time.
   bool second_time() { return std::exchange(group_->again, false); }
   /// Lanes that waited for it.
@@ -116,6 +132,8 @@ class Warp {
   uint8_t* local_shadow(int lane, uint64_t offset) {
     return local_shadow_[size_t(lane)].data() + offset;
   }
+  /// More local memory for a lane, until its call returns; an offset as `local` takes it.
+  uint64_t extend_local(int lane, uint64_t bytes, uint64_t align);
   bool checks() const { return checks_; }
   uint64_t local_bytes(int lane) const { return local_[size_t(lane)].size(); }
 
@@ -135,7 +153,11 @@ class Warp {
   uint64_t executed = 0;
 
  private:
+  void run_group();
+  void run_undefined();
   void choose();
+  bool meet();
+  void go_on(Group& group);
   void merge();
   void enter(Group& group);
   void save() { group_->pc = pc; }
@@ -156,6 +178,7 @@ class Warp {
   std::vector<std::unique_ptr<Frame>> frames_, spare_;
   std::array<std::vector<uint8_t>, kLanes> local_, local_shadow_;
   std::vector<uint32_t> specials_;
+  std::unique_ptr<Undefined> undefined_;  // while there are such values
 };
 
 }  // namespace sim

@@ -134,6 +134,7 @@ struct Function {
   std::vector<Prototype> prototypes;
   uint32_t line = 0;
   std::vector<uint32_t> max_threads, required_threads;  // .maxntid, .reqntid
+  std::vector<uint32_t> cluster;                        // blocks of one: .reqnctapercluster
   uint32_t min_blocks = 0;                              // .minnctapersm
 };
 

@@ -50,14 +50,16 @@ void Parser::function_directive() {
     function_.max_threads = numbers;
   } else if (takes("reqntid", 1, 3)) {
     function_.required_threads = numbers;
+  } else if (takes("reqnctapercluster", 1, 3)) {
+    function_.cluster = numbers;
   } else if (takes("minnctapersm", 1, 1)) {
     function_.min_blocks = numbers[0];
   } else if (takes("noreturn", 0, 0)) {
     function_.no_return = true;
   } else if (!takes("maxnctapersm", 1, 1) && !takes("maxnreg", 1, 1) &&
-             !takes("maxclusterrank", 1, 1) && !takes("reqnctapercluster", 1, 3) &&
-             !takes("explicitcluster", 0, 0) && !takes("blocksareclusters", 0, 0) &&
-             !takes("abi_preserve", 1, 1) && !takes("abi_preserve_control", 1, 1)) {
+             !takes("maxclusterrank", 1, 1) && !takes("explicitcluster", 0, 0) &&
+             !takes("blocksareclusters", 0, 0) && !takes("abi_preserve", 1, 1) &&
+             !takes("abi_preserve_control", 1, 1)) {
     throw ParseError("a function has no directive " + describe(word), word.line);
   }
 }

@@ -1,5 +1,6 @@
 #include "simulator/run/block.h"
 
+#include <algorithm>
 #include <bit>
 #include <mutex>
 
@@ -42,8 +43,9 @@ RacesPool& races_pool() {
 
 Block::Block(LaunchState& launch, Tally* tally)
     : launch_(launch), tally_(tally), threads_(uint32_t(launch.launch->block.count())) {
-  shared_.resize(launch.shared_bytes);
-  if (launch.checks && launch.shared_bytes > 0) races_ = races_pool().take();
+  const uint64_t reserved = launch.reserved_shared;
+  shared_.resize(reserved ? reserved + kReservedShared : launch.shared_bytes);
+  if (launch.checks && !shared_.empty()) races_ = races_pool().take();
   for (uint32_t w = 0; w * kLanes < threads_; ++w)
     warps_.push_back(std::make_unique<Warp>(*this, w));
 }
@@ -56,8 +58,17 @@ void Block::start(uint64_t index) {
   if (tally_) traffic_ = std::make_unique<BlockTraffic>();
   number_ = index;
   index_ = index_of(index);
-  if (launch_.checks) shared_shadow_.assign(launch_.shared_bytes, kAddressable);
-  if (races_) races_->start(threads_, launch_.shared_bytes, launch_.image->shared_unit);
+  if (launch_.checks) {
+    shared_shadow_.assign(shared_.size(), kAddressable);
+    if (const uint64_t reserved = launch_.reserved_shared) {  // between both parts is nothing
+      const auto begin = shared_shadow_.begin();
+      std::fill(begin + std::ptrdiff_t(launch_.shared_bytes), begin + std::ptrdiff_t(reserved),
+                uint8_t(kUnmapped));
+      std::fill(begin + std::ptrdiff_t(reserved), shared_shadow_.end(), uint8_t(kReady));
+    }
+  }
+  if (races_) races_->start(threads_, shared_.size(), launch_.image->shared_unit);
+  at_cluster_ = {};
   barriers_ = {};
   alive_ = threads_;
   random_.seed(uint32_t(launch_.seed + index));
@@ -112,6 +123,11 @@ void Block::arrive(uint32_t barrier, uint32_t warp, uint32_t threads, uint32_t e
   if (b.arrived >= (expected ? expected : alive_)) open(barrier);
 }
 
+void Block::arrive_at_cluster(uint32_t warp, uint32_t lanes) {
+  at_cluster_[warp] |= lanes;
+  arrive(kClusterBarrier, warp, uint32_t(std::popcount(lanes)), 0);
+}
+
 void Block::threads_ended(uint32_t threads) {
   alive_ -= threads;
   for (uint32_t b = 0; b < barriers_.size(); ++b)
@@ -122,6 +138,7 @@ void Block::threads_ended(uint32_t threads) {
 void Block::open(uint32_t barrier) {
   Barrier& b = barriers_[barrier];
   b = {.last = {b.yes, b.arrived}};
+  if (barrier == kClusterBarrier) at_cluster_ = {};
   std::array<uint32_t, 32> waited{};  // lanes by warp
   uint32_t threads = 0;
   for (const auto& w : warps_) {

@@ -31,6 +31,9 @@ struct Barrier {
 
 class AsyncCopies;
 
+/// barrier.cluster, of a cluster that is this block; the others are bar's 0 to 15.
+inline constexpr uint32_t kClusterBarrier = 16;
+
 class Block {
  public:
   /// `tally`: where its instructions are counted; nullptr: they are not.
@@ -56,6 +59,10 @@ class Block {
   /// `threads` more, of a warp, have come to a barrier; opens it when all have.
   void arrive(uint32_t barrier, uint32_t warp, uint32_t threads, uint32_t expected,
               uint32_t yes = 0);
+  /// Lanes of a warp arrive at the cluster's barrier without waiting.
+  void arrive_at_cluster(uint32_t warp, uint32_t lanes);
+  /// Lanes that have arrived there and that others have not followed yet.
+  uint32_t at_cluster(uint32_t warp) const { return at_cluster_[warp]; }
   Vote last_vote(uint32_t barrier) const { return barriers_[barrier].last; }
   /// Threads that ended: a barrier no longer waits for them.
   void threads_ended(uint32_t threads);
@@ -85,7 +92,8 @@ class Block {
   Dim3 index_;
   uint32_t threads_, alive_ = 0;
   std::vector<uint8_t> shared_, shared_shadow_;
-  std::array<Barrier, 16> barriers_{};
+  std::array<Barrier, 17> barriers_{};
+  std::array<uint32_t, 32> at_cluster_{};
   std::vector<std::unique_ptr<Warp>> warps_;
   std::shared_ptr<AsyncCopies> async_;
   std::unique_ptr<Races> races_;

@@ -149,6 +149,8 @@ double run_kernel(const Launch& launch, const DeviceModel& model) {
   if (state.global_races) GlobalRaces::get().start();
   state.seed = settings().seed;
   state.shared_bytes = kernel->image->static_shared + launch.dynamic_shared;
+  if (kernel->image->uses_reserved_shared)
+    state.reserved_shared = (state.shared_bytes / kReservedShared + 2) * kReservedShared;
 
   state.blocks = launch.grid.count();
   state.sample = settings().sample ? std::min(settings().sample, state.blocks) : state.blocks;

@@ -9,6 +9,8 @@
 namespace sim {
 
 struct LaunchCounts;
+/// Bytes that a card keeps of each block's shared memory for the system and the toolkit's headers.
+inline constexpr uint64_t kReservedShared = 1024;
 
 struct LaunchState {
   const Launch* launch = nullptr;
@@ -18,9 +20,10 @@ struct LaunchState {
   int device = 0;
   bool checks = true;
   bool global_races = false;
-  uint64_t seed = 0;            // 0: warps and blocks go in order
-  uint64_t grid_workspace = 0;  // where the blocks of a cooperative launch meet; 0: another launch
-  uint64_t shared_bytes = 0;    // of a block, static and dynamic
+  uint64_t seed = 0;             // 0: warps and blocks go in order
+  uint64_t grid_workspace = 0;   // where the blocks of a cooperative launch meet; 0: another launch
+  uint64_t shared_bytes = 0;     // of a block, static and dynamic
+  uint64_t reserved_shared = 0;  // where the kernel's reserved part begins; 0: it uses none
   uint64_t blocks = 0, sample = 0;  // of the grid, and how many of them run: SIM_SAMPLE
   LaunchCounts* counts = nullptr;   // nullptr: nothing is counted
   std::atomic<uint64_t> executed{0};

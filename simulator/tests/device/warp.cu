@@ -215,6 +215,61 @@ void check_wide() {
                  1.0 / ((lane ^ 5) + 3) + f64(s64(lane + 3 < 32 ? lane + 3 : lane) << 40));
 }
 
+/// Lanes of one mask meet at different places of the code, tiles of the warp at several at once.
+__global__ void apart(u32* out) {
+  __shared__ u32 cells[32];
+  const u32 lane = threadIdx.x, tile = 0xffu << lane / 8 * 8;
+  cells[lane] = lane;
+  u32 got;
+  if (lane % 3 == 0) {
+    __syncwarp();
+    got = cells[31 - lane];
+    __syncwarp();
+  } else if (lane % 3 == 1) {
+    __syncwarp();
+    got = cells[31 - lane] + 1;
+    __syncwarp();
+  } else {
+    __syncwarp();
+    got = cells[31 - lane] + 2;
+    __syncwarp();
+  }
+  cells[lane] = got;
+  switch (lane / 8) {
+    case 0:
+      __syncwarp(tile);
+      got = cells[lane ^ 7];
+      break;
+    case 1:
+      got = __shfl_xor_sync(tile, got, 7);
+      break;
+    case 2:
+      if (lane & 1)
+        __syncwarp(tile);
+      else
+        __syncwarp(0x00ff0000);
+      got = cells[lane ^ 7];
+      break;
+    default:
+      got = __ballot_sync(tile, got & 1) + __reduce_add_sync(tile, got);
+  }
+  out[lane] = got;
+}
+void check_apart() {
+  test::Array<u32> out(32);
+  apart<<<1, 32>>>(out.device);
+  out.fetch();
+  const auto of = [](u32 l) { return 31 - l + l % 3; };
+  for (u32 lane = 0; lane < 32; ++lane) {
+    u32 want = of(lane ^ 7);
+    if (lane >= 24) {
+      want = 0;
+      for (u32 l = 24; l < 32; ++l) want += of(l) + (of(l) & 1) * (1u << l);
+    }
+    test::expect("lanes apart", lane, out.host[lane], want);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -223,5 +278,6 @@ int main() {
   check_staircase();
   check_groups();
   check_wide();
+  check_apart();
   return test::finish();
 }

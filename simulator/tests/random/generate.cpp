@@ -24,9 +24,11 @@ const char* one_of(const char* const (&list)[N]) {
   return list[pick(N)];
 }
 
-const char* const kTypes[] = {"int", "unsigned", "i64", "u64", "float", "double", "short", "char8"};
-enum { kInt, kUnsigned, kLong, kULong, kFloat, kDouble, kShort, kChar, kTypeCount };
-bool real(int t) { return t == kFloat || t == kDouble; }
+const char* const kTypes[] = {"int",    "unsigned", "i64",   "u64",  "float",
+                              "double", "short",    "char8", "half", "brain"};
+enum { kInt, kUnsigned, kLong, kULong, kFloat, kDouble, kShort, kChar, kHalf, kBrain, kTypeCount };
+bool narrow(int t) { return t == kHalf || t == kBrain; }
+bool real(int t) { return t == kFloat || t == kDouble || narrow(t); }
 
 struct Variable {
   std::string name;
@@ -59,7 +61,9 @@ class Function {
     static const char* const kWhole[] = {
         "0",   "1",    "2",     "3",          "7",          "31",         "127",
         "255", "1000", "65535", "0x7fffffff", "0x80000000", "0xdeadbeef", "0x123456789abcdef"};
-    return std::string(kTypes[type]) + "(" + (real(type) ? one_of(kReals) : one_of(kWhole)) + ")";
+    const std::string value = real(type) ? one_of(kReals) : one_of(kWhole);
+    return std::string(kTypes[type]) +
+           (narrow(type) ? "(float(" + value + "))" : "(" + value + ")");
   }
 
   std::string leaf(int type) {
@@ -68,7 +72,9 @@ class Function {
     return v.type == type ? v.name : cast(type, v.type, v.name);
   }
   std::string cast(int to, int from, const std::string& text) {
+    if (narrow(from)) return from == to ? text : cast(to, kFloat, "float(" + text + ")");
     if (real(from) && !real(to)) return std::string("to_whole<") + kTypes[to] + ">(" + text + ")";
+    if (narrow(to)) return std::string(kTypes[to]) + "(float(" + text + "))";
     return std::string(kTypes[to]) + "(" + text + ")";
   }
 
@@ -82,6 +88,11 @@ class Function {
       return "(" + condition(depth - 1) + " ? " + expression(type, depth - 1) + " : " +
              expression(type, depth - 1) + ")";
     const std::string x = expression(type, depth - 1);
+    if (narrow(type)) {
+      static const char* const kBinary[] = {"plus", "minus", "times", "least", "most"};
+      if (pick(5) == 0) return "-(" + x + ")";
+      return std::string(one_of(kBinary)) + "(" + x + ", " + expression(type, depth - 1) + ")";
+    }
     if (real(type)) {
       static const char* const kBinary[] = {"plus", "minus", "times", "over", "least", "most"};
       static const char* const kUnary[] = {"-", "fabs", "sqrt", "floor", "trunc", "rint"};
@@ -163,6 +174,9 @@ class Function {
 
 // What the functions are made of, and the program that compares them.
 const char* const kHead = R"(
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -170,6 +184,7 @@ const char* const kHead = R"(
 #include <type_traits>
 #include <vector>
 
+using brain = __nv_bfloat16;
 using i64 = int64_t;
 using u64 = uint64_t;
 using char8 = signed char;
@@ -185,6 +200,12 @@ template <class T> BOTH T times(T a, T b) {
 template <class T> BOTH T over(T a, T b) {
   if constexpr (std::is_floating_point_v<T>) return a / b;
   else return b == 0 ? a : std::is_signed_v<T> && b == T(-1) ? T(-Unsigned<T>(a)) : T(a / b); }
+BOTH half plus(half a, half b) { return a + b; }
+BOTH half minus(half a, half b) { return a - b; }
+BOTH half times(half a, half b) { return a * b; }
+BOTH brain plus(brain a, brain b) { return a + b; }
+BOTH brain minus(brain a, brain b) { return a - b; }
+BOTH brain times(brain a, brain b) { return a * b; }
 template <class T> BOTH T modulo(T a, T b) {
   return b == 0 || (std::is_signed_v<T> && b == T(-1)) ? T(0) : T(a % b); }
 template <class T> BOTH T both(T a, T b) { return T(a & b); }
@@ -212,6 +233,8 @@ template <class T> BOTH u64 bits_of(T x) {
     if (x != x) return 0x7ff8dead;
     u64 r = 0; memcpy(&r, &x, sizeof x); return r;
   } else return u64(x); }
+BOTH u64 bits_of(half x) { return x != x ? 0x7ff8dead : __half_as_ushort(x); }
+BOTH u64 bits_of(brain x) { return x != x ? 0x7ff8dead : __bfloat16_as_ushort(x); }
 
 )";
 
