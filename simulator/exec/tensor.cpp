@@ -12,7 +12,7 @@ using ptx::Instruction;
 using ptx::Type;
 
 bool whole_warp(Warp& w, uint32_t mask) {
-  if (mask == kAllLanes) return true;
+  if (mask == kAllLanes) return w.reads_done();
   if (w.alive() != kAllLanes)
     throw w.at({"lanes missing",
                 "an .aligned instruction needs all 32 threads of the warp; some have ended, or "

@@ -186,6 +186,11 @@ void Warp::lanes_met(uint32_t lanes) {
     races->sync_lanes(number_, lanes, (alive_ & ~lanes) == 0);
 }
 
+bool Warp::reads_done() {
+  if (Races* races = block_.races_or_none()) races->met(number_);
+  return true;
+}
+
 void Warp::enter(Group& g) {
   group_ = &g;
   pc = g.pc;

@@ -121,6 +121,8 @@ class Warp {
   void wait_at_barrier(uint32_t barrier, uint32_t mask, bool again = false);
   /// These lanes have all executed a bar.warp.sync: what each did before is ordered.
   void lanes_met(uint32_t lanes);
+  /// The lanes execute an instruction together: what they read before they have read. True.
+  bool reads_done();
   /// True once, for a group that executes an instruction the second time.
   bool second_time() { return std::exchange(group_->again, false); }
   /// Lanes that waited for it.

@@ -28,7 +28,7 @@ bool gather(Warp& w, Row members, uint32_t& mask) {
     others |= uint32_t(m[l] != named) << l;
   });
   if (others) w.stay(others), mask &= ~others;
-  return w.wait_for_lanes(named, mask);
+  return w.wait_for_lanes(named, mask) && w.reads_done();
 }
 
 enum class Shuffle { up, down, bfly, idx };

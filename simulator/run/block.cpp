@@ -146,7 +146,8 @@ void Block::open(uint32_t barrier) {
     threads += uint32_t(std::popcount(waited[w->number()]));
   }
   if (!races_) return;
-  if (threads == alive_) return races_->sync_all();
+  // who waits at the cluster's barrier later has come here too
+  if (threads == alive_ || barrier == kClusterBarrier) return races_->sync_all();
   races_->open(barrier);
   for (const auto& w : warps_)
     if (const uint32_t lanes = waited[w->number()])

@@ -29,6 +29,7 @@ void Races::start(uint32_t threads, uint64_t shared_bytes, uint32_t unit) {
   }
   sync_all();
   for (auto& l : lanes_) l.reset();
+  reads_done_.fill(floor_);
   handed_ = {};
   barriers_ = {};
   mbarriers_.clear();
@@ -53,6 +54,7 @@ bool Races::read(const Touch& a, Conflict& found) {
   const uint64_t count = (a.bytes + unit_ - 1) >> shift_;
   const uint32_t tick = tick_[a.warp];
   const uint64_t now = uint64_t(tick) << 32;
+  has_read_ |= 1u << a.warp;
   for (uint32_t rest = a.lanes; rest; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);
     const uint64_t first = a.at[lane] >> shift_;
@@ -84,7 +86,8 @@ bool Races::read_conflicts(const Touch& a, int lane, uint64_t unit, Conflict& fo
   for (uint32_t v = 0; v < warps_; ++v) late |= uint32_t(reads[v] >> 32) > seen[v] ? ~0u : 0u;
   if (!late) return false;
   for (uint32_t v = 0; v < warps_; ++v) {
-    if (uint32_t(reads[v] >> 32) <= seen[v]) continue;
+    const auto tick = uint32_t(reads[v] >> 32);
+    if (tick <= seen[v] || (v == a.warp && tick <= reads_done_[v])) continue;
     for (auto lanes = uint32_t(reads[v]); lanes; lanes &= lanes - 1) {
       const uint32_t reader = v * kLanes + uint32_t(std::countr_zero(lanes));
       if (ordered(a.warp, lane, reader, uint32_t(reads[v] >> 32))) continue;
@@ -191,6 +194,13 @@ void Races::leave(uint32_t barrier, uint32_t warp, uint32_t lanes, bool all) {
 
 void Races::sync_lanes(uint32_t warp, uint32_t lanes, bool all) {
   hand_on(warp, lanes, all, nullptr);
+}
+
+void Races::met(uint32_t warp) {
+  if (!(has_read_ >> warp & 1)) return;
+  has_read_ &= ~(1u << warp);
+  reads_done_[warp] = tick_[warp];
+  tick_[warp] = ++now_;
 }
 
 void Races::order(uint32_t warp, uint32_t lanes, bool all, bool reads, bool writes) {

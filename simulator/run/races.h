@@ -6,7 +6,7 @@
 // its accesses lie before the own ones; barriers, mbarriers, atomic operations and volatile
 // accesses hand that knowledge on (vector clocks, a warp an entry). Within a warp the same is known
 // lane by lane, as __syncwarp hands it on. Shuffles and votes order no memory, as the programming
-// guide says.
+// guide says; but what a lane read before one of them it has read, whoever writes there after it.
 //
 // What orders is taken generously: an atomic or volatile access orders whatever came before it in
 // the block, so that a lock or a flag of the program's own is understood without looking at its
@@ -67,6 +67,8 @@ class Races {
   /// All threads of the block have waited at one barrier.
   void sync_all();
   void sync_lanes(uint32_t warp, uint32_t lanes, bool all);
+  /// Lanes of a warp execute a shuffle, a vote or the like together.
+  void met(uint32_t warp);
   /// An atomic or volatile access; one that only reads hands nothing on.
   void order(uint32_t warp, uint32_t lanes, bool all, bool reads, bool writes);
   void arrive_at(uint64_t mbarrier, uint32_t warp, uint32_t lanes, bool all);
@@ -97,15 +99,17 @@ class Races {
   int shift_ = 2;
   uint32_t now_ = 0;
   std::vector<Unit> units_;
-  std::vector<uint64_t> reads_;      // by unit and warp: tick, and the lanes that read then
-  std::array<uint32_t, 32> tick_{};  // of the accesses that a warp makes now
-  std::array<Clock, 32> seen_{};     // [who][of whom]; of itself: what all its lanes know
-  uint32_t floor_ = 0;               // everybody knows everything up to this tick
+  std::vector<uint64_t> reads_;            // by unit and warp: tick, and the lanes that read then
+  std::array<uint32_t, 32> tick_{};        // of the accesses that a warp makes now
+  std::array<Clock, 32> seen_{};           // [who][of whom]; of itself: what all its lanes know
+  std::array<uint32_t, 32> reads_done_{};  // by warp: for its own lanes, its reads up to this tick
+  uint32_t has_read_ = 0;                  // warps that have read since their tick began
+  uint32_t floor_ = 0;                     // everybody knows everything up to this tick
   struct Barrier {
     Clock coming{}, opened{};
   };
-  std::array<Barrier, 16> barriers_{};
-  Clock handed_{};  // by atomic and volatile accesses
+  std::array<Barrier, 17> barriers_{};  // the last: of a cluster
+  Clock handed_{};                      // by atomic and volatile accesses
   std::unordered_map<uint64_t, Clock> mbarriers_;
   std::array<std::unique_ptr<Lanes>, 32> lanes_;
 };
