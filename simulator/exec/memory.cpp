@@ -49,6 +49,7 @@ bool load_run(Warp& w, const Inst& i, bool narrow) {
       !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M), false))
     return false;
   if (w.counter()) count_run(w, at, kLanes * N * sizeof(M), Use::read);
+  w.expect_next(at, kToRaw);
   const uint8_t* from = raw(at);
   C held[N][kLanes];  // the address may be among what is overwritten
   SIM_LANES for (int k = 0; k < N; ++k) held[k][l] =
@@ -65,6 +66,7 @@ bool store_run(Warp& w, const Inst& i) {
       !reach_run<kLanes * N * sizeof(M)>(w, at, N * sizeof(M), true))
     return false;
   if (w.counter()) count_run(w, at, kLanes * N * sizeof(M), Use::write);
+  w.expect_next(at, kToRaw);
   uint8_t* to = raw(at);
   for (int k = 0; k < N; ++k) {
     const C* v = w.row<C>(i.rows[k]);

@@ -8,6 +8,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -150,6 +151,15 @@ class Warp {
   uint32_t line_of(const Inst& inst) const { return code().function->code[inst.source].line; }
   std::string place_of(uint32_t ptx_line) const;
 
+  /// The instruction at hand reaches `at`; the next time it may go on by the same step, and the
+  /// host begins to fetch what lies there.
+  void expect_next(uint64_t at, uint64_t to_raw) {
+    Seen& seen = seen_[pc % std::size(seen_)];
+    const auto* next = reinterpret_cast<const std::byte*>(at + (at - seen.at) + to_raw);
+    if (seen.pc == pc) __builtin_prefetch(next), __builtin_prefetch(next + 64);
+    seen = {pc, at};
+  }
+
   uint32_t pc = 0;              // of the next instruction
   Counter* counters = nullptr;  // of the call that runs; nullptr: nothing is counted
   uint64_t executed = 0;
@@ -180,6 +190,11 @@ class Warp {
   std::vector<std::unique_ptr<Frame>> frames_, spare_;
   std::array<std::vector<uint8_t>, kLanes> local_, local_shadow_;
   std::vector<uint32_t> specials_;
+  struct Seen {
+    uint32_t pc = 0;
+    uint64_t at = 0;
+  };
+  Seen seen_[16];
   std::unique_ptr<Undefined> undefined_;  // while there are such values
 };
 
