@@ -48,6 +48,7 @@ Block::Block(LaunchState& launch, Tally* tally)
   if (launch.checks && !shared_.empty()) races_ = races_pool().take();
   for (uint32_t w = 0; w * kLanes < threads_; ++w)
     warps_.push_back(std::make_unique<Warp>(*this, w));
+  for (uint32_t w = 0; w < warps_.size(); ++w) order_.push_back(w);
 }
 
 Block::~Block() {
@@ -93,9 +94,9 @@ AsyncCopies& Block::async() {
 
 Ran Block::run() {
   bool done = true, moved = false, yielded = false;
-  const size_t first = launch_.seed ? random_() % warps_.size() : 0;
-  for (size_t k = 0; k < warps_.size(); ++k) {
-    const auto& w = warps_[(first + k) % warps_.size()];
+  if (launch_.seed) std::shuffle(order_.begin(), order_.end(), random_);
+  for (const uint32_t k : order_) {
+    const auto& w = warps_[k];
     if (w->done()) continue;
     const uint64_t before = w->executed;
     const Ran ran = w->run(launch_.seed ? 1 + random_() % kShare : kShare);

@@ -95,6 +95,7 @@ class Block {
   std::array<Barrier, 17> barriers_{};
   std::array<uint32_t, 32> at_cluster_{};
   std::vector<std::unique_ptr<Warp>> warps_;
+  std::vector<uint32_t> order_;  // in which they take their turns
   std::shared_ptr<AsyncCopies> async_;
   std::unique_ptr<Races> races_;
   std::minstd_rand random_;

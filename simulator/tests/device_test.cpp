@@ -100,17 +100,27 @@ TEST(Refused, MachineCode) {
 
 TEST(Refused, RelocatableCode) { expect_refused("refused_relocatable", "compile it without -rdc"); }
 
+constexpr int kSeeds = 16;
+
+std::string seed(int n) { return "SIM_SEED=" + std::to_string(n); }
+
 TEST_P(Check, Trips) {
   const std::string kind = said(GetParam(), "expects");
   ASSERT_FALSE(kind.empty()) << "the first line of the file says: // expects: KIND";
-  const Outcome o = run("check_" + GetParam(), "bad", said(GetParam(), "environment"));
-  EXPECT_EQ(o.exit_code, kFaultExit) << o.output;
-  EXPECT_NE(o.output.find("sim: " + kind), o.output.npos) << o.output;
+  for (const int n : {0, 1, 2, 3}) {
+    const Outcome o =
+        run("check_" + GetParam(), "bad", said(GetParam(), "environment") + " " + seed(n));
+    EXPECT_EQ(o.exit_code, kFaultExit) << o.output;
+    EXPECT_NE(o.output.find("sim: " + kind), o.output.npos) << o.output;
+  }
 }
 
 TEST_P(Check, LeavesItsTwinAlone) {
-  const Outcome o = run("check_" + GetParam(), "good", said(GetParam(), "environment"));
-  EXPECT_EQ(o.exit_code, 0) << o.output;
+  for (int n = 0; n <= kSeeds; ++n) {
+    const Outcome o =
+        run("check_" + GetParam(), "good", said(GetParam(), "environment") + " " + seed(n));
+    EXPECT_EQ(o.exit_code, 0) << seed(n) << "\n" << o.output;
+  }
 }
 
 TEST(Slow, KernelsSayWhereTheyStand) {
@@ -120,10 +130,6 @@ TEST(Slow, KernelsSayWhereTheyStand) {
   EXPECT_NE(o.output.find(text), o.output.npos) << o.output;
   EXPECT_NE(o.output.find("ld.volatile.global.u32"), o.output.npos) << o.output;
 }
-
-constexpr int kSeeds = 16;
-
-std::string seed(int n) { return "SIM_SEED=" + std::to_string(n); }
 
 TEST_P(Order, MistakeShowsUnderSomeSeed) {
   int right = 0;
