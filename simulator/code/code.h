@@ -84,13 +84,14 @@ struct Inst {
   uint16_t p = kNoPredicate, q = kNoPredicate;  // predicates read or written: setp d|q, selp
   bool p_negated = false;
   Class kind = Class::other;
-  uint8_t count = 1;            // elements of a vector access, of an mma fragment, ...
-  uint8_t option = 0;           // meaning is the handler's
-  uint32_t target = 0;          // of a branch
-  int64_t offset = 0;           // of an address; an immediate
-  const Row* rows = nullptr;    // operands beyond four: vectors, call arguments
-  const void* extra = nullptr;  // of the handler; lives as long as the code
-  uint32_t source = 0;          // index into Function::code
+  ptx::Space space = ptx::Space::generic;  // of a load or store
+  uint8_t count = 1;                       // elements of a vector access, of an mma fragment, ...
+  uint8_t option = 0;                      // meaning is the handler's
+  uint32_t target = 0;                     // of a branch
+  int64_t offset = 0;                      // of an address; an immediate
+  const Row* rows = nullptr;               // operands beyond four: vectors, call arguments
+  const void* extra = nullptr;             // of the handler; lives as long as the code
+  uint32_t source = 0;                     // index into Function::code
 };
 
 struct Code {

@@ -79,16 +79,17 @@ bool store_run(Warp& w, const Inst& i) {
 }
 
 /// Nearly all accesses to global memory: every lane, one behind the other.
-template <Space S>
 bool may_run(Warp& w, const Inst& i, uint32_t mask) {
-  return (S == Space::global || S == Space::generic) && mask == kAllLanes && (i.option & 1) &&
-         !i.strong && !w.block().launch().global_races;
+  const bool device =
+      i.space == Space::global || i.space == Space::constant || i.space == Space::generic;
+  return device && mask == kAllLanes && (i.option & 1) && !i.strong &&
+         !w.block().launch().global_races;
 }
 
-template <class M, class C, Space S>
+template <class M, class C>
 void load(Warp& w, const Inst& i, uint32_t mask) {
   const bool narrow = i.option & 4;
-  if (may_run<S>(w, i, mask)) {
+  if (may_run(w, i, mask)) {
     if (i.count == 1 && load_run<M, C, 1>(w, i, narrow)) return;
     if (i.count == 2 && load_run<M, C, 2>(w, i, narrow)) return;
     if (i.count == 4 && load_run<M, C, 4>(w, i, narrow)) return;
@@ -97,7 +98,7 @@ void load(Warp& w, const Inst& i, uint32_t mask) {
   addresses_of(w, i, at);
   Reached memory;
   const size_t bytes = sizeof(M) * i.count;
-  reach(w, i, S, mask, at, uint32_t(bytes), Use::read, memory);
+  reach(w, i, i.space, mask, at, uint32_t(bytes), Use::read, memory);
   Held held[kLanes];
   for (int l = 0; l < kLanes; ++l) copy_whole(held[l].bytes, memory.to[size_t(l)], bytes);
   for (int k = 0; k < i.count; ++k)
@@ -125,9 +126,9 @@ void judge(Warp& w, const Inst& i, const Reached& memory, const Suspects& all) {
   }
 }
 
-template <class M, class C, Space S>
+template <class M, class C>
 void store(Warp& w, const Inst& i, uint32_t mask) {
-  if (may_run<S>(w, i, mask)) {
+  if (may_run(w, i, mask)) {
     if (i.count == 1 && store_run<M, C, 1>(w, i)) return;
     if (i.count == 2 && store_run<M, C, 2>(w, i)) return;
     if (i.count == 4 && store_run<M, C, 4>(w, i)) return;
@@ -136,7 +137,7 @@ void store(Warp& w, const Inst& i, uint32_t mask) {
   addresses_of(w, i, at);
   Reached memory;
   Suspects suspects;
-  reach(w, i, S, mask, at, uint32_t(sizeof(M)) * i.count, Use::write, memory, &suspects);
+  reach(w, i, i.space, mask, at, uint32_t(sizeof(M)) * i.count, Use::write, memory, &suspects);
   if (!suspects.empty()) judge<M, C>(w, i, memory, suspects);
   Held held[kLanes];
   for (int k = 0; k < i.count; ++k) {
@@ -188,49 +189,31 @@ void store_param(Warp& w, const Inst& i, uint32_t mask) {
 enum class Way { load, store, load_kernel_param, load_param, store_param };
 
 template <class M, class C>
-Handler in_space(Way way, Space space) {
+Handler handler_of(Way way) {
   if (way == Way::load_kernel_param) return load_kernel_param<M, C>;
   if (way == Way::load_param) return load_param<M, C>;
-  if constexpr (std::is_unsigned_v<M>)
-    if (way == Way::store_param) return store_param<M, C>;
-  const bool is_load = way == Way::load;
-  switch (space) {
-    case Space::shared:
-      return is_load ? Handler(load<M, C, Space::shared>) : Handler(store<M, C, Space::shared>);
-    case Space::local:
-      return is_load ? Handler(load<M, C, Space::local>) : Handler(store<M, C, Space::local>);
-    case Space::generic:
-      return is_load ? Handler(load<M, C, Space::generic>) : Handler(store<M, C, Space::generic>);
-    case Space::param:
-      return is_load ? Handler(load<M, C, Space::param>) : nullptr;
-    default:
-      return is_load ? Handler(load<M, C, Space::global>) : Handler(store<M, C, Space::global>);
-  }
+  if (way == Way::load) return load<M, C>;
+  if constexpr (std::is_unsigned_v<M>) return way == Way::store ? store<M, C> : store_param<M, C>;
+  return nullptr;
 }
 
-Handler pick(Way way, Space space, int bytes, bool is_signed, bool wide) {
+Handler pick(Way way, int bytes, bool is_signed, bool wide) {
   if (way == Way::store || way == Way::store_param) is_signed = false;
   switch (bytes) {
     case 1:
       if (is_signed)
-        return wide ? in_space<int8_t, uint64_t>(way, space)
-                    : in_space<int8_t, uint32_t>(way, space);
-      return wide ? in_space<uint8_t, uint64_t>(way, space)
-                  : in_space<uint8_t, uint32_t>(way, space);
+        return wide ? handler_of<int8_t, uint64_t>(way) : handler_of<int8_t, uint32_t>(way);
+      return wide ? handler_of<uint8_t, uint64_t>(way) : handler_of<uint8_t, uint32_t>(way);
     case 2:
       if (is_signed)
-        return wide ? in_space<int16_t, uint64_t>(way, space)
-                    : in_space<int16_t, uint32_t>(way, space);
-      return wide ? in_space<uint16_t, uint64_t>(way, space)
-                  : in_space<uint16_t, uint32_t>(way, space);
+        return wide ? handler_of<int16_t, uint64_t>(way) : handler_of<int16_t, uint32_t>(way);
+      return wide ? handler_of<uint16_t, uint64_t>(way) : handler_of<uint16_t, uint32_t>(way);
     case 4:
       if (is_signed)
-        return wide ? in_space<int32_t, uint64_t>(way, space)
-                    : in_space<int32_t, uint32_t>(way, space);
-      return wide ? in_space<uint32_t, uint64_t>(way, space)
-                  : in_space<uint32_t, uint32_t>(way, space);
+        return wide ? handler_of<int32_t, uint64_t>(way) : handler_of<int32_t, uint32_t>(way);
+      return wide ? handler_of<uint32_t, uint64_t>(way) : handler_of<uint32_t, uint32_t>(way);
     case 8:
-      return in_space<uint64_t, uint64_t>(way, space);
+      return handler_of<uint64_t, uint64_t>(way);
     default:
       return nullptr;
   }
@@ -269,27 +252,29 @@ void decode_ld(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 3);  // the third is a cache policy
   const Type t = d.type(inst);
   i.rows = d.rows(inst.operands[0], t, true, i.count);
-  const Space space = d.address(inst.operands[1], space_of(inst), i);
+  const Space space = i.space = d.address(inst.operands[1], space_of(inst), i);
   const Type reg = held(d, inst.operands[0], t);
   if (ptx::size_of(reg) == 2) i.option |= 4;
   i.strong = is_strong(inst);
   Way way = Way::load;
   if (space == Space::param && !inst.operands[1].base_is_reg)
     way = i.option & 2 ? Way::load_kernel_param : Way::load_param;
-  i.run = pick(way, space, ptx::size_of(t), is_signed(t), ptx::size_of(reg) == 8);
+  i.run = pick(way, ptx::size_of(t), is_signed(t), ptx::size_of(reg) == 8);
   if (!i.run) d.unsupported(inst, "this type or space is not simulated");
 }
 
 void decode_st(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 3);
   const Type t = d.type(inst);
-  const Space space = d.address(inst.operands[0], space_of(inst), i);
+  const Space space = i.space = d.address(inst.operands[0], space_of(inst), i);
   i.rows = d.rows(inst.operands[1], t, false, i.count);
   const Type reg = held(d, inst.operands[1], t);
   i.strong = is_strong(inst);
   const Way way =
       space == Space::param && !inst.operands[0].base_is_reg ? Way::store_param : Way::store;
-  i.run = pick(way, space, ptx::size_of(t), false, ptx::size_of(reg) == 8);
+  if (way == Way::store && space == Space::param)
+    d.unsupported(inst, "parameters are written by their names");
+  i.run = pick(way, ptx::size_of(t), false, ptx::size_of(reg) == 8);
   if (!i.run) d.unsupported(inst, "this type or space is not simulated");
 }
 
