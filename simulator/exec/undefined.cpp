@@ -52,13 +52,14 @@ void Undefined::set(Warp& w, const Operand& o, uint32_t mask, uint32_t undefined
 
 bool Undefined::load(Warp& w, const Instruction& text, int lane, const Fault& fault) {
   if (text.opcode != "ld") return false;
-  faults_[lane] = fault;
+  faults_[lane] = latest_ = fault;
   set(w, text.operands.at(0), 1u << lane, 1u << lane);
   return true;
 }
 
 void Undefined::report(const Instruction& text, uint32_t lanes) const {
-  Fault fault = faults_[std::countr_zero(lanes)];
+  const Fault& own = faults_[std::countr_zero(lanes)];
+  Fault fault = own.kind.empty() ? latest_ : own;
   fault.details +=
       "; its value decides what " + text.text() + " does, PTX line " + std::to_string(text.line);
   if (text.where.line) fault.details += ", source line " + std::to_string(text.where.line);

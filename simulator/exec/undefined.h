@@ -28,8 +28,9 @@ class Undefined {
   uint32_t result(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask) const;
   [[noreturn]] void report(const ptx::Instruction& text, uint32_t lanes) const;
 
-  Fault faults_[kLanes];  // of each lane's latest load
-  uint32_t stored_ = 0;   // lanes of the store at hand
+  Fault faults_[kLanes];  // of each lane's latest load; none: the value came from another lane
+  Fault latest_;
+  uint32_t stored_ = 0;  // lanes of the store at hand
   uint64_t at_[kLanes] = {};
 };
 
