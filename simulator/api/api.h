@@ -18,6 +18,9 @@ void start();
 /// Waits for all that is left, where there was a call at all.
 void finish_work(Lock& lock);
 
+/// The process was forked after the first call: as on a card, its child can't use the API.
+bool in_child();
+
 /// The device that this thread's calls go to.
 int& current_device();
 void check_device(int device);  // cudaErrorInvalidDevice
@@ -30,6 +33,7 @@ cudaError_t remember(cudaError_t code);
 /// Runs the body of an API function, with the state locked. It says by fail() what went wrong.
 template <class Body>
 cudaError_t api(const char* call, Body&& body) {
+  if (in_child()) return remember(cudaErrorInitializationError);
   if (inside_task()) return remember(cudaErrorNotPermitted);
   try {
     start();

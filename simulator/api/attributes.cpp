@@ -4,6 +4,7 @@
 #include "simulator/api/api.h"
 #include "simulator/api/launch.h"
 #include "simulator/device/model.h"
+#include "simulator/device/occupancy.h"
 
 using namespace sim;
 
@@ -35,14 +36,17 @@ SIM_API cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* out, const void* f
   return api(__func__, [&](Lock&) {
     check(out, cudaErrorInvalidValue);
     const LoadedKernel k = load_kernel(function, current_device());
+    const DeviceModel& m = device_model();
+    const Resources r = resources_of(*k.program, k.info, m.arch());
     *out = {};
     out->sharedSizeBytes = k.info.static_shared;
     out->constSizeBytes = k.info.const_bytes;
-    out->localSizeBytes = k.info.local_bytes;
-    out->maxThreadsPerBlock = int(std::min(k.info.max_threads, device_model().threads_per_block));
-    out->numRegs = int(k.info.registers);
-    out->ptxVersion = int(k.kernel.module->arch);
-    out->binaryVersion = device_model().arch();
+    out->localSizeBytes = r.local_bytes;
+    out->maxThreadsPerBlock = int(
+        std::min({k.info.max_threads, m.threads_per_block, threads_by_registers(m, r.registers)}));
+    out->numRegs = int(r.registers);
+    out->ptxVersion = int(k.info.arch);
+    out->binaryVersion = m.arch();
     out->maxDynamicSharedSizeBytes =
         int(allowed_dynamic_shared(k.kernel, k.info, current_device()));
     out->preferredShmemCarveout = k.kernel.carveout;

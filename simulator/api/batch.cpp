@@ -57,6 +57,10 @@ cudaError_t prefetch(const char* call, void** pointers, size_t* sizes, size_t co
     for (size_t i = 0; i < places; i++)
       if (where[i].type == cudaMemLocationTypeDevice) check_device(where[i].id);
     Stream& s = stream_of(stream);
+    for (size_t i = 0, place = 0; i < count; i++) {
+      if (place + 1 < places && first[place + 1] == i) place++;
+      note_prefetch(pointers[i], sizes[i], where[place]);
+    }
     enqueue(s, {s.device, {}});
   });
 }

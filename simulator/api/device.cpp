@@ -4,6 +4,7 @@
 
 #include "simulator/api/api.h"
 #include "simulator/api/pointers.h"
+#include "simulator/api/registry.h"
 #include "simulator/device/properties.h"
 #include "simulator/device/settings.h"
 #include "simulator/memory/memory.h"
@@ -45,12 +46,17 @@ SIM_API cudaError_t cudaGetDevice(int* device) {
   });
 }
 
-SIM_API cudaError_t cudaInitDevice(int device, unsigned, unsigned) {
-  return api(__func__, [&](Lock&) { check_device(device); });
+SIM_API cudaError_t cudaInitDevice(int device, unsigned device_flags, unsigned flags) {
+  return api(__func__, [&](Lock&) {
+    check_device(device);
+    check((flags & ~unsigned(cudaInitDeviceFlagsAreValid)) == 0, cudaErrorInvalidValue);
+    check(!flags || (device_flags & ~unsigned(cudaDeviceMask)) == 0, cudaErrorInvalidValue);
+  });
 }
 
 SIM_API cudaError_t cudaSetValidDevices(int* devices, int count) {
   return api(__func__, [&](Lock&) {
+    check(count >= 0 && count <= settings().devices, cudaErrorInvalidValue);
     check(count == 0 || devices, cudaErrorInvalidValue);
     for (int i = 0; i < count; i++) check_device(devices[i]);
   });
@@ -107,7 +113,8 @@ SIM_API cudaError_t cudaDeviceSynchronize() {
   });
 }
 
-/// Frees what the device holds, as on a card.
+/// Frees what the device holds and gives variables their initial values, as on a card. Streams and
+/// events go on, which there would not.
 SIM_API cudaError_t cudaDeviceReset() {
   return api(__func__, [&](Lock& lock) {
     check_device_sync(current_device());
@@ -117,6 +124,9 @@ SIM_API cudaError_t cudaDeviceReset() {
         leave_pool(a.base);
         release(a.base);
       }
+    reset_modules(current_device());
+    for (int peer = 0; peer < settings().devices; peer++)
+      let_reach(current_device(), uint8_t(kFirstDevice + peer), false);
   });
 }
 

@@ -241,7 +241,7 @@ SIM_API cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
     GraphExec& e = exec_of(exec);
     Stream& s = find_stream(stream, current_device());
     if (s.legacy) check_legacy_use(s.device);
-    check(!s.capture, cudaErrorStreamCaptureUnsupported);
+    if (s.capture) check_sync(s);  // not in another graph
     launch(e, s);
   });
 }

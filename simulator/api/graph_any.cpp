@@ -45,7 +45,8 @@ Operation operation_of(const cudaGraphNodeParams* p, int device) {
 
 Node* add_any(Graph& graph, const std::vector<Node*>& after, cudaGraphNodeParams& p) {
   if (p.type == cudaGraphNodeTypeMemAlloc)
-    return add_alloc_node(graph, after, p.alloc.poolProps, p.alloc.bytesize, &p.alloc.dptr);
+    return add_alloc_node(graph, after, p.alloc.poolProps, p.alloc.bytesize, &p.alloc.dptr,
+                          p.alloc.accessDescCount > 0);
   if (p.type == cudaGraphNodeTypeMemFree) return add_free_node(graph, after, p.free.dptr);
   return add_node(graph, operation_of(&p, current_device()), after);
 }

@@ -35,7 +35,8 @@ uint64_t* figure(int device, cudaGraphMemAttributeType attribute) {
 }  // namespace
 
 Node* sim::add_alloc_node(Graph& graph, const std::vector<Node*>& after,
-                          const cudaMemPoolProps& pool, size_t bytes, void** address) {
+                          const cudaMemPoolProps& pool, size_t bytes, void** address,
+                          bool shared_too) {
   check(pool.allocType == cudaMemAllocationTypePinned && bytes > 0, cudaErrorInvalidValue);
   check(pool.handleTypes == cudaMemHandleTypeNone, cudaErrorNotSupported);
   check(pool.location.type == cudaMemLocationTypeDevice, cudaErrorNotSupported);
@@ -44,6 +45,7 @@ Node* sim::add_alloc_node(Graph& graph, const std::vector<Node*>& after,
   const auto base =
       allocate_for(graph, bytes, device, "cudaGraphAddMemAllocNode", device_model().memory_bytes);
   check(base.has_value(), cudaErrorMemoryAllocation);
+  if (shared_too) set_owner(*base, bytes, kNobody);
   *address = reinterpret_cast<void*>(*base);
   return add_node(graph, {device, AllocOp{*base, bytes}}, after);
 }
@@ -65,7 +67,7 @@ SIM_API cudaError_t cudaGraphAddMemAllocNode(cudaGraphNode_t* node, cudaGraph_t 
   return api(__func__, [&](Lock&) {
     check(node && p, cudaErrorInvalidValue);
     *node = handle_of(add_alloc_node(graph_of(graph), nodes_of(after, count), p->poolProps,
-                                     p->bytesize, &p->dptr));
+                                     p->bytesize, &p->dptr, p->accessDescCount > 0));
   });
 }
 

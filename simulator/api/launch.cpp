@@ -7,6 +7,7 @@
 #include "simulator/api/api.h"
 #include "simulator/device/model.h"
 #include "simulator/device/occupancy.h"
+#include "simulator/stream/capture.h"
 #include "simulator/stream/stream.h"
 
 using namespace sim;
@@ -35,12 +36,28 @@ uint64_t allowed_dynamic_shared(const Kernel& kernel, const KernelInfo& info, in
   return plain - std::min(plain, info.static_shared);
 }
 
-int resident_blocks(const KernelInfo& info, int threads, uint64_t dynamic_shared) {
+int resident_blocks(const KernelInfo& info, uint32_t registers, int threads,
+                    uint64_t dynamic_shared) {
   if (threads < 1 || uint32_t(threads) > info.max_threads) return 0;
   return occupancy_of(device_model(),
-                      {uint32_t(threads), info.registers, info.static_shared + dynamic_shared})
+                      {uint32_t(threads), registers, info.static_shared + dynamic_shared})
       .blocks;
 }
+
+namespace {
+
+/// What is known of the registers, 0 for nothing. To ask takes a while, and an estimate alone
+/// refuses nothing: asked is where much hangs on it, the size of a cooperative grid or whether a
+/// block fits, which the estimate doubts.
+uint32_t registers_of(const LoadedKernel& k, uint32_t threads, bool cooperative) {
+  const DeviceModel& m = device_model();
+  if (const auto known = known_resources(*k.program, k.info)) return known->registers;
+  if (!cooperative && threads <= threads_by_registers(m, k.info.registers)) return 0;
+  const Resources r = resources_of(*k.program, k.info, m.arch());
+  return r.exact || cooperative ? r.registers : 0;
+}
+
+}  // namespace
 
 KernelOp prepare_launch(const void* function, int device, dim3 grid, dim3 block, void** args,
                         uint64_t shared, bool cooperative) {
@@ -50,10 +67,11 @@ KernelOp prepare_launch(const void* function, int device, dim3 grid, dim3 block,
   const uint64_t threads = uint64_t(block.x) * block.y * block.z;
   // Over the kernel's own bound (__launch_bounds__); then over what the registers allow.
   check(threads <= k.info.max_threads, cudaErrorInvalidValue);
-  check(uint64_t(k.info.registers) * threads <= m.registers_per_block,
-        cudaErrorLaunchOutOfResources);
+  const uint32_t registers = registers_of(k, uint32_t(threads), cooperative);
+  check(threads <= threads_by_registers(m, registers), cudaErrorLaunchOutOfResources);
   check(shared <= allowed_dynamic_shared(k.kernel, k.info, device), cudaErrorInvalidValue);
-  const uint64_t room = uint64_t(resident_blocks(k.info, int(threads), shared)) * uint64_t(m.sms);
+  const uint64_t room =
+      uint64_t(resident_blocks(k.info, registers, int(threads), shared)) * uint64_t(m.sms);
   check(!cooperative || dim(grid).count() <= room, cudaErrorCooperativeLaunchTooLarge);
 
   KernelOp op;
@@ -151,7 +169,7 @@ SIM_API cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallbac
   return api(__func__, [&](Lock&) {
     check(function && flags == 0, cudaErrorInvalidValue);
     Stream& s = find_stream(stream, current_device());
-    check(!s.capture, cudaErrorStreamCaptureUnsupported);
+    if (s.capture) check_sync(s);  // not in a graph
     enqueue(s, {s.device, HostOp{call_back, new Callback{function, stream, data}}});
   });
 }

@@ -12,7 +12,8 @@ KernelOp prepare_launch(const void* function, int device, dim3 grid, dim3 block,
                         uint64_t shared, bool cooperative = false);
 
 /// Blocks of a kernel that an SM holds at once; 0 where not even one fits.
-int resident_blocks(const KernelInfo& info, int threads, uint64_t dynamic_shared);
+int resident_blocks(const KernelInfo& info, uint32_t registers, int threads,
+                    uint64_t dynamic_shared);
 /// Bytes of dynamic shared memory that the kernel may be launched with.
 uint64_t allowed_dynamic_shared(const Kernel& kernel, const KernelInfo& info, int device);
 

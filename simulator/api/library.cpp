@@ -36,7 +36,6 @@ uint32_t first_word(const char* code) {
 void load(cudaLibrary_t* out, const PtxImage& image) {
   Module* module = add_module(nullptr);
   module->ptx = image.text;
-  module->arch = image.arch;
   try {
     program_of(*module, current_device());
   } catch (const ApiError&) {

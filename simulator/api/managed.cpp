@@ -16,6 +16,9 @@ void sim::check_managed_range(const void* pointer, size_t bytes) {
 namespace {
 
 void check_location(const cudaMemLocation& location) {
+  check(location.type >= cudaMemLocationTypeDevice &&
+            location.type <= cudaMemLocationTypeHostNumaCurrent,
+        cudaErrorInvalidValue);
   if (location.type == cudaMemLocationTypeDevice) check_device(location.id);
 }
 
@@ -29,11 +32,17 @@ void no_entry(const char* symbol, void** function, cudaDriverEntryPointQueryResu
 
 }  // namespace
 
-SIM_API cudaError_t cudaMemAdvise(const void* pointer, size_t bytes, cudaMemoryAdvise,
+SIM_API cudaError_t cudaMemAdvise(const void* pointer, size_t bytes, cudaMemoryAdvise advice,
                                   cudaMemLocation location) {
   return api(__func__, [&](Lock&) {
     check_managed_range(pointer, bytes);
-    check_location(location);
+    check(advice >= cudaMemAdviseSetReadMostly && advice <= cudaMemAdviseUnsetAccessedBy,
+          cudaErrorInvalidValue);
+    const bool anywhere = advice == cudaMemAdviseSetReadMostly ||
+                          advice == cudaMemAdviseUnsetReadMostly ||
+                          advice == cudaMemAdviseUnsetPreferredLocation;
+    if (!anywhere) check_location(location);
+    note_advice(pointer, bytes, advice, location);
   });
 }
 
@@ -45,6 +54,7 @@ SIM_API cudaError_t cudaMemPrefetchAsync(const void* pointer, size_t bytes,
     check_managed_range(pointer, bytes);
     check_location(location);
     Stream& s = find_stream(stream, current_device());
+    note_prefetch(pointer, bytes, location);
     enqueue(s, {s.device, {}});
   });
 }

@@ -107,6 +107,11 @@ Copy copy_2d(const char* call, void* dst, size_t dst_pitch, const void* src, siz
           nullptr};
 }
 
+/// Also where there is one row only.
+void check_pitches(size_t dst, size_t src, size_t width) {
+  check(width <= dst && width <= src, cudaErrorInvalidPitchValue);
+}
+
 Place place_of(const cudaPitchedPtr& p, const cudaPos& at) {
   const size_t slice = p.pitch * p.ysize;
   return {address_of(p.ptr) + at.x + at.y * p.pitch + at.z * slice, p.pitch, slice};
@@ -164,6 +169,7 @@ SIM_API cudaError_t cudaMemcpyAsync(void* dst, const void* src, size_t bytes, cu
 SIM_API cudaError_t cudaMemcpy2D(void* dst, size_t dst_pitch, const void* src, size_t src_pitch,
                                  size_t width, size_t height, cudaMemcpyKind kind) {
   return copy(__func__, kind, nullptr, false, [&] {
+    check_pitches(dst_pitch, src_pitch, width);
     return copy_2d("cudaMemcpy2D", dst, dst_pitch, src, src_pitch, width, height);
   });
 }
@@ -172,6 +178,7 @@ SIM_API cudaError_t cudaMemcpy2DAsync(void* dst, size_t dst_pitch, const void* s
                                       size_t src_pitch, size_t width, size_t height,
                                       cudaMemcpyKind kind, cudaStream_t stream) {
   return copy(__func__, kind, stream, true, [&] {
+    check_pitches(dst_pitch, src_pitch, width);
     return copy_2d("cudaMemcpy2DAsync", dst, dst_pitch, src, src_pitch, width, height);
   });
 }

@@ -53,7 +53,15 @@ void free_memory(Lock& lock, void* pointer, bool host, const char* call) {
 }
 
 constexpr size_t kPitchUnit = 512;
-size_t pitch_of(size_t width) { return (width + kPitchUnit - 1) / kPitchUnit * kPitchUnit; }
+size_t pitch_of(size_t width) {
+  check(width <= ~size_t(0) - kPitchUnit, cudaErrorMemoryAllocation);
+  return (width + kPitchUnit - 1) / kPitchUnit * kPitchUnit;
+}
+size_t product(size_t a, size_t b) {
+  size_t result = 0;
+  check(!__builtin_mul_overflow(a, b, &result), cudaErrorMemoryAllocation);
+  return result;
+}
 
 }  // namespace
 
@@ -77,14 +85,15 @@ SIM_API cudaError_t cudaMallocPitch(void** pointer, size_t* pitch, size_t width,
   return api(__func__, [&](Lock& lock) {
     check(pointer && pitch, cudaErrorInvalidValue);
     *pitch = pitch_of(width);
-    *pointer = make(lock, *pitch * height, MemoryKind::device, "cudaMallocPitch");
+    *pointer = make(lock, product(*pitch, height), MemoryKind::device, "cudaMallocPitch");
   });
 }
 
 SIM_API cudaError_t cudaMalloc3D(cudaPitchedPtr* pitched, cudaExtent extent) {
   return api(__func__, [&](Lock& lock) {
     check(pitched, cudaErrorInvalidValue);
-    const size_t pitch = pitch_of(extent.width), bytes = pitch * extent.height * extent.depth;
+    const size_t pitch = pitch_of(extent.width);
+    const size_t bytes = product(product(pitch, extent.height), extent.depth);
     void* base = make(lock, bytes, MemoryKind::device, "cudaMalloc3D");
     *pitched = {base, pitch, extent.width, extent.height};
   });
@@ -95,6 +104,7 @@ SIM_API cudaError_t cudaMallocManaged(void** pointer, size_t bytes, unsigned fla
     check(pointer && bytes > 0, cudaErrorInvalidValue);
     check(flags == cudaMemAttachGlobal || flags == cudaMemAttachHost, cudaErrorInvalidValue);
     *pointer = make(lock, bytes, MemoryKind::managed, "cudaMallocManaged");
+    forget_advice(reinterpret_cast<uint64_t>(*pointer), bytes);
   });
 }
 

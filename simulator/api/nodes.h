@@ -19,9 +19,9 @@ inline std::vector<Node*> nodes_of(const cudaGraphNode_t* handles, size_t count)
   return nodes;
 }
 
-/// Memory nodes; the address is told at once.
+/// Memory nodes; the address is told at once. `shared_too`: other devices reach it.
 Node* add_alloc_node(Graph& graph, const std::vector<Node*>& after, const cudaMemPoolProps& pool,
-                     size_t bytes, void** address);
+                     size_t bytes, void** address, bool shared_too);
 Node* add_free_node(Graph& graph, const std::vector<Node*>& after, void* pointer);
 
 }  // namespace sim

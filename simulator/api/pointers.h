@@ -31,6 +31,11 @@ bool leave_pool(uint64_t address);
 
 /// cudaErrorInvalidValue for a range that is not all of one managed allocation.
 void check_managed_range(const void* pointer, size_t bytes);
+/// Advice and prefetches that cudaMemRangeGetAttribute tells of; forgotten when memory is new.
+void note_advice(const void* pointer, size_t bytes, cudaMemoryAdvise advice,
+                 const cudaMemLocation& location);
+void note_prefetch(const void* pointer, size_t bytes, const cudaMemLocation& location);
+void forget_advice(uint64_t base, uint64_t bytes);
 /// Reads what a copy is to bring now: later the program may have changed it.
 void take_source(Copy& copy);
 

@@ -20,9 +20,22 @@ namespace {
 struct Pool {
   int device = 0;
   bool is_default = false;
+  uint8_t owner = kNobody;  // of its memory: who may reach it
   int reuse[3] = {1, 1, 1};
   uint64_t threshold = 0, used = 0, used_high = 0;
 };
+
+/// Numbers are not used again: memory may outlive its pool. When there are no more, all devices
+/// reach what a pool gives.
+std::unique_ptr<Pool> new_pool(int device) {
+  static int next = kFirstPool;
+  auto pool = std::make_unique<Pool>();
+  pool->device = device;
+  if (next > 255) return pool;
+  pool->owner = uint8_t(next++);
+  let_reach(device, pool->owner, true);
+  return pool;
+}
 
 Handles<Pool>& pools() {
   static auto* const all = new Handles<Pool>;
@@ -38,8 +51,7 @@ DevicePools& pools_of(int device) {
   static auto* const all = new std::map<int, DevicePools>;
   DevicePools& p = (*all)[device];
   if (!p.initial) {
-    auto pool = std::make_unique<Pool>();
-    pool->device = device;
+    auto pool = new_pool(device);
     pool->is_default = true;
     p.initial = p.current = pools().add(std::move(pool));
   }
@@ -55,11 +67,12 @@ std::map<uint64_t, Pool*>& owners() {
   return *all;
 }
 
-void* allocate_captured(Stream& s, int device, size_t bytes, const char* call) {
+void* allocate_captured(Stream& s, const Pool& pool, size_t bytes, const char* call) {
   check(!s.capture->invalid, cudaErrorStreamCaptureInvalidated);
   const auto base =
-      allocate_for(*s.capture->graph, bytes, device, call, device_model().memory_bytes);
+      allocate_for(*s.capture->graph, bytes, pool.device, call, device_model().memory_bytes);
   check(base.has_value(), cudaErrorMemoryAllocation);
+  set_owner(*base, bytes, pool.owner);
   enqueue(s, {s.device, AllocOp{*base, bytes}});
   return reinterpret_cast<void*>(*base);
 }
@@ -69,7 +82,7 @@ void* allocate_async(Lock& lock, Pool& pool, size_t bytes, cudaStream_t stream, 
   Stream& s = find_stream(stream, current_device());
   if (bytes == 0) return nullptr;
   const uint64_t limit = device_model().memory_bytes;
-  if (s.capture) return allocate_captured(s, pool.device, bytes, call);
+  if (s.capture) return allocate_captured(s, pool, bytes, call);
   auto base = allocate(bytes, pool.device, MemoryKind::device, call, limit);
   if (!base) {
     Executor::get().wait_all(lock, pool.device);
@@ -77,6 +90,7 @@ void* allocate_async(Lock& lock, Pool& pool, size_t bytes, cudaStream_t stream, 
   }
   check(base.has_value(), cudaErrorMemoryAllocation);
   mark(*base, bytes, kUnmapped);
+  set_owner(*base, bytes, pool.owner);
   enqueue(s, {s.device, AllocOp{*base, bytes}});
   owners()[*base] = &pool;
   pool.used += bytes;
@@ -105,6 +119,18 @@ void check_location(const cudaMemLocation* location, cudaMemAllocationType type)
   check(location && type == cudaMemAllocationTypePinned, cudaErrorInvalidValue);
   check(location->type == cudaMemLocationTypeDevice, cudaErrorNotSupported);
   check_device(location->id);
+}
+
+/// The pool's own device can't lose its access.
+void check_access(const Pool& pool, const cudaMemAccessDesc& access) {
+  check(access.location.type == cudaMemLocationTypeDevice, cudaErrorInvalidValue);
+  check_device(access.location.id);
+  const bool none = access.flags == cudaMemAccessFlagsProtNone;
+  check(none || access.flags == cudaMemAccessFlagsProtReadWrite, cudaErrorInvalidValue);
+  if (access.location.id == pool.device)
+    check(!none, cudaErrorInvalidValue);
+  else
+    check(none || device_model().peers, cudaErrorInvalidDevice);
 }
 
 void get_attribute(const Pool& p, cudaMemPoolAttr attribute, void* value) {
@@ -188,9 +214,7 @@ SIM_API cudaError_t cudaMemPoolCreate(cudaMemPool_t* handle, const cudaMemPoolPr
     check(handle && props, cudaErrorInvalidValue);
     check_location(&props->location, props->allocType);
     check(props->handleTypes == cudaMemHandleTypeNone, cudaErrorNotSupported);
-    auto pool = std::make_unique<Pool>();
-    pool->device = props->location.id;
-    *handle = handle_of(pools().add(std::move(pool)));
+    *handle = handle_of(pools().add(new_pool(props->location.id)));
   });
 }
 
@@ -229,10 +253,13 @@ SIM_API cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t handle, cudaMemPoolAtt
 
 SIM_API cudaError_t cudaMemPoolSetAccess(cudaMemPool_t handle, const cudaMemAccessDesc* list,
                                          size_t count) {
-  return api(__func__, [&](Lock&) {
-    pool_of(handle);
+  return api(__func__, [&](Lock& lock) {
+    const Pool& pool = pool_of(handle);
     check(count == 0 || list, cudaErrorInvalidValue);
-    for (size_t i = 0; i < count; i++) check_device(list[i].location.id);
+    for (size_t i = 0; i < count; i++) check_access(pool, list[i]);
+    if (settings().devices > 1) Executor::get().wait_all(lock, -1);  // it ran with what it had
+    for (size_t i = 0; i < count; i++)
+      let_reach(list[i].location.id, pool.owner, list[i].flags != cudaMemAccessFlagsProtNone);
   });
 }
 
@@ -240,8 +267,11 @@ SIM_API cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_
                                          cudaMemLocation* location) {
   return api(__func__, [&](Lock&) {
     check(flags && location, cudaErrorInvalidValue);
-    pool_of(handle);
-    *flags = cudaMemAccessFlagsProtReadWrite;
+    const Pool& pool = pool_of(handle);
+    check(location->type == cudaMemLocationTypeDevice, cudaErrorInvalidValue);
+    check_device(location->id);
+    *flags = reaches(location->id, pool.owner) ? cudaMemAccessFlagsProtReadWrite
+                                               : cudaMemAccessFlagsProtNone;
   });
 }
 

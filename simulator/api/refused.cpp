@@ -48,3 +48,7 @@ SIM_API cudaError_t cudaDeviceFlushGPUDirectRDMAWrites(cudaFlushGPUDirectRDMAWri
                                                        cudaFlushGPUDirectRDMAWritesScope) {
   return refuse(__func__);
 }
+SIM_API cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle*, cudaGraph_t,
+                                                     unsigned, unsigned) {
+  return refuse(__func__);
+}

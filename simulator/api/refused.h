@@ -7,6 +7,7 @@ namespace sim {
 
 inline constexpr std::string_view kRefused[] = {
     "cudaDeviceFlushGPUDirectRDMAWrites",
+    "cudaGraphConditionalHandleCreate",
     "cudaIpcCloseMemHandle",
     "cudaIpcGetEventHandle",
     "cudaIpcGetMemHandle",

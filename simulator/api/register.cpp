@@ -1,7 +1,6 @@
 // What the code that nvcc writes calls: registration at start-up, and the launch of <<<...>>>.
 // The prototypes stand in the toolkit's crt/host_runtime.h and crt/device_functions.h.
 #include <cstdio>
-#include <vector>
 
 #include "simulator/api/api.h"
 #include "simulator/api/launch.h"
@@ -22,14 +21,18 @@ constexpr uint32_t kWrapperMagic = 0x466243b1;
 
 struct CallConfiguration {
   dim3 grid, block;
-  size_t shared = 0;
-  cudaStream_t stream = nullptr;
+  size_t shared;
+  cudaStream_t stream;
 };
 
-std::vector<CallConfiguration>& call_stack() {
-  thread_local std::vector<CallConfiguration> stack;
-  return stack;
-}
+/// Launches whose arguments launch too are within each other. Without a destructor: those of the
+/// program's own objects may launch after the thread's have run.
+struct CallStack {
+  static constexpr int kMost = 64;
+  CallConfiguration calls[kMost];
+  int count;
+};
+thread_local CallStack call_stack;
 
 Module* module_of(void** handle) { return reinterpret_cast<Module*>(handle); }
 
@@ -41,6 +44,7 @@ SIM_API void** __cudaRegisterFatBinary(void* wrapper) {
     std::fprintf(stderr, "sim: a module is wrapped in an unknown way (magic 0x%x)\n", w->magic);
     return nullptr;
   }
+  if (in_child()) return nullptr;
   Lock lock(state_mutex());
   Module* module = add_module(w->container);
   module->relocatable = w->version == 2;
@@ -50,6 +54,7 @@ SIM_API void** __cudaRegisterFatBinary(void* wrapper) {
 SIM_API void __cudaRegisterFatBinaryEnd(void**) {}
 
 SIM_API void __cudaUnregisterFatBinary(void** handle) {
+  if (in_child()) return;
   Lock lock(state_mutex());
   // Work that is left may use the module's variables. At exit, those who call this come first.
   finish_work(lock);
@@ -65,13 +70,13 @@ SIM_API void __cudaRegisterFunction(void** handle, const char* stub, char*, cons
 SIM_API void __cudaRegisterVar(void** handle, char* host, char*, const char* name, int, size_t size,
                                int, int) {
   Lock lock(state_mutex());
-  if (handle) add_variable(host, {module_of(handle), name, size, nullptr});
+  if (handle) add_variable(host, {module_of(handle), {}, name, size, nullptr});
 }
 
 SIM_API void __cudaRegisterManagedVar(void** handle, void** host, char*, const char* name, int,
                                       size_t size, int, int) {
   Lock lock(state_mutex());
-  if (handle) add_variable(host, {module_of(handle), name, size, host});
+  if (handle) add_variable(host, {module_of(handle), {}, name, size, host});
 }
 
 /// Called before the host first touches a __managed__ variable.
@@ -83,15 +88,15 @@ SIM_API char __cudaInitModule(void** handle) {
 
 SIM_API unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared,
                                              CUstream_st* stream) {
-  call_stack().push_back({grid, block, shared, stream});
+  if (call_stack.count == CallStack::kMost) return 1;
+  call_stack.calls[call_stack.count++] = {grid, block, shared, stream};
   return 0;
 }
 
 SIM_API cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* shared,
                                                void* stream) {
-  if (call_stack().empty()) return remember(cudaErrorMissingConfiguration);
-  const CallConfiguration c = call_stack().back();
-  call_stack().pop_back();
+  if (call_stack.count == 0) return remember(cudaErrorMissingConfiguration);
+  const CallConfiguration& c = call_stack.calls[--call_stack.count];
   *grid = c.grid;
   *block = c.block;
   *shared = c.shared;

@@ -32,18 +32,45 @@ Module* add_module(const void* container) {
   return registry().modules.back().get();
 }
 
+namespace {
+
+/// What other modules have too goes on with one of these; false: with none.
+template <class T>
+bool leave(T& registered, Module* module) {
+  std::erase(registered.others, module);
+  if (registered.module != module) return true;
+  if (registered.others.empty()) return false;
+  registered.module = registered.others.front();
+  registered.others.erase(registered.others.begin());
+  return true;
+}
+
+}  // namespace
+
 void remove_module(Module* module) {
   Registry& r = registry();
-  std::erase_if(r.handles, [&](const auto& h) { return h.second->module == module; });
-  std::erase_if(r.kernels, [&](const auto& k) { return k.second->module == module; });
-  std::erase_if(r.variables, [&](const auto& v) { return v.second.module == module; });
+  std::erase_if(r.kernels, [&](const auto& k) {
+    if (leave(*k.second, module)) return false;
+    r.handles.erase(k.second.get());
+    return true;
+  });
+  for (auto it = r.variables.begin(); it != r.variables.end();)
+    it = leave(it->second, module) ? std::next(it) : r.variables.erase(it);
   std::erase_if(r.modules, [&](const auto& m) { return m.get() == module; });
 }
 
-/// A template's stub may be registered by several modules; each has its code, so the first will do.
+void reset_modules(int device) {
+  for (const auto& module : registry().modules)
+    if (const auto it = module->programs.find(device); it != module->programs.end() && it->second)
+      reset_variables(*it->second);
+  for (const auto& [stub, kernel] : registry().kernels) kernel->dynamic_shared.erase(device);
+}
+
+/// A template's stub may be registered by several modules: each has its code, so the first will do
+/// until it goes.
 void add_kernel(Module* module, const void* function, const char* name) {
   auto [it, added] = registry().kernels.try_emplace(function);
-  if (!added) return;
+  if (!added) return it->second->others.push_back(module);
   it->second = std::make_unique<Kernel>();
   it->second->module = module;
   it->second->function = function;
@@ -52,7 +79,9 @@ void add_kernel(Module* module, const void* function, const char* name) {
 }
 
 void add_variable(const void* host, Variable variable) {
-  registry().variables.try_emplace(host, std::move(variable));
+  Module* const module = variable.module;
+  const auto [it, added] = registry().variables.try_emplace(host, std::move(variable));
+  if (!added) it->second.others.push_back(module);
 }
 
 std::shared_ptr<Program> program_of(Module& module, int device) {
@@ -63,7 +92,6 @@ std::shared_ptr<Program> program_of(Module& module, int device) {
     const std::vector<PtxImage> images = ptx_images(module.container);
     const PtxImage& image = pick(images, uint32_t(device_model().arch()));
     program = load_program(image.text, device, device_model());
-    module.arch = image.arch;
   } catch (const ContainerError& error) {
     std::fprintf(stderr, "sim: %s\n",
                  module.relocatable

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "simulator/run/launch.h"
 
@@ -14,11 +15,11 @@ struct Module {
   std::string ptx;  // of a library that the program loaded itself; it has no container
   std::map<int, std::shared_ptr<Program>> programs;  // by device; loaded at first use
   bool relocatable = false;                          // linked by nvlink
-  uint32_t arch = 0;                                 // of the PTX that was picked: 80
 };
 
 struct Kernel {
   Module* module = nullptr;
+  std::vector<Module*> others;     // that registered the same stub
   const void* function = nullptr;  // the host's stub
   std::string name;
   std::map<int, int> dynamic_shared;  // by device: what cudaFuncSetAttribute allowed
@@ -27,6 +28,7 @@ struct Kernel {
 
 struct Variable {
   Module* module = nullptr;
+  std::vector<Module*> others = {};  // that registered the same host variable
   std::string name;
   uint64_t bytes = 0;
   void** managed = nullptr;  // where the host keeps the address of a __managed__ variable
@@ -34,6 +36,8 @@ struct Variable {
 
 Module* add_module(const void* container);
 void remove_module(Module* module);
+/// Variables of all modules on a device have their initial values again; attributes are forgotten.
+void reset_modules(int device);
 void add_kernel(Module* module, const void* function, const char* name);
 void add_variable(const void* host, Variable variable);
 

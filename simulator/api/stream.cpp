@@ -6,6 +6,7 @@
 
 #include "simulator/api/api.h"
 #include "simulator/api/nodes.h"
+#include "simulator/memory/memory.h"
 #include "simulator/stream/capture.h"
 
 using namespace sim;
@@ -104,10 +105,20 @@ SIM_API cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
   });
 }
 
-SIM_API cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void* pointer, size_t, unsigned) {
+/// Of all of an allocation, which its length may say or 0. To a stream only where it has a handle.
+SIM_API cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void* pointer, size_t bytes,
+                                             unsigned flags) {
   return api(__func__, [&](Lock&) {
-    check(pointer, cudaErrorInvalidValue);
-    stream_of(stream);
+    Stream& s = stream_of(stream);
+    const auto address = reinterpret_cast<uint64_t>(pointer);
+    const auto a = find_allocation(address);
+    check(a && a->kind == MemoryKind::managed && a->base == address, cudaErrorInvalidValue);
+    check(bytes == 0 || bytes == a->bytes, cudaErrorInvalidValue);
+    check(
+        flags == cudaMemAttachGlobal || flags == cudaMemAttachHost || flags == cudaMemAttachSingle,
+        cudaErrorInvalidValue);
+    check(flags != cudaMemAttachSingle || !s.legacy, cudaErrorInvalidValue);
+    enqueue(s, {s.device, {}});
   });
 }
 

@@ -65,6 +65,9 @@ inline constexpr uint16_t kNoPredicate = 0xffff;
 inline constexpr uint16_t kSinkPredicate = 0, kTruePredicate = 1, kFalsePredicate = 2;
 inline constexpr uint16_t kFixedPredicates = 3;
 
+/// Bytes of a frame that nobody reads, before its registers: wide enough for 64 bits.
+inline constexpr uint32_t kSinkBytes = 2 * kRow;
+
 /// What an instruction counts as in the profile.
 // clang-format off
 enum class Class : uint8_t {

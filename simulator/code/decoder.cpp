@@ -90,7 +90,6 @@ Decoder::Decoder(const ptx::Function& function, const Symbols& symbols, Image& i
 }
 
 void Decoder::run(Code& code) {
-  constexpr uint32_t kSinkBytes = 2 * kRow;  // wide enough for 64 bits
   plan_ = separate_rows(function_, kSinkBytes);
   Code first;  // only to learn what each instruction touches
   decode_all(first);

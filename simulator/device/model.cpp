@@ -57,6 +57,7 @@ DeviceModel rtx4090() {
   m.memory_bytes = 24 * GiB, m.l2_bytes = 72 * MiB, m.persisting_l2_bytes = m.l2_bytes / 16 * 11;
   m.shared_optin = 99 * KiB, m.shared_per_sm = 100 * KiB;
   m.threads_per_sm = 1536, m.blocks_per_sm = 24;
+  m.peers = false;  // as the driver says of this card
   m.copy_engines = 2;
   m.clock_khz = 2520000, m.memory_clock_khz = 10501000, m.bus_bits = 384;
   m.memory_gbs = 1008, m.l2_gbs = 5000, m.host_gbs = 25;

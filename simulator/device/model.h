@@ -25,6 +25,7 @@ struct DeviceModel {
   uint32_t param_bytes = 32764;  // of a kernel, since CUDA 12.1
   uint64_t constant_bytes = 64 << 10;
   bool clusters = false;
+  bool peers = true;  // devices reach each other's memory
   int copy_engines = 3;
 
   // Rates. TFLOP/s are dense and with f32 sums.

@@ -5,14 +5,24 @@ namespace {
 
 uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
 
+constexpr uint64_t kSchedulers = 4;  // of an SM, each with its part of the registers
+
+/// The toolkit's cuda_occupancy.h says how: the card checks as if a block took as many warps of
+/// each scheduler.
 uint64_t by_registers(const DeviceModel& m, uint64_t registers, uint64_t warps) {
   const uint64_t per_warp = round_up(registers * 32, m.register_unit);
-  if (per_warp * warps > m.registers_per_block) return 0;
-  // Each of the SM's four schedulers has a quarter of the registers and holds whole warps.
-  return m.registers_per_sm / 4 / per_warp * 4 / warps;
+  if (registers > m.registers_per_thread) return 0;
+  if (per_warp * round_up(warps, kSchedulers) > m.registers_per_block) return 0;
+  return m.registers_per_sm / kSchedulers / per_warp * kSchedulers / warps;
 }
 
 }  // namespace
+
+uint32_t threads_by_registers(const DeviceModel& m, uint32_t registers) {
+  uint32_t warps = m.threads_per_block / 32;
+  while (warps > 0 && registers > 0 && by_registers(m, registers, warps) == 0) --warps;
+  return warps * 32;
+}
 
 Occupancy occupancy_of(const DeviceModel& m, const BlockNeeds& needs) {
   const uint64_t warps = round_up(needs.threads, 32) / 32;

@@ -18,6 +18,9 @@ struct Occupancy {
   const char* limit = "";  // "blocks", "threads", "registers", "shared memory"
 };
 
+/// So many threads of a block, at most, that the registers allow; a multiple of 32.
+uint32_t threads_by_registers(const DeviceModel& model, uint32_t registers);
+
 Occupancy occupancy_of(const DeviceModel& model, const BlockNeeds& needs);
 
 }  // namespace sim

@@ -84,6 +84,19 @@ void fail_block(Warp& w, int lane, const char* space, uint64_t at, uint32_t byte
   if (pending || use != Use::read || !w.load_undefined(fault, lane)) throw fault;
 }
 
+[[noreturn]] void fail_reach(const Warp& w, int lane, uint64_t at, uint32_t bytes, Use use) {
+  const std::string here = std::to_string(w.device());
+  const auto a = find_allocation(at);
+  const std::string there = a ? std::to_string(a->device) : "another";
+  throw w.at({"access to another device's memory",
+              words(use, bytes) + " at " + hex(at) + " by device " + here + ", of device " + there +
+                  ": " + describe_address(at) + "; it needs " +
+                  (owner_of(at) < kFirstPool
+                       ? "cudaDeviceEnablePeerAccess(" + there + ", 0) on device " + here
+                       : "cudaMemPoolSetAccess for device " + here)},
+             lane);
+}
+
 uint8_t wanted(Use use) { return use == Use::write ? kAddressable : kReady; }
 
 /// The lanes' addresses, where lanes outside the mask have that of one inside.
@@ -153,6 +166,7 @@ void check_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, U
     const bool inside = in_device_window(a) && in_device_window(a + bytes - 1);
     if (!inside || (w.checks() && (a % bytes != 0 || !allowed(shadow(a), bytes, wanted(use)))))
       fail_global(w, l, a, bytes, use);
+    if (w.out_of_reach(a)) fail_reach(w, l, a, bytes, use);
     if (w.checks() && use != Use::read) std::memset(shadow(a), kReady, bytes);
   });
 }
@@ -179,6 +193,8 @@ void reach_global(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, ui
   }
   bool fine = outside < kWindow;
   if (fine && w.checks()) fine = low % bytes == 0 && device_ready(full, bytes, use);
+  if (fine && w.several_devices())
+    for (int l = 0; l < kLanes; ++l) fine = fine && !w.out_of_reach(full[size_t(l)]);
   if (!fine) check_global(w, mask, full, bytes, use);
   if (w.block().launch().global_races) look_between_blocks(w, i, mask, full, bytes, use, suspects);
   SIM_LANES out.to[size_t(l)] = raw(full[size_t(l)]);

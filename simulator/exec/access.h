@@ -50,7 +50,7 @@ template <uint32_t Bytes>
 bool reach_run(const Warp& w, uint64_t at, uint32_t align, bool write) {
   if (!in_device_window(at) || !in_device_window(at + Bytes - 1)) return false;
   if (!w.checks()) return true;
-  if (at % align != 0) return false;
+  if (at % align != 0 || w.out_of_reach(at)) return false;
   if (Bytes <= kSummed && (*summary(at) & *summary(at + Bytes - 1))) return true;
   if (!all_are<Bytes>(shadow(at), 0xff, kReady)) {
     if (!write || !all_are<Bytes>(shadow(at), kFreed | kAddressable, kAddressable)) return false;

@@ -21,6 +21,8 @@ constexpr uint64_t kStack = 1 << 20;  // bytes of local memory of a lane
 Warp::Warp(Block& block, uint32_t number) : block_(block), number_(number) {
   const LaunchState& launch = block.launch();
   checks_ = launch.checks;
+  several_devices_ = launch.several_devices;
+  device_ = launch.device;
   const uint32_t first = number * kLanes;
   specials_.resize(size_t(kSpecials_) * kLanes);
   const Dim3 size = launch.launch->block, grid = launch.launch->grid;

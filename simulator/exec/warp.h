@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "simulator/code/code.h"
+#include "simulator/memory/memory.h"
 #include "simulator/report/fault.h"
 
 namespace sim {
@@ -138,6 +139,12 @@ class Warp {
   /// More local memory for a lane, until its call returns; an offset as `local` takes it.
   uint64_t extend_local(int lane, uint64_t bytes, uint64_t align);
   bool checks() const { return checks_; }
+  bool several_devices() const { return several_devices_; }
+  int device() const { return device_; }
+  /// Whether an address of device memory is another device's, which this one may not reach.
+  bool out_of_reach(uint64_t at) const {
+    return several_devices_ && !reaches(device_, owner_of(at));
+  }
   uint64_t local_bytes(int lane) const { return local_[size_t(lane)].size(); }
 
   /// What each lane does, for reports of a block that cannot go on.
@@ -180,7 +187,8 @@ class Warp {
   Block& block_;
   uint32_t number_;
   uint32_t alive_ = 0;
-  bool checks_ = true;
+  bool checks_ = true, several_devices_ = false;
+  int device_ = 0;
   std::byte* base_[4] = {};
   std::vector<Group> groups_;
   Group* group_ = nullptr;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -78,8 +79,8 @@ Memory::Memory() {
   map_at(shadow_base, kWindow, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
          "the shadow");
   madvise(reinterpret_cast<void*>(shadow_base), kWindow, MADV_HUGEPAGE);
-  map_at(kSummaryBase, kWindow / kSummed, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-         "the shadow");
+  map_at(kSummaryBase, kWindow / kSummed + kWindow / kOwnedPage, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS, -1, "the shadow");
 }
 
 bool host_may_touch(MemoryKind kind) {
@@ -141,6 +142,7 @@ std::optional<uint64_t> Memory::allocate(Allocation a, uint64_t limit, bool writ
   void* view = reinterpret_cast<void*>(*base);
   if (open && mprotect(view, size, PROT_READ | PROT_WRITE) != 0) return std::nullopt;
   mark(*base, a.bytes, open || written ? kReady : kAddressable);
+  set_owner(*base, size, open ? uint8_t(kNobody) : uint8_t(kFirstDevice + a.device));
   next_ = *base + size + kPage;
   if (counts(a)) used += a.bytes;
   a.base = *base;
@@ -268,6 +270,35 @@ Memory& memory() {
 }  // namespace
 
 void open_memory() { memory(); }
+
+void set_owner(uint64_t base, uint64_t bytes, uint8_t owner) {
+  void* const first = reinterpret_cast<void*>(kOwnersBase + (base - kDeviceBase) / kOwnedPage);
+  std::memset(first, owner, (bytes + kOwnedPage - 1) / kOwnedPage);
+}
+
+namespace {
+
+/// By owner: a bit for each device.
+std::atomic<uint32_t> reached_by[256];
+
+uint32_t own(uint8_t owner) {
+  if (owner == kNobody) return ~0u;
+  return owner < kFirstPool ? 1u << (owner - kFirstDevice) : 0;
+}
+
+}  // namespace
+
+bool reaches(int device, uint8_t owner) {
+  return (own(owner) | reached_by[owner].load(std::memory_order_relaxed)) >> device & 1;
+}
+
+void let_reach(int device, uint8_t owner, bool yes) {
+  const uint32_t bit = 1u << device;
+  if (yes)
+    reached_by[owner] |= bit;
+  else
+    reached_by[owner] &= ~bit;
+}
 
 void forget_summary(uint64_t address, uint64_t bytes) {
   const uint64_t last = address + std::max<uint64_t>(bytes, 1) - 1;

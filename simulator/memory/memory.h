@@ -28,6 +28,10 @@ inline constexpr uint64_t kToShadow = 0x2000'0000'0000;
 inline constexpr uint64_t kSummaryBase = 0x5000'0000'0000;
 inline constexpr uint64_t kSummed = 512;
 
+// Whose memory a page is: a byte for each, behind the summary.
+inline constexpr uint64_t kOwnedPage = 4096;
+inline constexpr uint64_t kOwnersBase = kSummaryBase + kWindow / kSummed;
+
 // Generic addresses of the other spaces; what lies in them is the block's or the thread's own.
 inline constexpr uint64_t kSharedBase = 0x1000'0000'0000;
 inline constexpr uint64_t kLocalBase = 0x1800'0000'0000;
@@ -53,6 +57,17 @@ inline uint8_t* shadow(uint64_t address) { return reinterpret_cast<uint8_t*>(add
 inline uint8_t* summary(uint64_t address) {
   return reinterpret_cast<uint8_t*>(kSummaryBase + (address - kDeviceBase) / kSummed);
 }
+
+/// Owners of memory: nobody, whom all devices reach, as the host's memory; a device; a pool.
+enum : uint8_t { kNobody = 0, kFirstDevice = 1, kFirstPool = 17 };
+inline uint8_t owner_of(uint64_t address) {
+  return *reinterpret_cast<uint8_t*>(kOwnersBase + (address - kDeviceBase) / kOwnedPage);
+}
+/// Of a whole allocation; a new one is its device's, or nobody's where the host may touch it.
+void set_owner(uint64_t base, uint64_t bytes, uint8_t owner);
+/// Whether a device reaches the memory of an owner. Each reaches its own at first.
+bool reaches(int device, uint8_t owner);
+void let_reach(int device, uint8_t owner, bool yes);
 
 /// Shadow of some bytes becomes `state`; who makes it other than kReady must do so with this.
 void mark(uint64_t address, uint64_t bytes, uint8_t state);

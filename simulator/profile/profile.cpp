@@ -140,13 +140,11 @@ ProfileKernel& Profile::kernel_of(const Launch& launch, const Kernel& kernel) {
   ProfileKernel& made = *kernels_.back();
   made.name = launch.kernel;
   made.module = module;
-  const auto [it, fresh] = assembled_.try_emplace(module);
-  if (fresh) it->second = assemble(text, device_model().arch());
-  const auto found = it->second.kernels.find(launch.kernel);
-  if (found != it->second.kernels.end())
-    made.figures = &found->second;
+  const Assembled& told = assembled(text, module, launch.kernel, device_model().arch());
+  if (told.figures)
+    made.figures = &*told.figures;
   else
-    made.unknown = it->second.failed;
+    made.unknown = told.failed;
   const auto lines = lines_of(text);
   for (const Code* code : codes_of(*kernel.image))
     add_rows(*code, launch.program->module, lines, made);

@@ -76,7 +76,6 @@ class Profile {
   const std::string file_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<ProfileKernel>> kernels_;
-  std::map<size_t, Assembled> assembled_;  // by module
 };
 
 /// The whole as JSON; `fault`: why the program ended, or nullptr.

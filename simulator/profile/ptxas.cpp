@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <filesystem>
+#include <mutex>
 #include <sstream>
 #include <vector>
 
@@ -138,7 +138,7 @@ std::map<std::string, StaticFigures> read_ptxas_report(std::string_view text) {
   return all;
 }
 
-Assembled assemble(const std::string& ptx, int arch) {
+Assembled assemble(const std::string& ptx, const std::string& kernel, int arch) {
   Assembled result;
   const TemporaryFile file(ptx);
   const std::string command = program();
@@ -146,15 +146,49 @@ Assembled assemble(const std::string& ptx, int arch) {
     result.failed = "the PTX cannot be written to " + file.name();
     return result;
   }
-  const Ran ran =
-      run({command, "-v", "-arch=sm_" + std::to_string(arch), file.name(), "-o", "/dev/null"});
+  const Ran ran = run({command, "-v", "-arch=sm_" + std::to_string(arch), "--entry", kernel,
+                       file.name(), "-o", "/dev/null"});
   const bool ended_well = ran.started && WIFEXITED(ran.status) && WEXITSTATUS(ran.status) == 0;
-  if (ended_well) result.kernels = read_ptxas_report(ran.output);
+  if (ended_well) {
+    const auto all = read_ptxas_report(ran.output);
+    if (const auto it = all.find(kernel); it != all.end()) result.figures = it->second;
+  }
   if (!ran.started)
     result.failed = command + " cannot be run; set SIM_PTXAS to the toolkit's ptxas";
   else if (!ended_well)
     result.failed = command + " failed: " + ran.output.substr(0, 300);
+  else if (!result.figures)
+    result.failed = command + " says nothing of the kernel";
   return result;
+}
+
+namespace {
+
+struct Kept {
+  std::mutex mutex;
+  std::map<std::pair<size_t, std::string>, Assembled> all;
+};
+
+/// Never destroyed: programs ask in destructors that run at exit.
+Kept& kept() {
+  static auto* const k = new Kept;
+  return *k;
+}
+
+}  // namespace
+
+const Assembled& assembled(const std::string& ptx, size_t module, const std::string& kernel,
+                           int arch) {
+  const std::lock_guard lock(kept().mutex);
+  const auto [it, fresh] = kept().all.try_emplace({module, kernel});
+  if (fresh) it->second = assemble(ptx, kernel, arch);
+  return it->second;
+}
+
+const Assembled* assembled_before(size_t module, const std::string& kernel) {
+  const std::lock_guard lock(kept().mutex);
+  const auto it = kept().all.find({module, kernel});
+  return it == kept().all.end() ? nullptr : &it->second;
 }
 
 }  // namespace sim

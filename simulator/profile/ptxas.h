@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,10 +19,17 @@ struct StaticFigures {
 std::map<std::string, StaticFigures> read_ptxas_report(std::string_view text);
 
 struct Assembled {
-  std::map<std::string, StaticFigures> kernels;
+  std::optional<StaticFigures> figures;
   std::string failed;  // a sentence, where there are none
 };
-/// Runs SIM_PTXAS, or the ptxas of the toolkit that the simulator was built with, or of PATH.
-Assembled assemble(const std::string& ptx, int arch);
+/// Assembles one kernel of a module with SIM_PTXAS, or the ptxas of the toolkit that the simulator
+/// was built with, or of PATH.
+Assembled assemble(const std::string& ptx, const std::string& kernel, int arch);
+
+/// The same, once in a process. `module`: a hash of the text.
+const Assembled& assembled(const std::string& ptx, size_t module, const std::string& kernel,
+                           int arch);
+/// What the former said, or nullptr: it was not called.
+const Assembled* assembled_before(size_t module, const std::string& kernel);
 
 }  // namespace sim

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 namespace sim {
 namespace {
@@ -62,7 +63,14 @@ void print(const std::string& text) {
 
 void note(const std::string& text) { print("sim: note: " + text + "\n"); }
 
+/// Of several threads the first reports; the others wait for the end that it makes.
 void stop_program(const Fault& fault) {
+  static std::atomic<std::thread::id> reporting{};
+  std::thread::id nobody{};
+  if (!reporting.compare_exchange_strong(nobody, std::this_thread::get_id())) {
+    if (nobody == std::this_thread::get_id()) _exit(kFaultExit);
+    for (;;) pause();
+  }
   std::fflush(stdout);
   print(text_of(fault));
   run_at_end(&fault);

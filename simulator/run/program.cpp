@@ -4,10 +4,11 @@
 #include <cstring>
 #include <functional>
 #include <mutex>
+#include <set>
 
 #include "simulator/device/model.h"
 #include "simulator/memory/memory.h"
-#include "simulator/profile/profile.h"
+#include "simulator/profile/ptxas.h"
 #include "simulator/run/program.h"
 
 namespace sim {
@@ -35,10 +36,41 @@ void initialise(const ptx::Variable& v, uint64_t address, const Symbols& symbols
   }
 }
 
+/// Of __constant__ variables that the kernel and what it calls name.
+uint64_t constant_bytes(const Image& image, const Symbols& symbols) {
+  std::set<std::string> named;
+  const auto look = [&](const auto& self, const ptx::Operand& o) -> void {
+    if (!o.name.empty()) named.insert(o.name);
+    for (const ptx::Operand& part : o.parts) self(self, part);
+  };
+  for (const auto& [function, code] : image.codes)
+    for (const ptx::Instruction& inst : function->code)
+      for (const ptx::Operand& o : inst.operands) look(look, o);
+  uint64_t bytes = 0;
+  for (const auto& [name, place] : symbols.places)
+    if (place.space == Space::constant && named.contains(name)) bytes += place.bytes;
+  return bytes;
+}
+
+/// Rows of 32 bits that live at once, and some for addresses and constants, which the card's code
+/// has in registers too: within a third of what ptxas says, mostly.
+uint32_t estimated_registers(const Image& image) {
+  constexpr uint32_t kBeside = 6, kMost = 255;
+  uint32_t rows = 0;
+  for (const auto& [function, code] : image.codes)
+    rows = std::max(rows, (code->register_bytes - kSinkBytes) / kRow);
+  return std::min(rows + kBeside, kMost);
+}
+
+/// What lets a block of so many threads fit, as every card has 65536 for one.
+uint32_t registers_for(uint32_t threads) {
+  return std::max(65536 / std::max(threads, 1u) / 8 * 8, 16u);
+}
+
 }  // namespace
 
 Program::Program(std::string_view text, int device)
-    : text(Profile::get() ? text : ""),
+    : text(text),
       hash(std::hash<std::string>{}(this->text)),
       module(ptx::parse(text)),
       device(device) {
@@ -67,9 +99,13 @@ Program::Program(std::string_view text, int device)
                                      kCodeBase + symbols.function_address.size() * kCodeStep);
   }
   for (const ptx::Variable& v : module.variables)
-    if (v.space != Space::shared) initialise(v, symbols.places.at(v.name).address, symbols);
-  for (const ptx::Variable& v : module.variables)
     if (v.space == Space::shared && v.bytes == 0) dynamic.push_back(v.name);
+  reset();
+}
+
+void Program::reset() const {
+  for (const ptx::Variable& v : module.variables)
+    if (v.space != Space::shared) initialise(v, symbols.places.at(v.name).address, symbols);
 }
 
 /// Launches that have not run hold the program.
@@ -91,13 +127,17 @@ const Kernel* Program::kernel(std::string_view name) const {
   info.param_bytes = made->image->param_bytes;
   info.param_offsets = made->image->param_offsets;
   info.param_sizes = made->image->param_sizes;
+  info.arch = module.target;
   for (const auto& [f, code] : made->image->codes)
     info.local_bytes = std::max<uint64_t>(info.local_bytes, code->local_bytes);
+  info.const_bytes = constant_bytes(*made->image, symbols);
+  info.registers = estimated_registers(*made->image);
   for (const auto& t : {found->second->max_threads, found->second->required_threads})
     if (!t.empty()) {
       uint32_t threads = 1;
       for (const uint32_t n : t) threads *= n;
       info.max_threads = std::min(info.max_threads, threads);
+      info.registers = std::min(info.registers, registers_for(threads));
     }
   return (kernels_[std::string(name)] = std::move(made)).get();
 }
@@ -109,6 +149,20 @@ std::shared_ptr<Program> load_program(std::string_view text, int device, const D
 const KernelInfo* find_kernel(const Program& program, std::string_view name) {
   const Kernel* k = program.kernel(name);
   return k ? &k->info : nullptr;
+}
+
+void reset_variables(const Program& program) { program.reset(); }
+
+Resources resources_of(const Program& program, const KernelInfo& kernel, int arch) {
+  const Assembled& told = assembled(program.text, program.hash, kernel.name, arch);
+  if (!told.figures) return {kernel.registers, kernel.local_bytes, false};
+  return {told.figures->registers, told.figures->stack, true};
+}
+
+std::optional<Resources> known_resources(const Program& program, const KernelInfo& kernel) {
+  const Assembled* told = assembled_before(program.hash, kernel.name);
+  if (!told || !told->figures) return std::nullopt;
+  return Resources{told->figures->registers, told->figures->stack, true};
 }
 
 std::vector<std::string> kernel_names(const Program& program) {

@@ -24,10 +24,13 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
+  /// Variables have their initial values again.
+  void reset() const;
+
   /// Decoded when it is first asked for; nullptr: the module has no kernel of that name.
   const Kernel* kernel(std::string_view name) const;
 
-  const std::string text;  // kept for the profile; empty where none is asked for
+  const std::string text;  // for the profile and the toolkit's assembler
   const size_t hash;       // of that text
   const ptx::Module module;
   const int device;

@@ -54,6 +54,7 @@ double run_kernel(const Launch& launch, const DeviceModel& model) {
   state.grid_workspace = workspace.address();
   state.checks = settings().checks;
   state.global_races = settings().global_races;
+  state.several_devices = settings().checks && settings().devices > 1;
   if (state.global_races) GlobalRaces::get().start();
   state.seed = settings().seed;
   state.shared_bytes = kernel->image->static_shared + launch.dynamic_shared;

@@ -20,6 +20,7 @@ struct LaunchState {
   int device = 0;
   bool checks = true;
   bool global_races = false;
+  bool several_devices = false;  // memory may be another's
   uint64_t seed = 0;             // 0: warps and blocks go in order
   uint64_t grid_workspace = 0;   // where the blocks of a cooperative launch meet; 0: another launch
   uint64_t shared_bytes = 0;     // of a block, static and dynamic

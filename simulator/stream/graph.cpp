@@ -219,10 +219,14 @@ void launch(GraphExec& exec, Stream& stream) {
   check_events(exec.nodes);
   const bool free_first = exec.flags & cudaGraphInstantiateFlagAutoFreeOnLaunch;
   begin_memory(exec.nodes, free_first);
-  TaskPtr end = submit_nodes(exec.nodes, marker(stream), stream.device);
+  TaskPtr head = marker(stream);
+  if (exec.last && exec.last != head && !exec.last->done)
+    head = Executor::get().submit(nullptr, stream.device, {head, exec.last});
+  TaskPtr end = submit_nodes(exec.nodes, head, stream.device);
   // The graph may be destroyed before this runs; its memory stays until it has.
   if (!exec.keeps.empty())
     end = Executor::get().submit([keep = exec.keeps] {}, stream.device, {end});
+  exec.last = end;
   append(stream, std::move(end));
 }
 

@@ -41,6 +41,7 @@ struct ExecNode {
 struct GraphExec {
   std::vector<ExecNode> nodes;  // each comes after those it depends on
   unsigned long long flags = 0;
+  TaskPtr last;  // of the launch before: the next one comes after it
   std::vector<std::shared_ptr<const void>> keeps;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "simulator/stream/capture.h"
 
@@ -28,17 +29,24 @@ uint64_t next_id() {
 }
 
 /// The default streams of a thread, one per device, made when first used.
-struct ThreadStreams {
-  std::map<int, Stream*> by_device;
-  ~ThreadStreams() {
+using ThreadStreams = std::map<int, Stream*>;
+thread_local ThreadStreams* thread_streams = nullptr;
+
+/// They go with the thread; destructors of the program's own may ask for others after that.
+struct ThreadEnd {
+  ~ThreadEnd() {
+    const std::unique_ptr<ThreadStreams> mine(std::exchange(thread_streams, nullptr));
+    if (!mine) return;
     std::lock_guard lock(state_mutex());
-    for (auto& [device, stream] : by_device) destroy_stream(stream);
+    for (auto& [device, stream] : *mine) destroy_stream(stream);
   }
 };
 
 Stream& thread_stream(int device) {
-  thread_local ThreadStreams mine;
-  Stream*& stream = mine.by_device[device];
+  thread_local ThreadEnd end;
+  (void)&end;
+  if (!thread_streams) thread_streams = new ThreadStreams;
+  Stream*& stream = (*thread_streams)[device];
   if (!stream) stream = create_stream(device, cudaStreamDefault, 0);
   return *stream;
 }

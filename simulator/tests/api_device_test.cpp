@@ -22,12 +22,7 @@ using testing::ExitedWithCode;
       },                                              \
       ExitedWithCode(code), message)
 
-class ApiDeviceDeath : public testing::Test {
- protected:
-  // The other tests of this program have read the settings: start anew.
-  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
-  void TearDown() override { GTEST_FLAG_SET(death_test_style, "fast"); }
-};
+class ApiDeviceDeath : public testing::Test {};
 
 int attribute(cudaDeviceAttr which) {
   int value = -1;

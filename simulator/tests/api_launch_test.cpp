@@ -176,11 +176,18 @@ TEST_F(ApiLaunch, Occupancy) {
   };
   EXPECT_EQ(blocks(&Fixture::add, 128, 0), 16);         // 2048 threads
   EXPECT_EQ(blocks(&Fixture::add, 32, 0), 32);          // blocks per SM
+  EXPECT_EQ(blocks(&Fixture::add, 128, 100 << 10), 0);  // which no launch may ask for yet
+  const auto most = cudaFuncAttributeMaxDynamicSharedMemorySize;
+  cudaFuncSetAttribute(address(&Fixture::add), most, 100 << 10);
   EXPECT_EQ(blocks(&Fixture::add, 128, 100 << 10), 2);  // shared memory, 1 KiB each reserved
   EXPECT_EQ(blocks(&Fixture::nothing, 128, 0), 2);      // 255 registers: 8 warps
   EXPECT_EQ(blocks(&Fixture::nothing, 512, 0), 0);
   EXPECT_EQ(blocks(&Fixture::set, 257, 0), 0);
   size_t bytes = 0;
+  EXPECT_EQ(cudaOccupancyAvailableDynamicSMemPerBlock(&bytes, address(&Fixture::set), 2, 128),
+            cudaSuccess);
+  EXPECT_EQ(bytes, 47u << 10);
+  cudaFuncSetAttribute(address(&Fixture::set), most, 200 << 10);
   EXPECT_EQ(cudaOccupancyAvailableDynamicSMemPerBlock(&bytes, address(&Fixture::set), 2, 128),
             cudaSuccess);
   EXPECT_EQ(bytes, (114u << 10) - 2048);

@@ -1,5 +1,7 @@
 #include "simulator/tests/fake_engine.h"
 
+#include <gtest/gtest.h>
+
 #include <sstream>
 
 #include "simulator/container/fatbin.h"
@@ -29,6 +31,7 @@ namespace {
 
 KernelInfo read_kernel(std::istringstream& words) {
   KernelInfo info;
+  info.arch = 80;
   words >> info.name >> info.static_shared >> info.registers >> info.max_threads;
   for (uint64_t bytes; words >> bytes;) {
     info.param_bytes = (info.param_bytes + bytes - 1) / bytes * bytes;
@@ -67,6 +70,15 @@ const KernelInfo* find_kernel(const Program& program, std::string_view name) {
   return it == program.kernels.end() ? nullptr : &it->second;
 }
 
+Resources resources_of(const Program&, const KernelInfo& kernel, int) {
+  return {kernel.registers, kernel.local_bytes, true};
+}
+std::optional<Resources> known_resources(const Program&, const KernelInfo&) { return std::nullopt; }
+
+void reset_variables(const Program& program) {
+  for (const auto& [name, v] : program.variables) std::memset(raw(v.address), 0, v.bytes);
+}
+
 std::vector<std::string> kernel_names(const Program& program) {
   std::vector<std::string> names;
   for (const auto& [name, info] : program.kernels) names.push_back(name);
@@ -91,6 +103,14 @@ const PtxImage& pick(const std::vector<PtxImage>& images, uint32_t) { return ima
 }  // namespace sim
 
 namespace fake {
+
+/// A fork of a process that has called the API can't call it, so a test that ends its process
+/// starts a new one.
+class NewProcesses : public testing::Environment {
+ public:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+static const auto* const new_processes = testing::AddGlobalTestEnvironment(new NewProcesses);
 
 std::map<std::string, Body>& bodies() {
   static std::map<std::string, Body> all;
