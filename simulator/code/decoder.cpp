@@ -64,7 +64,6 @@ const std::vector<Family>& families() {
       new std::vector<Family>{{"Integers", integer_table()},
                               {"Integers with carry", carry_table()},
                               {"Real numbers", real_table()},
-                              {"Half precision", half_table()},
                               {"Bits and shifts", logic_table()},
                               {"Conversions", convert_table()},
                               {"Comparison and selection", compare_table()},
@@ -140,15 +139,16 @@ void Decoder::decode_all(Code& code) {
   code.insts.reserve(function_.code.size() + 1);
   for (size_t n = 0; n < function_.code.size(); ++n) {
     now_ = n;
-    const ptx::Instruction& text = function_.code[n];
+    const ptx::Instruction& written = function_.code[n];
+    const Instruction text(written);
     const auto found = opcodes().find(text.opcode);
     if (found == opcodes().end()) unsupported(text, "no such instruction is simulated");
     Inst inst;
     inst.source = uint32_t(n);
     inst.kind = found->second.kind;
-    if (text.guard >= 0) {
-      inst.guard = predicates_.at(size_t(text.guard));
-      inst.guard_negated = text.guard_negated;
+    if (written.guard >= 0) {
+      inst.guard = predicates_.at(size_t(written.guard));
+      inst.guard_negated = written.guard_negated;
     }
     try {
       found->second.decode(*this, text, inst);
@@ -157,7 +157,9 @@ void Decoder::decode_all(Code& code) {
     } catch (const std::runtime_error& e) {  // of an operand, which does not know its instruction
       unsupported(text, e.what());
     }
-    inst.kind = class_of(text, inst.kind);
+    if (const auto modifier = text.unknown())
+      unsupported(text, "with ." + *modifier + " it is not simulated");
+    inst.kind = class_of(written, inst.kind);
     if (!inst.run) throw std::logic_error("nothing was decoded for " + text.text());
     code.insts.push_back(inst);
   }
@@ -167,7 +169,7 @@ void Decoder::decode_all(Code& code) {
   Inst inst;
   inst.source = uint32_t(function_.code.empty() ? 0 : function_.code.size() - 1);
   inst.kind = Class::control;
-  opcodes().at("ret").decode(*this, end, inst);
+  opcodes().at("ret").decode(*this, Instruction(end), inst);
   code.insts.push_back(inst);
 }
 
@@ -304,20 +306,17 @@ Type Decoder::type_of(const Operand& o) const {
   return o.kind == Operand::Kind::reg ? function_.registers.at(o.value).type : Type::none;
 }
 
-Type Decoder::type(const ptx::Instruction& inst, int position) const {
-  Type last = Type::none;
-  for (const std::string& m : inst.modifiers)
-    if (const auto t = ptx::type_named(m)) {
-      last = *t;
-      if (position-- == 0) return last;
-    }
-  if (last == Type::none) unsupported(inst, "it names no type");
-  return last;
+Type Decoder::type(const Instruction& inst, int position) const {
+  const auto type = inst.type(position);
+  if (!type) unsupported(inst, "it names no type");
+  return *type;
 }
 
-int Decoder::types(const ptx::Instruction& inst) const {
-  return int(std::count_if(inst.modifiers.begin(), inst.modifiers.end(),
-                           [](const std::string& m) { return ptx::type_named(m).has_value(); }));
+Type Decoder::type(const Instruction& inst, std::initializer_list<Type> among, int position) const {
+  const Type type = this->type(inst, position);
+  if (std::find(among.begin(), among.end(), type) == among.end())
+    unsupported(inst, "with " + std::string(ptx::name_of(type)) + " it is not simulated");
+  return type;
 }
 
 uint32_t Decoder::param_offset(const std::string& name) const {
@@ -331,12 +330,12 @@ const ptx::Variable* Decoder::param_variable(const std::string& name) const {
   return it == param_variables_.end() ? nullptr : it->second;
 }
 
-void Decoder::unsupported(const ptx::Instruction& inst, const std::string& why) const {
+void Decoder::unsupported(const Instruction& inst, const std::string& why) const {
   throw Unsupported(inst.text() + " in " + function_.name + " at line " +
-                    std::to_string(inst.line) + " of the PTX: " + why);
+                    std::to_string(inst.line()) + " of the PTX: " + why);
 }
 
-void expect_operands(const Decoder& d, const ptx::Instruction& inst, size_t least, size_t most) {
+void expect_operands(const Decoder& d, const Instruction& inst, size_t least, size_t most) {
   if (inst.operands.size() < least || inst.operands.size() > most)
     d.unsupported(inst, "it has " + std::to_string(inst.operands.size()) + " operands");
 }

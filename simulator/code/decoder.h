@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "simulator/code/image.h"
+#include "simulator/code/instruction.h"
 #include "simulator/code/registers.h"
 
 namespace sim {
@@ -22,7 +23,7 @@ struct Unsupported : std::runtime_error {
 };
 
 class Decoder;
-using DecodeInst = void (*)(Decoder&, const ptx::Instruction&, Inst&);
+using DecodeInst = void (*)(Decoder&, const Instruction&, Inst&);
 
 struct Entry {
   std::string_view opcode;
@@ -35,7 +36,6 @@ struct Entry {
 std::span<const Entry> integer_table();
 std::span<const Entry> carry_table();
 std::span<const Entry> real_table();
-std::span<const Entry> half_table();
 std::span<const Entry> logic_table();
 std::span<const Entry> convert_table();
 std::span<const Entry> compare_table();
@@ -82,8 +82,10 @@ class Decoder {
   /// Type of a declared register operand.
   ptx::Type type_of(const ptx::Operand& operand) const;
   /// The last modifier that is a type; position counts types from the left otherwise.
-  ptx::Type type(const ptx::Instruction& inst, int position = -1) const;
-  int types(const ptx::Instruction& inst) const;
+  ptx::Type type(const Instruction& inst, int position = -1) const;
+  /// The same, which must be one of these.
+  ptx::Type type(const Instruction& inst, std::initializer_list<ptx::Type> among,
+                 int position = -1) const;
 
   const ptx::Function& function() const { return function_; }
   const Symbols& symbols() const { return symbols_; }
@@ -94,7 +96,7 @@ class Decoder {
   const ptx::Variable* param_variable(const std::string& name) const;
   std::optional<Place> place(const std::string& name) const;
 
-  [[noreturn]] void unsupported(const ptx::Instruction& inst, const std::string& why) const;
+  [[noreturn]] void unsupported(const Instruction& inst, const std::string& why) const;
 
  private:
   void decode_all(Code& code);
@@ -123,11 +125,11 @@ bool decode_special(Decoder& d, const std::string& name, bool wide, Inst& inst);
 /// A call of a function that the device's run time library provides: vprintf, malloc, free,
 /// __assertfail (exec/builtin.cpp). False: it is none of these. The offsets are of the caller's
 /// parameters.
-bool decode_builtin(Decoder& d, const ptx::Instruction& text, const std::string& name,
+bool decode_builtin(Decoder& d, const Instruction& text, const std::string& name,
                     const std::vector<uint32_t>& params, const std::vector<uint32_t>& results,
                     Inst& inst);
 
 /// Number of operands must be one of these.
-void expect_operands(const Decoder& d, const ptx::Instruction& inst, size_t least, size_t most);
+void expect_operands(const Decoder& d, const Instruction& inst, size_t least, size_t most);
 
 }  // namespace sim

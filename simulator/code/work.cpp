@@ -8,7 +8,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 template <size_t N>
@@ -20,7 +19,7 @@ constexpr std::array<std::string_view, 9> kSpecialFunctions = {"div", "sqrt", "r
                                                                "cos", "lg2",  "ex2", "tanh"};
 
 /// The first type that is written, or the last: cvt.f32.f64 and mma have several.
-Type written_type(const Instruction& inst, bool last) {
+Type written_type(const ptx::Instruction& inst, bool last) {
   Type found = Type::none;
   for (const std::string& m : inst.modifiers)
     if (const auto t = ptx::type_named(m)) {
@@ -36,12 +35,12 @@ bool is_wide(Type t) {
   return t == Type::u64 || t == Type::s64 || t == Type::b64 || t == Type::f64;
 }
 
-bool starts_any(const Instruction& inst, std::string_view begin) {
+bool starts_any(const ptx::Instruction& inst, std::string_view begin) {
   return std::any_of(inst.modifiers.begin(), inst.modifiers.end(),
                      [&](const std::string& m) { return m.starts_with(begin); });
 }
 
-Class memory_class(const Instruction& inst) {
+Class memory_class(const ptx::Instruction& inst) {
   if (inst.opcode == "atom" || inst.opcode == "red") return Class::atomic;
   if (inst.opcode == "cp") return Class::copy;
   if (starts_any(inst, "global")) return Class::global;
@@ -53,8 +52,8 @@ Class memory_class(const Instruction& inst) {
 }
 
 /// The type of mma's a, on which its rate depends; wmma of f16 writes only d's and c's.
-Work tensor_work(const Instruction& inst) {
-  const Shape s = shape_of(inst);
+Work tensor_work(const ptx::Instruction& inst) {
+  const Shape s = shape_of(Instruction(inst));
   std::array<Type, 4> types{};
   size_t n = 0;
   for (const std::string& m : inst.modifiers)
@@ -85,7 +84,7 @@ uint32_t operations(const std::string& opcode) {
 }
 
 /// Where ptxas makes none or several of one. Counted in what it makes for sm_80 and sm_90; rounded.
-uint32_t slots_of(const Instruction& inst, Class kind) {
+uint32_t slots_of(const ptx::Instruction& inst, Class kind) {
   const std::string& op = inst.opcode;
   const Type t = written_type(inst, true);
   if (op == "mov" || op == "cvta" || kind == Class::param) return 0;
@@ -107,7 +106,7 @@ uint32_t slots_of(const Instruction& inst, Class kind) {
 
 }  // namespace
 
-Class class_of(const Instruction& inst, Class family) {
+Class class_of(const ptx::Instruction& inst, Class family) {
   if (family == Class::memory) return memory_class(inst);
   if (family != Class::real) return family;
   if (among(inst.opcode, kSpecialFunctions)) return Class::special;
@@ -129,7 +128,7 @@ std::string_view name_of(Unit unit) {
   return names[size_t(unit)];
 }
 
-Work work_of(const Instruction& inst, Class kind) {
+Work work_of(const ptx::Instruction& inst, Class kind) {
   if (kind == Class::tensor) return tensor_work(inst);
   Work work;
   work.slots = slots_of(inst, kind);

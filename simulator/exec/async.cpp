@@ -58,7 +58,7 @@ void change(Warp* w, uint8_t* barrier, F&& f) {
 }  // namespace
 
 void AsyncCopies::Copy::land() const {
-  if (filled) std::memcpy(to, from, filled);
+  if (filled) std::memcpy(to, read ? read->data() : from, filled);
   if (filled < bytes) std::memset(to + filled, 0, bytes - filled);
   if (marks) std::memset(marks, kReady, bytes);
 }
@@ -79,6 +79,17 @@ void AsyncCopies::wait(Warp& w, Kind kind, uint32_t thread, size_t left) {
   while (queue.groups.size() > left) {
     land(&w, queue, queue.groups.front(), thread);
     queue.groups.erase(queue.groups.begin());
+  }
+}
+
+void AsyncCopies::read(uint32_t thread, size_t left) {
+  Queue& queue = queues_[bulk][thread];
+  size_t count = 0;
+  for (size_t k = 0; k + left < queue.groups.size(); ++k) count += queue.groups[k];
+  for (size_t k = 0; k < count; ++k) {
+    Copy& copy = queue.steps[k].copy;
+    if (!copy.read)
+      copy.read = std::make_shared<const std::vector<uint8_t>>(copy.from, copy.from + copy.filled);
   }
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -37,6 +38,7 @@ class AsyncCopies {
     uint8_t* marks = nullptr;        // shadow of the destination; nullptr without checks
     uint32_t bytes = 0, filled = 0;  // beyond `filled` come zeros
     uint32_t line = 0;               // of the PTX
+    std::shared_ptr<const std::vector<uint8_t>> read = nullptr;  // what `from` had when it was read
     void land() const;
   };
   enum Kind { plain, bulk };  // cp.async has groups of its own
@@ -47,6 +49,8 @@ class AsyncCopies {
   void commit(Kind kind, uint32_t thread);
   /// All but the `left` latest groups of the thread land.
   void wait(Warp& w, Kind kind, uint32_t thread, size_t left);
+  /// The sources of all but the `left` latest groups of bulk copies are read.
+  void read(uint32_t thread, size_t left);
 
   /// The thread arrives at an mbarrier when its copies until now have landed.
   void arrive_later(uint32_t thread, uint8_t* barrier);
@@ -79,9 +83,8 @@ class AsyncCopies {
 };
 
 // async_mbarrier.cpp
-void decode_mbarrier(Decoder& d, const ptx::Instruction& inst, Inst& i);
-void decode_mbarrier_address(Decoder& d, const ptx::Instruction& inst, const ptx::Operand& o,
-                             Inst& i);
+void decode_mbarrier(Decoder& d, const Instruction& inst, Inst& i);
+void decode_mbarrier_address(Decoder& d, const Instruction& inst, const ptx::Operand& o, Inst& i);
 /// The words of each lane's mbarrier.
 void reach_mbarriers(Warp& w, const Inst& i, uint32_t mask, Reached& memory);
 /// One more arrival in this phase.

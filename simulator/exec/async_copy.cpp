@@ -15,7 +15,6 @@ namespace sim {
 
 namespace {
 
-using ptx::Instruction;
 using ptx::Operand;
 using ptx::Space;
 using ptx::Type;
@@ -156,6 +155,11 @@ void wait(Warp& w, const Inst& i, uint32_t mask) {
   });
 }
 
+/// The sources of bulk copies have been read and may change; what is written lands later.
+void wait_read(Warp& w, const Inst& i, uint32_t mask) {
+  each_lane(mask, [&](int l) { w.block().async().read(thread_of(w, l), size_t(i.offset)); });
+}
+
 /// Without .noinc the phase expects this arrival beside those of mbarrier.init.
 void arrive_when_landed(Warp& w, const Inst& i, uint32_t mask) {
   const auto& f = *static_cast<const Form*>(i.extra);
@@ -191,6 +195,8 @@ void read_fill(Decoder& d, const Instruction& inst, Form& f) {
 
 void decode_copy(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 3, 5);
+  if (!(inst.has("shared") || inst.has("shared::cta")) || !inst.has("global"))
+    d.unsupported(inst, "it copies from global to shared memory");
   Form f;
   d.address(inst.operands[0], Space::shared, f.to);
   d.address(inst.operands[1], Space::global, f.from);
@@ -204,26 +210,26 @@ void decode_copy(Decoder& d, const Instruction& inst, Inst& i) {
   keep(d, i, std::move(f));
 }
 
-bool is_shared(const std::string& m) { return m.starts_with("shared"); }
-
 void decode_bulk(Decoder& d, const Instruction& inst, Inst& i) {
   if (inst.has("tensor"))
     d.unsupported(inst,
                   "copies by tensor maps are not simulated yet; cp.async.bulk without .tensor is");
   if (inst.has("multicast::cluster"))
     d.unsupported(inst, "clusters of more than one block are not simulated");
-  if (inst.has("prefetch")) {
+  if (inst.has("prefetch") && inst.has("L2") && inst.has("global")) {
     i.run = [](Warp&, const Inst&, uint32_t) {};
     return;
   }
-  std::vector<Space> spaces;
-  for (const std::string& m : inst.modifiers)
-    if (m == "global" || is_shared(m))
-      spaces.push_back(m == "global" ? Space::global : Space::shared);
-  if (spaces.size() != 2) d.unsupported(inst, "it names a destination and a source");
+  const bool counted = inst.has("mbarrier::complete_tx::bytes"), grouped = inst.has("bulk_group"),
+             global = inst.has("global"), cta = inst.has("shared::cta"),
+             cluster = inst.has("shared::cluster");
+  const bool to_shared = counted && !grouped && global + cta + cluster == 2,
+             to_global = grouped && !counted && global && cta && !cluster;
+  if (!to_shared && !to_global)
+    d.unsupported(inst, "it copies to shared memory with an mbarrier, or to global with a group");
   Form f;
-  f.to_space = spaces[0];
-  f.from_space = spaces[1];
+  f.to_space = to_shared ? Space::shared : Space::global;
+  f.from_space = to_shared && global ? Space::global : Space::shared;
   d.address(inst.operands.at(0), f.to_space, f.to);
   d.address(inst.operands.at(1), f.from_space, f.from);
   f.size = d.source(inst.operands.at(2), Type::u32);
@@ -239,24 +245,33 @@ void decode_mbarrier_arrive(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 1, 1);
   Form f;
   decode_mbarrier_address(d, inst, inst.operands[0], f.barrier);
+  if (!inst.has("arrive")) d.unsupported(inst, "this form is not simulated");
+  d.type(inst, {Type::b64});
   i.option = inst.has("noinc");
   i.run = arrive_when_landed;
   keep(d, i, std::move(f));
 }
 
 void decode_cp(Decoder& d, const Instruction& inst, Inst& i) {
-  if (inst.modifiers.empty() || inst.modifiers[0] != "async")
-    d.unsupported(inst, "reducing copies are not simulated");
+  if (inst.first() != "async") d.unsupported(inst, "reducing copies are not simulated");
   const bool bulk = inst.has("bulk");
   const bool commits = inst.has("commit_group"), waits = inst.has("wait_group"),
              all = inst.has("wait_all");
-  if (commits || waits || all) i.kind = Class::sync;
+  if (commits || waits || all) {
+    i.kind = Class::sync;
+    expect_operands(d, inst, waits ? 1 : 0, waits ? 1 : 0);
+    if (waits && inst.operands[0].kind != Operand::Kind::integer)
+      d.unsupported(inst, "its number of groups is a constant");
+  }
   if (commits) {
     i.run = bulk ? Handler(commit<AsyncCopies::bulk>) : Handler(commit<AsyncCopies::plain>);
   } else if (waits || all) {
-    if (waits) i.offset = int64_t(inst.operands.at(0).value);
+    if (waits) i.offset = int64_t(inst.operands[0].value);
     i.option = all;
-    i.run = bulk ? Handler(wait<AsyncCopies::bulk>) : Handler(wait<AsyncCopies::plain>);
+    if (bulk && inst.has("read"))
+      i.run = wait_read;
+    else
+      i.run = bulk ? Handler(wait<AsyncCopies::bulk>) : Handler(wait<AsyncCopies::plain>);
   } else if (bulk) {
     decode_bulk(d, inst, i);
   } else if (inst.has("mbarrier")) {
@@ -270,7 +285,9 @@ constexpr Entry kTable[] = {
     {"cp", decode_cp, Class::memory,
      ".async 4 8 16 bytes with a size or a predicate to fill with zeros, groups, .mbarrier.arrive; "
      ".async.bulk between "
-     "shared and global memory with an mbarrier or groups; not .tensor"},
+     "shared and global memory with an mbarrier or groups (.wait_group.read); not .tensor, "
+     ".cp_mask, "
+     "nor the reducing cp.reduce"},
     {"mbarrier", decode_mbarrier, Class::sync,
      ".init .inval .arrive .arrive_drop (.expect_tx .noComplete) .expect_tx .complete_tx "
      ".test_wait .try_wait "

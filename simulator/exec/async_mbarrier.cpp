@@ -11,7 +11,6 @@
 
 namespace sim {
 
-using ptx::Instruction;
 using ptx::Operand;
 using ptx::Space;
 using ptx::Type;
@@ -153,7 +152,7 @@ void decode_arrive(Decoder& d, const Instruction& inst, Inst& i) {
     d.unsupported(inst, "it has a count");
   i.b =
       inst.operands.size() == 3 ? d.source(inst.operands[2], Type::u32) : d.constant(1, Type::u32);
-  i.option |= uint8_t((inst.has("arrive_drop") ? kDrop : 0) |
+  i.option |= uint8_t((inst.first() == "arrive_drop" ? kDrop : 0) |
                       (inst.has("noComplete") ? kNoComplete : 0) | (expects ? kExpects : 0));
   i.run = arrive;
 }
@@ -175,8 +174,7 @@ void reach_mbarriers(Warp& w, const Inst& i, uint32_t mask, Reached& memory) {
 }
 
 void decode_mbarrier_address(Decoder& d, const Instruction& inst, const Operand& o, Inst& i) {
-  bool shared = false;
-  for (const std::string& m : inst.modifiers) shared |= m.starts_with("shared");
+  const bool shared = inst.has("shared") || inst.has("shared::cta") || inst.has("shared::cluster");
   const Space space = d.address(o, shared ? Space::shared : Space::generic, i);
   if (space == Space::generic) i.option |= kGeneric;
   i.strong = true;
@@ -189,7 +187,8 @@ void expect_arrival(Warp& w, uint8_t* barrier, int lane) {
 }
 
 void decode_mbarrier(Decoder& d, const Instruction& inst, Inst& i) {
-  const std::string& op = inst.modifiers.at(0);
+  const std::string_view op = inst.first();
+  d.type(inst, {Type::b64});
   if (op == "arrive" || op == "arrive_drop") return decode_arrive(d, inst, i);
   if (op == "test_wait" || op == "try_wait") return decode_wait(d, inst, i);
   if (op == "pending_count") {

@@ -13,7 +13,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Space;
 using ptx::Type;
 
@@ -176,6 +175,8 @@ Handler of_size(int bytes, Space s) {
 Handler pick(const Instruction& inst, Type t, Space s) {
   const int bytes = ptx::size_of(t);
   const bool is_signed = t == Type::s32 || t == Type::s64, real = t == Type::f32 || t == Type::f64;
+  const bool whole = is_signed || t == Type::u32 || t == Type::u64;
+  const bool bits_only = t == Type::b32 || t == Type::b64;
   if (inst.has("cas")) {
     return bytes == 2   ? cas_in_space<uint16_t>(s)
            : bytes == 4 ? cas_in_space<uint32_t>(s)
@@ -183,19 +184,22 @@ Handler pick(const Instruction& inst, Type t, Space s) {
                         : nullptr;
   }
   if (inst.has("exch")) return of_size<Exch>(bytes, s);
-  if (inst.has("and")) return of_size<And>(bytes, s);
-  if (inst.has("or")) return of_size<Or>(bytes, s);
-  if (inst.has("xor")) return of_size<Xor>(bytes, s);
-  if (inst.has("inc")) return in_space<uint32_t, Inc>(s);
-  if (inst.has("dec")) return in_space<uint32_t, Dec>(s);
-  if (inst.has("min")) return is_signed ? of_size<Signed<Min>>(bytes, s) : of_size<Min>(bytes, s);
-  if (inst.has("max")) return is_signed ? of_size<Signed<Max>>(bytes, s) : of_size<Max>(bytes, s);
+  if (bits_only && inst.has("and")) return of_size<And>(bytes, s);
+  if (bits_only && inst.has("or")) return of_size<Or>(bytes, s);
+  if (bits_only && inst.has("xor")) return of_size<Xor>(bytes, s);
+  if (t == Type::u32 && inst.has("inc")) return in_space<uint32_t, Inc>(s);
+  if (t == Type::u32 && inst.has("dec")) return in_space<uint32_t, Dec>(s);
+  if (whole && inst.has("min"))
+    return is_signed ? of_size<Signed<Min>>(bytes, s) : of_size<Min>(bytes, s);
+  if (whole && inst.has("max"))
+    return is_signed ? of_size<Signed<Max>>(bytes, s) : of_size<Max>(bytes, s);
   if (!inst.has("add")) return nullptr;
   if (t == Type::f16) return in_space<uint16_t, HalfAdd>(s);
   if (t == Type::bf16) return in_space<uint16_t, BrainAdd>(s);
   if (t == Type::f16x2) return in_space<uint32_t, Pair<HalfAdd>>(s);
   if (t == Type::bf16x2) return in_space<uint32_t, Pair<BrainAdd>>(s);
-  return real ? of_size<Real<Add>>(bytes, s) : of_size<Add>(bytes, s);
+  if (real) return of_size<Real<Add>>(bytes, s);
+  return whole ? of_size<Add>(bytes, s) : nullptr;
 }
 
 Space space_of(const Instruction& inst) {
@@ -225,8 +229,9 @@ void decode_atom(Decoder& d, const Instruction& inst, Inst& i) {
 
 constexpr Entry kTable[] = {
     {"atom", decode_atom, Class::memory,
-     ".exch .cas .add .min .max .and .or .xor .inc .dec; 32 and 64 bits, f32, f64; .add of f16 "
-     "f16x2 bf16 bf16x2; .cas of 16 bits; .cas .exch of 128 bits; .v2 .v4 .v8 sums of f32, f16, "
+     ".exch .cas .and .or .xor of 32 and 64 bits; .add .min .max of u32 s32 u64 s64; .inc .dec of "
+     "u32; .add of f32 f64 f16 f16x2 bf16 bf16x2; .cas of 16 bits; .cas .exch of 128 bits; .v2 .v4 "
+     ".v8 sums of f32, f16, "
      "bf16 "
      "and their pairs"},
     {"red", decode_atom, Class::memory, "as atom"},

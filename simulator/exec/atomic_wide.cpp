@@ -16,7 +16,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Operand;
 using ptx::Space;
 using ptx::Type;
@@ -96,7 +95,7 @@ void keep(Decoder& d, Inst& i, std::shared_ptr<Form> form) {
   d.code().extras.push_back(std::move(form));
 }
 
-void decode_vector(Decoder& d, const Instruction& inst, Inst& i) {
+void decode_vector(Decoder& d, const Instruction& inst, int written, Inst& i) {
   const bool red = inst.opcode == "red";
   const size_t first = red ? 0 : 1;
   const Type t = d.type(inst);
@@ -105,6 +104,7 @@ void decode_vector(Decoder& d, const Instruction& inst, Inst& i) {
   if (!red) f->results = d.rows(inst.operands.at(0), t, true, i.count);
   f->space = d.address(inst.operands.at(first), space_of(inst), i);
   f->values = d.rows(inst.operands.at(first + 1), t, false, i.count);
+  if (i.count != written) d.unsupported(inst, "it has " + std::to_string(i.count) + " registers");
   f->pairs = t == Type::f16x2 || t == Type::bf16x2;
   f->bytes = uint32_t(ptx::size_of(t)) * i.count;
   if (t == Type::f32 && inst.has("add")) i.run = vector<Add32>;
@@ -157,8 +157,8 @@ void decode_wide(Decoder& d, const Instruction& inst, Inst& i) {
 }  // namespace
 
 bool decode_wide_atomic(Decoder& d, const Instruction& inst, Inst& i) {
-  for (const std::string_view vector : {"v2", "v4", "v8"})
-    if (inst.has(vector)) return decode_vector(d, inst, i), true;
+  for (const int count : {2, 4, 8})
+    if (inst.has("v" + std::to_string(count))) return decode_vector(d, inst, count, i), true;
   if (inst.has("b128")) return decode_wide(d, inst, i), true;
   return false;
 }

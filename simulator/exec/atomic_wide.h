@@ -5,7 +5,7 @@
 
 namespace sim {
 
-bool decode_wide_atomic(Decoder& d, const ptx::Instruction& inst, Inst& i);
-bool decode_wide_mov(Decoder& d, const ptx::Instruction& inst, Inst& i);
+bool decode_wide_atomic(Decoder& d, const Instruction& inst, Inst& i);
+bool decode_wide_mov(Decoder& d, const Instruction& inst, Inst& i);
 
 }  // namespace sim

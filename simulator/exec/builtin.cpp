@@ -16,8 +16,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
-
 /// Offsets of arguments and results in the caller's parameters.
 struct Builtin {
   std::vector<uint32_t> params, results;

@@ -6,7 +6,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 template <class T>
@@ -54,15 +53,17 @@ void carry(Warp& w, const Inst& i, uint32_t mask) {
 }  // namespace
 
 void decode_carry(Decoder& d, const Instruction& inst, Inst& i) {
-  const Type t = d.type(inst);
+  const Type t = d.type(inst, {Type::u32, Type::s32, Type::u64, Type::s64});
   const bool multiply = inst.opcode.starts_with("mad");
   expect_operands(d, inst, multiply ? 4 : 3, multiply ? 4 : 3);
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], t);
   i.c = multiply ? d.source(inst.operands[3], t) : i.a;
+  const bool high = multiply && inst.has("hi");
+  if (multiply && !high && !inst.has("lo")) d.unsupported(inst, "it is .lo or .hi");
   i.option = uint8_t((inst.opcode.ends_with("c") ? kIn : 0) | (inst.has("cc") ? kOut : 0) |
-                     (inst.opcode.starts_with("sub") ? kMinus : 0) | (inst.has("hi") ? kHigh : 0) |
+                     (inst.opcode.starts_with("sub") ? kMinus : 0) | (high ? kHigh : 0) |
                      (t == Type::s32 || t == Type::s64 ? kSigned : 0));
   i.kind = Class::integer;
   const bool wide = ptx::size_of(t) == 8;

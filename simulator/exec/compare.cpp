@@ -8,7 +8,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 // For each comparison, whether it holds where an operand is NaN (the u forms), and where a is less
@@ -140,14 +139,16 @@ Handler for_compared(Decoder& d, const Instruction& inst, Type t, F&& f) {
   }
 }
 
-void read_relation(Decoder& d, const Instruction& inst, Inst& i) {
+bool has_ftz(Type t) { return t == Type::f32 || t == Type::f16 || t == Type::f16x2; }
+
+void read_relation(Decoder& d, const Instruction& inst, Type t, Inst& i) {
   const Relation* found = nullptr;
   for (const Relation& r : kRelations)
-    if (!inst.modifiers.empty() && inst.modifiers[0] == r.name) found = &r;
+    if (inst.first() == r.name) found = &r;
   if (!found) d.unsupported(inst, "its comparison is not known");
   i.option = uint8_t((found->less ? kLess : 0) | (found->equal ? kEqual : 0) |
                      (found->greater ? kGreater : 0) | (found->unordered ? kUnordered : 0) |
-                     (inst.has("ftz") ? kFtz : 0));
+                     (has_ftz(t) && inst.has("ftz") ? kFtz : 0));
   i.count = inst.has("and") ? kAnd : inst.has("or") ? kOr : inst.has("xor") ? kXor : kPlain;
 }
 
@@ -158,9 +159,9 @@ void read_combined(Decoder& d, const Instruction& inst, Inst& i, size_t at) {
 }
 
 void decode_setp(Decoder& d, const Instruction& inst, Inst& i) {
-  read_relation(d, inst, i);
-  expect_operands(d, inst, i.count == kPlain ? 3 : 4, i.count == kPlain ? 3 : 4);
   const Type t = d.type(inst);
+  read_relation(d, inst, t, i);
+  expect_operands(d, inst, i.count == kPlain ? 3 : 4, i.count == kPlain ? 3 : 4);
   const ptx::Operand& to = inst.operands[0];
   if (to.kind == ptx::Operand::Kind::pair) {
     i.p = d.predicate(to.parts.at(0));
@@ -196,8 +197,8 @@ uint32_t one_of(Type result, bool pair) {
 }
 
 void decode_set(Decoder& d, const Instruction& inst, Inst& i) {
-  read_relation(d, inst, i);
   const Type result = d.type(inst, 0), t = d.type(inst, 1);
+  read_relation(d, inst, t, i);
   i.d = d.target(inst.operands.at(0));
   i.a = d.source(inst.operands.at(1), t);
   i.b = d.source(inst.operands.at(2), t);
@@ -245,7 +246,7 @@ void slct(Warp& w, const Inst& i, uint32_t mask) {
 
 void decode_slct(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
-  const Type t = d.type(inst, 0), c = d.type(inst, 1);
+  const Type t = d.type(inst, 0), c = d.type(inst, {Type::f32, Type::s32}, 1);
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], t);

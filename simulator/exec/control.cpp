@@ -9,7 +9,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Operand;
 using ptx::Type;
 
@@ -36,6 +35,7 @@ void indirect_branch(Warp& w, const Inst& i, uint32_t mask) {
 
 void decode_brx(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
+  if (!inst.has("idx")) d.unsupported(inst, "it is .idx");
   i.a = d.source(inst.operands[0], Type::u32);
   for (const auto& t : d.function().targets)
     if (t.name == inst.operands[1].name) i.extra = &t.code;

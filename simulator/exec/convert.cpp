@@ -13,7 +13,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 enum Option : uint8_t { kSat = 1, kFtz = 2, kRelu = 4, kToInteger = 8 };
@@ -111,7 +110,7 @@ uint64_t to_bits(long double x, const Conversion& c) {
     case Type::bf16:
       return narrow(x, kBrain, c.rounding, c.finite);
     case Type::tf32: {
-      const uint32_t u = narrow(x, {10, 8, 0x3ffff}, c.rounding);
+      const uint32_t u = narrow(x, {10, 8, 0x3ffff}, c.rounding, c.finite);
       return uint64_t(u) << 13;
     }
     case Type::f32: {
@@ -257,13 +256,15 @@ Conversion read_modifiers(Decoder& d, const Instruction& inst) {
   c.from = d.type(inst, 1);
   c.sat = inst.has("sat");
   c.ftz = inst.has("ftz");
-  c.relu = inst.has("relu");
-  c.finite = inst.has("satfinite");
+  const bool narrow = c.to == Type::f16 || c.to == Type::bf16 || c.to == Type::f16x2 ||
+                      c.to == Type::bf16x2 || c.to == Type::tf32;
+  c.relu = narrow && inst.has("relu");
+  c.finite = narrow && inst.has("satfinite");
   c.integral = inst.has("rni") || inst.has("rzi") || inst.has("rmi") || inst.has("rpi");
   if (inst.has("rz") || inst.has("rzi")) c.rounding = Rounding::zero;
   if (inst.has("rm") || inst.has("rmi")) c.rounding = Rounding::down;
   if (inst.has("rp") || inst.has("rpi")) c.rounding = Rounding::up;
-  if (inst.has("rna")) c.rounding = Rounding::nearest_away;
+  if (c.to == Type::tf32 && inst.has("rna")) c.rounding = Rounding::nearest_away;
   return c;
 }
 
@@ -281,6 +282,9 @@ void decode_cvt(Decoder& d, const Instruction& inst, Inst& i) {
     i.run = packed;
   } else {
     expect_operands(d, inst, 2, 2);
+    const auto is_whole = [](Type t) { return t >= Type::u8 && t <= Type::s64; };
+    if ((!is_whole(c.to) && !is_real(c.to)) || (!is_whole(c.from) && !is_real(c.from)))
+      d.unsupported(inst, "these types are not converted");
     i.a = d.source(inst.operands[1], c.from);
     const Type held = d.type_of(inst.operands[0]);
     const int bytes = held == Type::none ? ptx::size_of(c.to) : ptx::size_of(held);
@@ -304,7 +308,8 @@ void decode_cvt(Decoder& d, const Instruction& inst, Inst& i) {
 constexpr Entry kTable[] = {
     {"cvt", decode_cvt, Class::convert,
      "among integers of 8 to 64 bits, f16, bf16, f32, f64; to tf32, f16x2, bf16x2; all roundings, "
-     ".sat .ftz .relu .satfinite; e4m3x2 e5m2x2 with f16x2 and from f32; .pack to 8 and 16 bits"},
+     ".sat .ftz, .relu and .satfinite to 16 bits and tf32; e4m3x2 e5m2x2 with f16x2 and from f32; "
+     ".pack to 8 and 16 bits"},
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace sim {
 
 /// Pairs of e4m3 or e5m2. False: the instruction names neither.
-bool decode_fp8(Decoder& d, const ptx::Instruction& inst, Inst& i);
-void decode_cvt_pack(Decoder& d, const ptx::Instruction& inst, Inst& i);
+bool decode_fp8(Decoder& d, const Instruction& inst, Inst& i);
+void decode_cvt_pack(Decoder& d, const Instruction& inst, Inst& i);
 
 }  // namespace sim

@@ -9,7 +9,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 constexpr Format kE5m2{2, 5, 0x7f}, kE4m3{3, 4, 0x7f};
@@ -93,7 +92,8 @@ bool decode_fp8(Decoder& d, const Instruction& inst, Inst& i) {
   if (!e5 && !inst.has("e4m3x2")) return false;
   i.option = uint8_t((e5 ? kE5 : 0) | (inst.has("relu") ? kRelu : 0));
   i.d = d.target(inst.operands.at(0));
-  const bool widens = inst.modifiers.back().starts_with("e");
+  const bool widens = inst.text().ends_with("x2") && !inst.text().ends_with("f16x2");
+  if (!widens && !inst.has("satfinite")) d.unsupported(inst, "it is .satfinite");
   const Type other = d.type(inst);
   if (other == Type::f32 && !widens) {
     expect_operands(d, inst, 3, 3);
@@ -113,6 +113,7 @@ bool decode_fp8(Decoder& d, const Instruction& inst, Inst& i) {
 void decode_cvt_pack(Decoder& d, const Instruction& inst, Inst& i) {
   auto p = std::make_shared<Packing>();
   const Type to = d.type(inst, 0);
+  if (!inst.has("sat")) d.unsupported(inst, "it is .sat");
   p->bits = 8 * ptx::size_of(to);
   if (p->bits > 16) d.unsupported(inst, "it packs integers of 8 or 16 bits");
   const bool is_signed = to == Type::s16 || to == Type::s8;
@@ -120,6 +121,7 @@ void decode_cvt_pack(Decoder& d, const Instruction& inst, Inst& i) {
   p->low = is_signed ? -p->high - 1 : 0;
   p->signed_source = d.type(inst, 1) == Type::s32;
   expect_operands(d, inst, 3, 4);
+  if (inst.operands.size() == 4) d.type(inst, {Type::b32});
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);

@@ -12,7 +12,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 enum Option : uint8_t { kFtz = 1, kSat = 2, kRelu = 4, kXorSign = 8 };
@@ -158,7 +157,7 @@ Handler pick(const Inst& i) {
 template <class H, bool Pair>
 Handler handler_of(const Instruction& inst, const Inst& i) {
   const std::string& op = inst.opcode;
-  const bool nan = inst.has("NaN");
+  const bool nan = (op == "min" || op == "max") && inst.has("NaN");
   if (op == "add") return pick<Add, H, Pair>(i);
   if (op == "sub") return pick<Sub, H, Pair>(i);
   if (op == "mul") return pick<Mul, H, Pair>(i);
@@ -172,15 +171,26 @@ Handler handler_of(const Instruction& inst, const Inst& i) {
   return nullptr;
 }
 
+/// The modifiers that an operation has; another one stays unknown.
+uint8_t read_options(const Instruction& inst) {
+  const std::string& op = inst.opcode;
+  const bool picks = op == "min" || op == "max",
+             sums = op == "add" || op == "sub" || op == "mul" || op == "fma";
+  uint8_t options = 0;
+  if (op != "tanh" && inst.has("ftz")) options |= kFtz;
+  if (sums && inst.has("sat")) options |= kSat;
+  if (op == "fma" && inst.has("relu")) options |= kRelu;
+  if (picks && inst.has("xorsign") && inst.has("abs")) options |= kXorSign;
+  return options;
+}
+
 }  // namespace
 
 bool decode_half_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
   const Type t = d.type(inst);
   const bool pair = t == Type::f16x2 || t == Type::bf16x2,
              half = t == Type::f16 || t == Type::f16x2;
-  if (inst.has("oob")) return false;
-  i.option = uint8_t((inst.has("ftz") ? kFtz : 0) | (inst.has("sat") ? kSat : 0) |
-                     (inst.has("relu") ? kRelu : 0) | (inst.has("xorsign") ? kXorSign : 0));
+  i.option = read_options(inst);
   if (half)
     i.run = pair ? handler_of<Half, true>(inst, i) : handler_of<Half, false>(inst, i);
   else
@@ -196,7 +206,5 @@ bool decode_half_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
   if (sources > 2) i.c = d.source(inst.operands[3], t);
   return true;
 }
-
-std::span<const Entry> half_table() { return {}; }  // all opcodes are shared with f32 (real.cpp)
 
 }  // namespace sim

@@ -8,8 +8,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
-
 /// Arithmetic that wraps, also for signed types.
 template <class T>
 using U = std::conditional_t<sizeof(T) < 4, uint32_t, std::make_unsigned_t<T>>;
@@ -33,6 +31,11 @@ struct Min {
 template <class T>
 struct Max {
   static T of(T a, T b) { return a < b ? b : a; }
+};
+/// .relu, of s32 alone.
+template <class Op>
+struct NotNegative {
+  static int32_t of(int32_t a, int32_t b) { return std::max(Op::of(a, b), 0); }
 };
 template <class T>
 struct Neg {
@@ -218,7 +221,7 @@ bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
   const std::string& op = inst.opcode;
   if (op == "add" || op == "sub") {
     two_sources(d, inst, i, t);
-    if (inst.has("sat"))
+    if (t == Type::s32 && inst.has("sat"))
       i.run = op == "add" ? Handler(map2<int32_t, int32_t, int32_t, AddSat<int32_t>>)
                           : Handler(map2<int32_t, int32_t, int32_t, SubSat<int32_t>>);
     else
@@ -235,14 +238,15 @@ bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
       });
     } else if (inst.has("hi")) {
       i.run = for_wide(d, inst, []<class T>() -> Handler { return map2<T, T, T, MulHi<T>>; });
-    } else {
+    } else if (inst.has("lo")) {
       i.run = pick2<MulLo>(d, inst);
     }
   } else if (op == "mad") {
     const bool wide = inst.has("wide");
     const Type last = !wide ? t : ptx::size_of(t) == 2 ? Type::u32 : Type::u64;
     three_sources(d, inst, i, t, last);
-    if (inst.has("sat"))  // of .hi.s32 alone
+    const bool hi = inst.has("hi");
+    if (hi && t == Type::s32 && inst.has("sat"))
       i.run = map3<int32_t, int32_t, int32_t, int32_t, MadHiSat>;
     else if (wide)
       i.run = for_wide(d, inst, []<class T>() -> Handler {
@@ -251,14 +255,19 @@ bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
         else
           return nullptr;
       });
-    else if (inst.has("hi"))
+    else if (hi)
       i.run = for_wide(d, inst, []<class T>() -> Handler { return map3<T, T, T, T, MadHi<T>>; });
-    else
+    else if (inst.has("lo"))
       i.run =
           for_integer(d, inst, t, []<class T>() -> Handler { return map3<T, T, T, T, MadLo<T>>; });
   } else if (op == "min" || op == "max") {
     two_sources(d, inst, i, t);
-    i.run = op == "min" ? pick2<Min>(d, inst) : pick2<Max>(d, inst);
+    using S = int32_t;
+    if (t == Type::s32 && inst.has("relu"))
+      i.run = op == "min" ? Handler(map2<S, S, S, NotNegative<Min<S>>>)
+                          : Handler(map2<S, S, S, NotNegative<Max<S>>>);
+    else
+      i.run = op == "min" ? pick2<Min>(d, inst) : pick2<Max>(d, inst);
   } else if (op == "div" || op == "rem") {
     two_sources(d, inst, i, t);
     i.run = op == "div" ? pick2_scalar<Div>(d, inst) : pick2_scalar<Rem>(d, inst);
@@ -278,26 +287,27 @@ bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
 namespace {
 
 template <class T>
-void pick_24(const Instruction& inst, Inst& i) {
-  const bool hi = inst.has("hi");
+void pick_24(const Instruction& inst, bool hi, Inst& i) {
   if (inst.opcode == "mul24")
     i.run = hi ? Handler(map2<T, T, T, Mul24<T, true>>) : Handler(map2<T, T, T, Mul24<T, false>>);
-  else if (inst.has("sat"))  // of .hi.s32 alone
+  else if (hi && std::is_signed_v<T> && inst.has("sat"))
     i.run = map3<int32_t, int32_t, int32_t, int32_t, Mad24HiSat>;
   else
     i.run =
         hi ? Handler(map3<T, T, T, T, Mad24<T, true>>) : Handler(map3<T, T, T, T, Mad24<T, false>>);
 }
 void decode_24(Decoder& d, const Instruction& inst, Inst& i) {
-  const ptx::Type t = d.type(inst);
+  const ptx::Type t = d.type(inst, {ptx::Type::u32, ptx::Type::s32});
+  const bool hi = inst.has("hi");
+  if (!hi && !inst.has("lo")) d.unsupported(inst, "it is .lo or .hi");
   if (inst.opcode == "mul24")
     two_sources(d, inst, i, t);
   else
     three_sources(d, inst, i, t, t);
   if (t == ptx::Type::s32)
-    pick_24<int32_t>(inst, i);
+    pick_24<int32_t>(inst, hi, i);
   else
-    pick_24<uint32_t>(inst, i);
+    pick_24<uint32_t>(inst, hi, i);
 }
 
 void decode_sad(Decoder& d, const Instruction& inst, Inst& i) {
@@ -345,12 +355,16 @@ Handler pick_dot(bool signed_a, bool signed_b) {
 void decode_dot(Decoder& d, const Instruction& inst, Inst& i) {
   using ptx::Type;
   three_sources(d, inst, i, Type::b32, Type::b32);
-  const bool sa = d.type(inst, 0) == Type::s32, sb = d.type(inst, 1) == Type::s32;
+  const bool sa = d.type(inst, {Type::u32, Type::s32}, 0) == Type::s32,
+             sb = d.type(inst, {Type::u32, Type::s32}, 1) == Type::s32;
   if (inst.opcode == "dp4a")
     i.run = pick_dot<Dp4a, int8_t, uint8_t>(sa, sb);
+  else if (inst.has("hi"))
+    i.run = pick_dot<Dp2aHi, int16_t, uint16_t>(sa, sb);
+  else if (inst.has("lo"))
+    i.run = pick_dot<Dp2aLo, int16_t, uint16_t>(sa, sb);
   else
-    i.run = inst.has("hi") ? pick_dot<Dp2aHi, int16_t, uint16_t>(sa, sb)
-                           : pick_dot<Dp2aLo, int16_t, uint16_t>(sa, sb);
+    d.unsupported(inst, "it is .lo or .hi");
 }
 
 constexpr Entry kTable[] = {

@@ -9,7 +9,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 template <class T>
@@ -267,7 +266,7 @@ void decode_shift(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_count(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
-  const Type t = d.type(inst);
+  const Type t = d.type(inst, {Type::b32, Type::b64});
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], t);
   const bool wide = ptx::size_of(t) == 8;
@@ -304,7 +303,7 @@ void decode_bfe(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_bfi(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 5, 5);
-  const Type t = d.type(inst);
+  const Type t = d.type(inst, {Type::b32, Type::b64});
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], t);
@@ -313,15 +312,24 @@ void decode_bfi(Decoder& d, const Instruction& inst, Inst& i) {
   i.run = ptx::size_of(t) == 8 ? Handler(bfi<uint64_t>) : Handler(bfi<uint32_t>);
 }
 
+/// .clamp, or .wrap.
+bool clamps(Decoder& d, const Instruction& inst) {
+  const bool clamp = inst.has("clamp");
+  if (!clamp && !inst.has("wrap")) d.unsupported(inst, "it is .clamp or .wrap");
+  return clamp;
+}
+
 void decode_shf(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
+  d.type(inst, {Type::b32});
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   i.c = d.source(inst.operands[3], Type::u32);
   using U = uint32_t;
-  const bool clamp = inst.has("clamp");
-  if (inst.has("l"))
+  const bool clamp = clamps(d, inst), left = inst.has("l");
+  if (!left && !inst.has("r")) d.unsupported(inst, "it is .l or .r");
+  if (left)
     i.run =
         clamp ? Handler(map3<U, U, U, U, FunnelLeftClamp>) : Handler(map3<U, U, U, U, FunnelLeft>);
   else
@@ -333,6 +341,7 @@ void decode_lop3(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 5, 5);
   if (inst.operands[4].kind != ptx::Operand::Kind::integer)
     d.unsupported(inst, "its table is not a number");
+  d.type(inst, {Type::b32});
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
@@ -343,6 +352,7 @@ void decode_lop3(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_prmt(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
+  d.type(inst, {Type::b32});
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
@@ -364,10 +374,11 @@ void decode_bmsk(Decoder& d, const Instruction& inst, Inst& i) {
   i.b = d.source(inst.operands[2], Type::u32);
   using U = uint32_t;
   using S = int32_t;
-  const bool clamp = inst.has("clamp");
+  const bool clamp = clamps(d, inst);
+  const Type t = d.type(inst, {Type::b32, Type::u32, Type::s32});
   if (inst.opcode == "bmsk")
     i.run = clamp ? Handler(map2<U, U, U, Bmsk<true>>) : Handler(map2<U, U, U, Bmsk<false>>);
-  else if (d.type(inst) == Type::s32)
+  else if (t == Type::s32)
     i.run =
         clamp ? Handler(map2<S, S, U, Szext<S, true>>) : Handler(map2<S, S, U, Szext<S, false>>);
   else
@@ -377,6 +388,7 @@ void decode_bmsk(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_fns(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
+  d.type(inst, {Type::b32});
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);

@@ -14,7 +14,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Space;
 using ptx::Type;
 
@@ -220,19 +219,19 @@ Handler pick(Way way, int bytes, bool is_signed, bool wide) {
 }
 
 Space space_of(const Instruction& inst) {
-  for (const std::string& m : inst.modifiers) {
-    if (m == "global") return Space::global;
-    if (m == "shared" || m == "shared::cta" || m == "shared::cluster") return Space::shared;
-    if (m == "local") return Space::local;
-    if (m == "const") return Space::constant;
-    if (m == "param" || m == "param::entry" || m == "param::func") return Space::param;
-  }
+  if (inst.has("global")) return Space::global;
+  if (inst.has("shared") || inst.has("shared::cta") || inst.has("shared::cluster"))
+    return Space::shared;
+  if (inst.has("local")) return Space::local;
+  if (inst.has("const")) return Space::constant;
+  if (inst.has("param") || inst.has("param::entry") || inst.has("param::func")) return Space::param;
   return Space::generic;
 }
 
 bool is_strong(const Instruction& inst) {
-  return inst.has("volatile") || inst.has("relaxed") || inst.has("acquire") ||
-         inst.has("release") || inst.has("mmio");
+  const bool orders = inst.opcode == "st" ? inst.has("release") : inst.has("acquire");
+  const bool mmio = inst.has("mmio");  // beside .relaxed
+  return inst.has("volatile") || inst.has("relaxed") || orders || mmio;
 }
 
 bool is_signed(Type t) { return t == Type::s8 || t == Type::s16 || t == Type::s32; }
@@ -248,10 +247,17 @@ Type held(Decoder& d, const ptx::Operand& o, Type fallback) {
   return t == Type::none ? fallback : t;
 }
 
+/// .v2 and its like say how many registers there are.
+void expect_vector(Decoder& d, const Instruction& inst, int count) {
+  const int written = inst.has("v2") ? 2 : inst.has("v4") ? 4 : inst.has("v8") ? 8 : 1;
+  if (count != written) d.unsupported(inst, "it has " + std::to_string(count) + " registers");
+}
+
 void decode_ld(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 3);  // the third is a cache policy
   const Type t = d.type(inst);
   i.rows = d.rows(inst.operands[0], t, true, i.count);
+  expect_vector(d, inst, i.count);
   const Space space = i.space = d.address(inst.operands[1], space_of(inst), i);
   const Type reg = held(d, inst.operands[0], t);
   if (ptx::size_of(reg) == 2) i.option |= 4;
@@ -268,6 +274,7 @@ void decode_st(Decoder& d, const Instruction& inst, Inst& i) {
   const Type t = d.type(inst);
   const Space space = i.space = d.address(inst.operands[0], space_of(inst), i);
   i.rows = d.rows(inst.operands[1], t, false, i.count);
+  expect_vector(d, inst, i.count);
   const Type reg = held(d, inst.operands[1], t);
   i.strong = is_strong(inst);
   const Way way =
@@ -278,13 +285,17 @@ void decode_st(Decoder& d, const Instruction& inst, Inst& i) {
   if (!i.run) d.unsupported(inst, "this type or space is not simulated");
 }
 
-void decode_nothing(Decoder&, const Instruction&, Inst& i) {
+/// Of caches alone: a level, and where the address lies.
+void decode_nothing(Decoder&, const Instruction& inst, Inst& i) {
+  space_of(inst);
+  inst.has("L1"), inst.has("L2");
   i.run = [](Warp&, const Inst&, uint32_t) {};
 }
 
 constexpr Entry kTable[] = {
     {"ld", decode_ld, Class::memory,
-     "all spaces, 8 to 64 bits, .v2 .v4 .v8; cache hints are taken and change nothing"},
+     "all spaces, 8 to 64 bits, .v2 .v4 .v8, .volatile .relaxed .acquire .release .mmio; cache "
+     "hints and scopes are taken and change nothing"},
     {"ldu", decode_ld, Class::memory, "as ld"},
     {"st", decode_st, Class::memory, "as ld"},
     {"prefetch", decode_nothing, Class::memory, "does nothing"},

@@ -10,7 +10,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 /// Simulated cycles of a warp: one an instruction.
@@ -56,7 +55,9 @@ void grid_id(Warp& w, const Inst& i, uint32_t mask) {
   write_lanes<uint64_t>(w.row<uint64_t>(i.d), mask, [&](int) { return uint64_t(id); });
 }
 
-void decode_nothing(Decoder&, const Instruction&, Inst& i) {
+void decode_nothing(Decoder&, const Instruction& inst, Inst& i) {
+  for (const std::string_view form : {"mask", "inc", "dec", "u32", "launch_dependents", "wait"})
+    inst.has(form);
   i.run = [](Warp&, const Inst&, uint32_t) {};
 }
 
@@ -70,12 +71,16 @@ void decode_trap(Decoder&, const Instruction& inst, Inst& i) {
                 });
 }
 
-void decode_nanosleep(Decoder&, const Instruction&, Inst& i) {
+void decode_nanosleep(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 1, 1);
+  d.type(inst, {Type::u32});
   i.run = [](Warp& w, const Inst&, uint32_t) { w.yield(); };
 }
 
 /// A policy of the cache, which changes nothing.
 void decode_createpolicy(Decoder& d, const Instruction& inst, Inst& i) {
+  for (const std::string_view form : {"fractional", "range", "cvt", "global", "L2"}) inst.has(form);
+  d.type(inst, {Type::b64});
   i.d = d.target(inst.operands.at(0));
   i.run = fixed<uint64_t>;
 }

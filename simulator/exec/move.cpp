@@ -9,7 +9,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Operand;
 using ptx::Space;
 using ptx::Type;
@@ -115,11 +114,14 @@ void decode_mov(Decoder& d, const Instruction& inst, Inst& i) {
 }
 
 // Generic addresses: a window for each space but global, whose addresses are generic as they are.
-uint64_t base_of(const Instruction& inst) {
+uint64_t base_of(const Decoder& d, const Instruction& inst) {
   if (inst.has("shared") || inst.has("shared::cta") || inst.has("shared::cluster"))
     return kSharedBase;
   if (inst.has("local")) return kLocalBase;
   if (inst.has("param") || inst.has("param::entry")) return kParamBase;
+  // constants lie among global memory here, so nothing could tell them apart
+  if (!inst.has("global") && (inst.opcode != "cvta" || !inst.has("const")))
+    d.unsupported(inst, "it is of global, shared, local or param addresses");
   return 0;
 }
 
@@ -131,8 +133,9 @@ void add_base(Warp& w, const Inst& i, uint32_t mask) {
 
 void decode_cvta(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
+  d.type(inst, {Type::u64});
   i.d = d.target(inst.operands[0]);
-  const uint64_t base = base_of(inst);
+  const uint64_t base = base_of(d, inst);
   i.offset = inst.has("to") ? -int64_t(base) : int64_t(base);
   if (inst.operands[1].kind == Operand::Kind::symbol) {
     const auto place = d.place(inst.operands[1].name);
@@ -164,7 +167,7 @@ void decode_isspacep(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
   i.p = d.predicate(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::u64);
-  const uint64_t base = base_of(inst);
+  const uint64_t base = base_of(d, inst);
   i.run = base == kSharedBase  ? Handler(is_in_space<0>)
           : base == kLocalBase ? Handler(is_in_space<1>)
           : base == kParamBase ? Handler(is_in_space<2>)
@@ -173,7 +176,9 @@ void decode_isspacep(Decoder& d, const Instruction& inst, Inst& i) {
 
 /// One cluster of one block: another block's shared memory is this one's.
 void decode_mapa(Decoder& d, const Instruction& inst, Inst& i) {
-  const Type t = d.type(inst);
+  expect_operands(d, inst, 3, 3);
+  const Type t = d.type(inst, {Type::u32, Type::u64});
+  inst.has("shared::cluster");  // or a generic address
   i.d = d.target(inst.operands.at(0));
   if (inst.operands.at(1).kind == Operand::Kind::symbol) {
     const auto place = d.place(inst.operands[1].name);
@@ -187,6 +192,8 @@ void decode_mapa(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_getctarank(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
+  d.type(inst, {Type::u32, Type::u64});
+  inst.has("shared::cluster");  // or a generic address
   i.d = d.target(inst.operands[0]);
   i.a = d.constant(0, Type::u32);
   i.run = map1<uint32_t, uint32_t, Same<uint32_t>>;
@@ -196,7 +203,7 @@ constexpr Entry kTable[] = {
     {"mov", decode_mov, Class::move,
      "all sizes, packing and unpacking, special registers, addresses"},
     {"cvta", decode_cvta, Class::move, ".global .shared .local .const .param, .to"},
-    {"isspacep", decode_isspacep, Class::move, "all spaces"},
+    {"isspacep", decode_isspacep, Class::move, ".global .shared .local .param"},
     {"mapa", decode_mapa, Class::move, "clusters of one block"},
     {"getctarank", decode_getctarank, Class::move, "clusters of one block"},
 };

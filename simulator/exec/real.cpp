@@ -10,14 +10,13 @@
 
 namespace sim {
 
-bool decode_integer_arithmetic(Decoder& d, const ptx::Instruction& inst, Inst& i);
-bool decode_half_arithmetic(Decoder& d, const ptx::Instruction& inst, Inst& i);
-bool decode_integer_pair(Decoder& d, const ptx::Instruction& inst, Inst& i);
+bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i);
+bool decode_half_arithmetic(Decoder& d, const Instruction& inst, Inst& i);
+bool decode_integer_pair(Decoder& d, const Instruction& inst, Inst& i);
 
 namespace {
 
 using namespace real;
-using ptx::Instruction;
 using ptx::Type;
 
 struct Neg {
@@ -107,7 +106,6 @@ void decode_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
   }
   i.kind = Class::real;
   if (inst.has("xorsign")) d.unsupported(inst, "in f32 this form is not simulated");
-  const bool nan = inst.has("NaN");
   if (op == "neg" || op == "abs") {
     sources(d, inst, i, t, 1);
     i.run = op == "neg" ? pick_sign<Neg>(d, inst, t) : pick_sign<Abs>(d, inst, t);
@@ -121,9 +119,10 @@ void decode_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
     if (op == "mul") i.run = pick<Mul, 2>(d, inst, t);
     // full and approx divisions are within 2 ulp; the rounded quotient is one such result
     if (op == "div")
-      i.run = inst.has("approx") || inst.has("full")
+      i.run = t == Type::f32 && (inst.has("approx") || inst.has("full"))
                   ? approx_divide(inst.has("full"), inst.has("ftz"))
                   : pick<Div, 2>(d, inst, t);
+    const bool nan = (op == "min" || op == "max") && t == Type::f32 && inst.has("NaN");
     if (op == "min") i.run = nan ? pick<Min<true>, 2>(d, inst, t) : pick<Min<false>, 2>(d, inst, t);
     if (op == "max") i.run = nan ? pick<Max<true>, 2>(d, inst, t) : pick<Max<false>, 2>(d, inst, t);
   }
@@ -131,11 +130,11 @@ void decode_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
 }
 
 void decode_root(Decoder& d, const Instruction& inst, Inst& i) {
-  const Type t = d.type(inst);
+  const Type t = d.type(inst, {Type::f32, Type::f64});
   sources(d, inst, i, t, 1);
-  if (inst.has("approx") || inst.opcode == "rsqrt") {
+  if (inst.has("approx")) {
     i.run = approx_handler(inst.opcode, t == Type::f64, inst.has("ftz"));
-  } else {
+  } else if (inst.opcode != "rsqrt") {
     i.run = inst.opcode == "sqrt" ? pick<Sqrt, 1>(d, inst, t) : pick<Rcp, 1>(d, inst, t);
   }
   if (!i.run) d.unsupported(inst, "this form is not simulated");
@@ -143,16 +142,17 @@ void decode_root(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_approx(Decoder& d, const Instruction& inst, Inst& i) {
   const Type t = d.type(inst);
+  if (!inst.has("approx")) d.unsupported(inst, "it is .approx");
   if (t != Type::f32) {
     if (!decode_half_arithmetic(d, inst, i)) d.unsupported(inst, "this form is not simulated");
     return;
   }
   sources(d, inst, i, t, 1);
-  i.run = approx_handler(inst.opcode, false, inst.has("ftz"));
+  i.run = approx_handler(inst.opcode, false, inst.opcode != "tanh" && inst.has("ftz"));
 }
 
 void decode_copysign(Decoder& d, const Instruction& inst, Inst& i) {
-  const Type t = d.type(inst);
+  const Type t = d.type(inst, {Type::f32, Type::f64});
   sources(d, inst, i, t, 2);
   struct F {
     static float of(float a, float b) { return Copysign::of(a, b); }
@@ -167,11 +167,14 @@ void decode_copysign(Decoder& d, const Instruction& inst, Inst& i) {
 void decode_testp(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
   i.p = d.predicate(inst.operands[0]);
-  i.a = d.source(inst.operands[1], d.type(inst));
+  const Type t = d.type(inst, {Type::f32, Type::f64});
+  i.a = d.source(inst.operands[1], t);
   const char* const kTests[] = {"finite",     "infinite", "number",
                                 "notanumber", "normal",   "subnormal"};
+  i.option = 6;
   for (uint8_t k = 0; k < 6; ++k)
     if (inst.has(kTests[k])) i.option = k;
+  if (i.option == 6) d.unsupported(inst, "its test is not known");
   const auto test = []<class T>(Warp& w, const Inst& i, uint32_t mask) {
     const auto* a = w.row<Cell<T>>(i.a);
     const uint32_t is = lanes_where([&](int l) {
@@ -193,36 +196,50 @@ void decode_testp(Decoder& d, const Instruction& inst, Inst& i) {
     });
     write_predicate(w.predicate(i.p), mask, is);
   };
-  i.run = d.type(inst) == Type::f64 ? Handler([](Warp& w, const Inst& i, uint32_t m) {
+  i.run = t == Type::f64 ? Handler([](Warp& w, const Inst& i, uint32_t m) {
     decltype(test){}.template operator()<double>(w, i, m);
   })
-                                    : Handler([](Warp& w, const Inst& i, uint32_t m) {
-                                        decltype(test){}.template operator()<float>(w, i, m);
-                                      });
+                         : Handler([](Warp& w, const Inst& i, uint32_t m) {
+                             decltype(test){}.template operator()<float>(w, i, m);
+                           });
 }
 
+constexpr std::string_view kSums =
+    "integers (.cc, .sat s32), u16x2 s16x2; f16 f16x2 bf16 bf16x2 (.ftz .sat); f32 (.rz .rm .rp "
+    ".ftz .sat); f64 (.rz .rm .rp)";
+constexpr std::string_view kPicks =
+    "integers (.relu s32), u16x2 s16x2 (.relu); f16 f16x2 bf16 bf16x2 (.ftz .NaN .xorsign.abs); "
+    "f32 (.ftz .NaN); f64";
+constexpr std::string_view kSigns = "integers; f16 f16x2 bf16 bf16x2 f32 (.ftz); f64";
+constexpr std::string_view kHalvesToo = ".approx, f32 f16 f16x2 bf16 bf16x2 (.ftz)";
+constexpr std::string_view kRoots = "f32 f64 (.rz .rm .rp, f32 .ftz), .approx f32 (.ftz)";
+
 constexpr Entry kTable[] = {
-    {"add", decode_arithmetic, Class::real,
-     "integers, .sat s32, u16x2 s16x2; f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
-    {"sub", decode_arithmetic, Class::real, "as add"},
+    {"add", decode_arithmetic, Class::real, kSums},
+    {"sub", decode_arithmetic, Class::real, kSums},
     {"mul", decode_arithmetic, Class::real,
-     "integers .lo .hi .wide; f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
-    {"mad", decode_arithmetic, Class::real, "integers .lo .hi .wide; f32 f64"},
-    {"fma", decode_arithmetic, Class::real, "f32 f64 (.rn .rz .rm .rp .ftz .sat)"},
-    {"div", decode_arithmetic, Class::real, "integers; f32 .rn .approx .full; f64"},
+     "integers .lo .hi .wide; f16 f16x2 bf16 bf16x2 (.ftz .sat); f32 (.rz .rm .rp .ftz .sat); f64 "
+     "(.rz .rm .rp)"},
+    {"mad", decode_arithmetic, Class::real,
+     "integers .lo .hi .wide (.cc, .hi.sat s32); f32 f64 as fma"},
+    {"fma", decode_arithmetic, Class::real,
+     "f16 f16x2 bf16 bf16x2 (.ftz .sat .relu); f32 (.rz .rm .rp .ftz .sat); f64 (.rz .rm .rp)"},
+    {"div", decode_arithmetic, Class::real,
+     "integers; f32 (.rz .rm .rp, .approx, .full, .ftz); f64 (.rz .rm .rp)"},
     {"rem", decode_arithmetic, Class::integer, "integers"},
-    {"min", decode_arithmetic, Class::real, "integers, u16x2 s16x2 (.relu); f32 f64 (.ftz .NaN)"},
-    {"max", decode_arithmetic, Class::real, "integers, u16x2 s16x2 (.relu); f32 f64 (.ftz .NaN)"},
-    {"neg", decode_arithmetic, Class::real, "integers; f32 f64"},
-    {"abs", decode_arithmetic, Class::real, "integers; f32 f64"},
-    {"sqrt", decode_root, Class::real, "f32 .rn .rz .rm .rp .approx; f64"},
-    {"rcp", decode_root, Class::real, "f32 .rn .rz .rm .rp .approx; f64 .rn, .approx.ftz"},
-    {"rsqrt", decode_root, Class::real, "f32 f64 .approx"},
-    {"sin", decode_approx, Class::real, "f32 .approx"},
-    {"cos", decode_approx, Class::real, "f32 .approx"},
-    {"lg2", decode_approx, Class::real, "f32 .approx"},
-    {"ex2", decode_approx, Class::real, "f32 .approx"},
-    {"tanh", decode_approx, Class::real, "f32 .approx"},
+    {"min", decode_arithmetic, Class::real, kPicks},
+    {"max", decode_arithmetic, Class::real, kPicks},
+    {"neg", decode_arithmetic, Class::real, kSigns},
+    {"abs", decode_arithmetic, Class::real, kSigns},
+    {"sqrt", decode_root, Class::real, kRoots},
+    {"rcp", decode_root, Class::real,
+     "f32 f64 (.rz .rm .rp, f32 .ftz), .approx f32 (.ftz) and f64 .ftz"},
+    {"rsqrt", decode_root, Class::real, ".approx, f32 f64 (.ftz)"},
+    {"sin", decode_approx, Class::real, ".approx, f32 (.ftz)"},
+    {"cos", decode_approx, Class::real, ".approx, f32 (.ftz)"},
+    {"lg2", decode_approx, Class::real, ".approx, f32 (.ftz)"},
+    {"ex2", decode_approx, Class::real, kHalvesToo},
+    {"tanh", decode_approx, Class::real, ".approx, f32 f16 f16x2 bf16 bf16x2"},
     {"copysign", decode_copysign, Class::real, "f32 f64"},
     {"testp", decode_testp, Class::real, "f32 f64"},
 };

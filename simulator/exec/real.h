@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 
+#include "simulator/code/decoder.h"
 #include "simulator/exec/formats.h"
 #include "simulator/exec/lanes.h"
 
@@ -98,6 +99,6 @@ struct With {
 /// The handler of an operation of N operands for .rz, .rm or .rp; nullptr where none is written
 /// (real_rounded.cpp).
 template <class T, class Op, int N, bool Ftz, bool Sat>
-Handler in_direction(const ptx::Instruction& inst);
+Handler in_direction(const Instruction& inst);
 
 }  // namespace sim::real

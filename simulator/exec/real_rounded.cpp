@@ -20,19 +20,19 @@ void rounded(Warp& w, const Inst& i, uint32_t mask) {
 }  // namespace
 
 template <class T, class Op, int N, bool Ftz, bool Sat>
-Handler in_direction(const ptx::Instruction& inst) {
+Handler in_direction(const Instruction& inst) {
   if (inst.has("rz")) return rounded<T, Op, N, FE_TOWARDZERO, Ftz, Sat>;
   if (inst.has("rm")) return rounded<T, Op, N, FE_DOWNWARD, Ftz, Sat>;
   if (inst.has("rp")) return rounded<T, Op, N, FE_UPWARD, Ftz, Sat>;
   return nullptr;
 }
 
-#define IN_DIRECTION(OP, N)                                                            \
-  template Handler in_direction<double, OP, N, false, false>(const ptx::Instruction&); \
-  template Handler in_direction<float, OP, N, false, false>(const ptx::Instruction&);  \
-  template Handler in_direction<float, OP, N, false, true>(const ptx::Instruction&);   \
-  template Handler in_direction<float, OP, N, true, false>(const ptx::Instruction&);   \
-  template Handler in_direction<float, OP, N, true, true>(const ptx::Instruction&);
+#define IN_DIRECTION(OP, N)                                                       \
+  template Handler in_direction<double, OP, N, false, false>(const Instruction&); \
+  template Handler in_direction<float, OP, N, false, false>(const Instruction&);  \
+  template Handler in_direction<float, OP, N, false, true>(const Instruction&);   \
+  template Handler in_direction<float, OP, N, true, false>(const Instruction&);   \
+  template Handler in_direction<float, OP, N, true, true>(const Instruction&);
 IN_DIRECTION(Add, 2)
 IN_DIRECTION(Sub, 2)
 IN_DIRECTION(Mul, 2)

@@ -7,7 +7,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 template <class T>

@@ -11,7 +11,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Operand;
 using ptx::Type;
 
@@ -103,7 +102,9 @@ void cluster_wait(Warp& w, const Inst&, uint32_t mask) {
 
 void decode_cluster(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 0, 0);
-  i.run = inst.has("arrive") ? Handler(cluster_arrive) : Handler(cluster_wait);
+  const bool arrives = inst.has("arrive");
+  if (!arrives && !inst.has("wait")) d.unsupported(inst, "it arrives or waits");
+  i.run = arrives ? Handler(cluster_arrive) : Handler(cluster_wait);
 }
 
 void warp_sync(Warp& w, const Inst& i, uint32_t mask) {
@@ -132,12 +133,14 @@ void decode_bar(Decoder& d, const Instruction& inst, Inst& i) {
   const size_t n = inst.operands.size();
   if (inst.opcode == "bar" || inst.has("aligned")) i.option |= kAligned;
   if (inst.has("cluster")) return decode_cluster(d, inst, i);
-  if (inst.has("warp")) {
+  if (inst.has("warp") && inst.has("sync")) {
     expect_operands(d, inst, 1, 1);
     i.a = d.source(inst.operands[0], Type::u32);
     i.run = warp_sync;
   } else if (inst.has("red")) {
-    const bool popc = inst.has("popc");
+    const bool popc = inst.has("popc"), all = inst.has("and");
+    if (!popc && !all && !inst.has("or")) d.unsupported(inst, "it reduces by popc, and or or");
+    d.type(inst, {popc ? Type::u32 : Type::pred});
     const Operand& vote = inst.operands.at(n - 1);
     if (popc)
       i.d = d.target(inst.operands.at(0));
@@ -146,9 +149,9 @@ void decode_bar(Decoder& d, const Instruction& inst, Inst& i) {
     i.offset = d.predicate(vote);
     i.p_negated = vote.negated;
     read_barrier(d, inst, i, 1, n - 1);
-    i.run = popc              ? Handler(bar_red<Reduce::popc>)
-            : inst.has("and") ? Handler(bar_red<Reduce::all>)
-                              : Handler(bar_red<Reduce::any>);
+    i.run = popc  ? Handler(bar_red<Reduce::popc>)
+            : all ? Handler(bar_red<Reduce::all>)
+                  : Handler(bar_red<Reduce::any>);
   } else if (inst.has("sync") || inst.has("arrive")) {
     read_barrier(d, inst, i, 0, n);
     i.run = inst.has("sync") ? Handler(bar_sync) : Handler(bar_arrive);
@@ -157,7 +160,14 @@ void decode_bar(Decoder& d, const Instruction& inst, Inst& i) {
   }
 }
 
-void decode_fence(Decoder&, const Instruction&, Inst& i) {
+/// The forms of fence and membar: the host's fence is stronger than each, and there is no proxy,
+/// for all accesses go the same way.
+void decode_fence(Decoder&, const Instruction& inst, Inst& i) {
+  for (const std::string_view form :
+       {"sc", "acq_rel", "acquire", "release", "mbarrier_init", "proxy", "alias", "async",
+        "async.global", "async::generic", "global", "shared::cta", "shared::cluster",
+        "sync_restrict::shared::cta", "sync_restrict::shared::cluster"})
+    inst.has(form);
   i.run = [](Warp&, const Inst&, uint32_t) { std::atomic_thread_fence(std::memory_order_seq_cst); };
 }
 
@@ -167,7 +177,8 @@ constexpr Entry kTable[] = {
     {"barrier", decode_bar, Class::sync,
      "as bar; .cluster.arrive and .wait for clusters of one block"},
     {"membar", decode_fence, Class::sync, "all levels"},
-    {"fence", decode_fence, Class::sync, "all forms"},
+    {"fence", decode_fence, Class::sync,
+     "all forms but .proxy.tensormap, as there are no tensor maps"},
 };
 
 }  // namespace

@@ -1,14 +1,12 @@
 // mma.sync: PTX ISA, section 9.7.14.5. Adding a shape or type is one row of kProducts.
 #include "simulator/exec/tensor.h"
 
-#include <cctype>
-#include <cstdlib>
+#include <charconv>
 
 #include "simulator/exec/lanes.h"
 
 namespace sim {
 
-using ptx::Instruction;
 using ptx::Type;
 
 bool whole_warp(Warp& w, uint32_t mask) {
@@ -22,16 +20,22 @@ bool whole_warp(Warp& w, uint32_t mask) {
 }
 
 Shape shape_of(const Instruction& inst) {
-  for (const std::string& s : inst.modifiers) {
-    if (s.size() < 6 || s[0] != 'm' || !std::isdigit(static_cast<unsigned char>(s[1]))) continue;
-    char* end = nullptr;
-    Shape shape;
-    shape.m = int(std::strtol(s.c_str() + 1, &end, 10));
-    if (*end == 'n') shape.n = int(std::strtol(end + 1, &end, 10));
-    if (*end == 'k') shape.k = int(std::strtol(end + 1, &end, 10));
-    if (*end == 0) return shape;
-  }
-  return {};
+  Shape shape;
+  inst.find([&](std::string_view s) {
+    if (!s.starts_with('m')) return false;
+    Shape read;
+    size_t at = 0;
+    const auto number = [&](char name, int& value) {
+      if (at == s.size() || s[at] != name) return;
+      const auto [end, error] = std::from_chars(s.data() + at + 1, s.data() + s.size(), value);
+      if (error == std::errc()) at = size_t(end - s.data());
+    };
+    number('m', read.m), number('n', read.n), number('k', read.k);
+    if (at != s.size()) return false;
+    shape = read;
+    return true;
+  });
+  return shape;
 }
 
 int fragment_registers(int rows, int columns, Type type) {
@@ -56,7 +60,7 @@ void decode_product(Decoder& d, const Instruction& inst, const Product& form, In
   add(inst.operands[2], tb, fragment_registers(n, k, tb), false);
   add(inst.operands[3], tc, fragment_registers(m, n, tc), false);
   i.rows = d.keep(std::move(rows));
-  i.option = inst.has("satfinite");
+  i.option = td == Type::s32 && inst.has("satfinite");
   i.run = run;
 }
 
@@ -100,10 +104,10 @@ void refuse_parts_of_bytes(Decoder& d, const Instruction& inst) {
 
 void decode_mma(Decoder& d, const Instruction& inst, Inst& i) {
   refuse_parts_of_bytes(d, inst);
-  if (inst.modifiers.empty() || inst.modifiers[0] != "sync")
-    d.unsupported(inst, "sparse matrices are not simulated");
+  if (inst.first() != "sync") d.unsupported(inst, "sparse matrices are not simulated");
   const Shape s = shape_of(inst);
-  if (d.types(inst) != 4)
+  if (!inst.has("row") || !inst.has("col")) d.unsupported(inst, "a lies by rows and b by columns");
+  if (inst.types() != 4)
     d.unsupported(inst, "it has four types of f16, bf16, tf32, f64, f32, s8, u8 and s32");
   for (const Product& p : kProducts)
     if (p.m == s.m && p.n == s.n && p.k == s.k && p.d == d.type(inst, 0) &&

@@ -29,17 +29,17 @@ struct Product {
 /// Registers of a fragment of `rows` x `columns` numbers.
 int fragment_registers(int rows, int columns, ptx::Type type);
 /// Fills in an instruction d, a, b, c of a form; a and b may have more registers than are read.
-void decode_product(Decoder& d, const ptx::Instruction& inst, const Product& form, Inst& i);
+void decode_product(Decoder& d, const Instruction& inst, const Product& form, Inst& i);
 /// "m16n8k16" of an instruction.
 struct Shape {
   int m = 0, n = 0, k = 0;
 };
-Shape shape_of(const ptx::Instruction& inst);
+Shape shape_of(const Instruction& inst);
 
-void decode_wmma(Decoder& d, const ptx::Instruction& inst, Inst& i);
-void decode_ldmatrix(Decoder& d, const ptx::Instruction& inst, Inst& i);
-void decode_stmatrix(Decoder& d, const ptx::Instruction& inst, Inst& i);
-void decode_movmatrix(Decoder& d, const ptx::Instruction& inst, Inst& i);
+void decode_wmma(Decoder& d, const Instruction& inst, Inst& i);
+void decode_ldmatrix(Decoder& d, const Instruction& inst, Inst& i);
+void decode_stmatrix(Decoder& d, const Instruction& inst, Inst& i);
+void decode_movmatrix(Decoder& d, const Instruction& inst, Inst& i);
 
 namespace tensor {
 

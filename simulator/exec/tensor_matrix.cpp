@@ -10,7 +10,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Space;
 using ptx::Type;
 
@@ -77,7 +76,7 @@ void decode_matrices(Decoder& d, const Instruction& inst, Inst& i, bool load) {
   const auto& address = inst.operands[load ? 1 : 0];
   const Space space = d.address(address, shared ? Space::shared : Space::generic, i);
   i.rows = d.rows(inst.operands[load ? 0 : 1], Type::b32, load, i.count);
-  if (i.count != (inst.has("x4") ? 4 : inst.has("x2") ? 2 : 1))
+  if (i.count != (inst.has("x4") ? 4 : inst.has("x2") ? 2 : inst.has("x1") ? 1 : 0))
     d.unsupported(inst, "it has " + std::to_string(i.count) + " registers");
   i.option |= uint8_t((inst.has("trans") ? kTrans : 0) | (space == Space::generic ? kGeneric : 0));
   i.run = load ? Handler(ldmatrix) : Handler(stmatrix);
@@ -94,6 +93,8 @@ void decode_stmatrix(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_movmatrix(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
+  if (!inst.has("m8n8") || !inst.has("trans") || !inst.has("b16"))
+    d.unsupported(inst, "only m8n8.trans of b16 is simulated");
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::b32);
   i.run = movmatrix;

@@ -12,7 +12,6 @@ namespace sim {
 namespace {
 
 using namespace tensor;
-using ptx::Instruction;
 using ptx::Space;
 using ptx::Type;
 using enum Type;
@@ -36,16 +35,16 @@ constexpr Product kOthers[] = {
 
 void decode_wmma_mma(Decoder& d, const Instruction& inst, Inst& i) {
   const Shape s = shape_of(inst);
-  const bool short_form = d.types(inst) == 2;  // of f16, only d and c are written
+  const bool short_form = inst.types() == 2;  // of f16, only d and c are written
   const Type td = d.type(inst, 0), ta = short_form ? f16 : d.type(inst, 1),
-             tc = d.type(inst, short_form ? 1 : 3);
-  if (inst.has("satfinite") && td != s32)
-    d.unsupported(inst, "only integers are held to their range");
+             tb = short_form ? f16 : d.type(inst, 2), tc = d.type(inst, short_form ? 1 : 3);
+  inst.has("row"), inst.has("col");  // how fragments lie is their loads' affair
   for (std::span<const Product> list :
        {std::span<const Product>(kSquare), std::span<const Product>(kTall),
         std::span<const Product>(kFlat), std::span<const Product>(kOthers)})
     for (const Product& p : list)
-      if (p.run && p.m == s.m && p.n == s.n && p.k == s.k && p.d == td && p.a == ta && p.c == tc)
+      if (p.run && p.m == s.m && p.n == s.n && p.k == s.k && p.d == td && p.a == ta && p.b == tb &&
+          p.c == tc)
         return decode_product(d, inst, p, i);
   d.unsupported(inst, "this shape with these types is not simulated");
 }
@@ -149,7 +148,9 @@ Space space_of(const Instruction& inst) {
 void decode_transfer(Decoder& d, const Instruction& inst, Inst& i, bool is_load) {
   expect_operands(d, inst, 2, 3);
   const Shape s = shape_of(inst);
-  const bool a = inst.has("a"), b = inst.has("b"), row = inst.has("row");
+  const bool a = is_load && inst.has("a"), b = is_load && inst.has("b"), row = inst.has("row");
+  if ((!a && !b && !inst.has(is_load ? "c" : "d")) || (!row && !inst.has("col")))
+    d.unsupported(inst, "this form is not simulated");
   const Type type = d.type(inst);
   auto f = std::make_shared<Fragment>();
   f->sums = !a && !b;
@@ -181,7 +182,9 @@ void decode_transfer(Decoder& d, const Instruction& inst, Inst& i, bool is_load)
 void decode_wmma(Decoder& d, const Instruction& inst, Inst& i) {
   if (inst.has("mma")) return decode_wmma_mma(d, inst, i);
   i.kind = Class::memory;
-  decode_transfer(d, inst, i, inst.has("load"));
+  const bool load = inst.has("load");
+  if (!load && !inst.has("store")) d.unsupported(inst, "it loads, stores or multiplies");
+  decode_transfer(d, inst, i, load);
 }
 
 }  // namespace sim

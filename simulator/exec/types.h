@@ -8,7 +8,7 @@ namespace sim {
 
 /// Calls f.template operator()<T>() for the integer type of an instruction; bits count as unsigned.
 template <class F>
-Handler for_integer(const Decoder& d, const ptx::Instruction& inst, ptx::Type type, F&& f) {
+Handler for_integer(const Decoder& d, const Instruction& inst, ptx::Type type, F&& f) {
   using ptx::Type;
   switch (type) {
     case Type::b8:
@@ -38,7 +38,7 @@ Handler for_integer(const Decoder& d, const ptx::Instruction& inst, ptx::Type ty
 
 /// The same for unsigned integers of the size of a type, whatever it is: moves and bit operations.
 template <class F>
-Handler for_bits(const Decoder& d, const ptx::Instruction& inst, ptx::Type type, F&& f) {
+Handler for_bits(const Decoder& d, const Instruction& inst, ptx::Type type, F&& f) {
   switch (ptx::size_of(type)) {
     case 1:
       return f.template operator()<uint8_t>();

@@ -12,7 +12,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Operand;
 
 bool is_one_of(const std::string& opcode, std::initializer_list<std::string_view> list) {
@@ -50,14 +49,14 @@ void Undefined::set(Warp& w, const Operand& o, uint32_t mask, uint32_t undefined
   known[o.value] = (known[o.value] & ~mask) | (undefined & mask);
 }
 
-bool Undefined::load(Warp& w, const Instruction& text, int lane, const Fault& fault) {
+bool Undefined::load(Warp& w, const ptx::Instruction& text, int lane, const Fault& fault) {
   if (text.opcode != "ld") return false;
   faults_[lane] = latest_ = fault;
   set(w, text.operands.at(0), 1u << lane, 1u << lane);
   return true;
 }
 
-void Undefined::report(const Instruction& text, uint32_t lanes) const {
+void Undefined::report(const ptx::Instruction& text, uint32_t lanes) const {
   const Fault& own = faults_[std::countr_zero(lanes)];
   Fault fault = own.kind.empty() ? latest_ : own;
   fault.details +=
@@ -67,7 +66,7 @@ void Undefined::report(const Instruction& text, uint32_t lanes) const {
 }
 
 /// Lanes in which the result is undefined. A value that a defined one overrules does not count.
-uint32_t Undefined::result(Warp& w, const Instruction& text, const Inst& inst,
+uint32_t Undefined::result(Warp& w, const ptx::Instruction& text, const Inst& inst,
                            uint32_t mask) const {
   const auto& o = text.operands;
   const auto from = [&](size_t k) { return lanes_of(w, o[k]); };
@@ -95,7 +94,7 @@ uint32_t Undefined::result(Warp& w, const Instruction& text, const Inst& inst,
 bool Undefined::before(Warp& w, const Inst& inst, uint32_t mask) {
   const auto& known = w.undefined_registers();
   if (known.empty()) return false;
-  const Instruction& text = w.code().function->code[inst.source];
+  const ptx::Instruction& text = w.code().function->code[inst.source];
   if (text.guard >= 0)
     if (const uint32_t lanes = known[size_t(text.guard)] & w.active()) report(text, lanes);
   if (!mask || text.operands.empty()) return false;
@@ -126,7 +125,7 @@ bool Undefined::before(Warp& w, const Inst& inst, uint32_t mask) {
 }
 
 void Undefined::after(Warp& w, const Inst& inst) {
-  const Instruction& text = w.code().function->code[inst.source];
+  const ptx::Instruction& text = w.code().function->code[inst.source];
   const ptx::Operand& value = text.operands[1];
   ptx::Type type = ptx::Type::none;
   for (const std::string& m : text.modifiers)

@@ -10,7 +10,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Type;
 
 enum class Part : uint8_t { add, sub, avrg, absdiff, min, max, eq, ne, lt, le, gt, ge };
@@ -110,11 +109,13 @@ void decode_video(Decoder& d, const Instruction& inst, Inst& i) {
   form->part = part_of(d, inst, std::string_view(op).substr(1, op.size() - 2));
   // vset gives 0 or 1 and names the types of its sources alone
   const bool set = op.starts_with("vset");
-  const auto is_signed = [&](int position) { return d.type(inst, position) == Type::s32; };
+  const auto is_signed = [&](int position) {
+    return d.type(inst, {Type::u32, Type::s32}, position) == Type::s32;
+  };
   form->signed_d = !set && is_signed(0);
   form->signed_a = is_signed(set ? 0 : 1);
   form->signed_b = is_signed(set ? 1 : 2);
-  form->saturates = inst.has("sat");
+  form->saturates = !set && inst.has("sat");
   form->adds = inst.has("add");
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::b32);
@@ -151,7 +152,7 @@ bool decode_integer_pair(Decoder& d, const Instruction& inst, Inst& i) {
   form->bits = 16;
   form->part = part_of(d, inst, inst.opcode);
   form->signed_d = form->signed_a = form->signed_b = is_signed;
-  form->relu = inst.has("relu");
+  form->relu = is_signed && (inst.opcode == "min" || inst.opcode == "max") && inst.has("relu");
   i.kind = Class::integer;
   i.d = d.target(inst.operands[0]);
   i.a = i.c = d.source(inst.operands[1], Type::b32);

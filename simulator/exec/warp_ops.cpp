@@ -11,7 +11,6 @@
 namespace sim {
 namespace {
 
-using ptx::Instruction;
 using ptx::Operand;
 using ptx::Type;
 
@@ -84,10 +83,13 @@ void decode_shfl(Decoder& d, const Instruction& inst, Inst& i) {
   i.b = d.source(inst.operands[2], Type::b32);
   i.c = d.source(inst.operands[3], Type::b32);
   i.rows = d.keep({d.source(inst.operands[4], Type::b32)});
+  d.type(inst, {Type::b32});
   i.run = inst.has("up")     ? Handler(shfl<Shuffle::up>)
           : inst.has("down") ? Handler(shfl<Shuffle::down>)
           : inst.has("bfly") ? Handler(shfl<Shuffle::bfly>)
-                             : Handler(shfl<Shuffle::idx>);
+          : inst.has("idx")  ? Handler(shfl<Shuffle::idx>)
+                             : nullptr;
+  if (!i.run) d.unsupported(inst, "it is .up, .down, .bfly or .idx");
 }
 
 enum class Vote { all, any, uni, ballot };
@@ -108,6 +110,7 @@ void decode_vote(Decoder& d, const Instruction& inst, Inst& i) {
   if (!inst.has("sync")) d.unsupported(inst, "cards from sm_70 on have it only with .sync");
   expect_operands(d, inst, 3, 3);
   const bool ballot = inst.has("ballot");
+  d.type(inst, {ballot ? Type::b32 : Type::pred});
   if (ballot)
     i.d = d.target(inst.operands[0]);
   else
@@ -118,7 +121,9 @@ void decode_vote(Decoder& d, const Instruction& inst, Inst& i) {
   i.run = ballot            ? Handler(vote<Vote::ballot>)
           : inst.has("all") ? Handler(vote<Vote::all>)
           : inst.has("any") ? Handler(vote<Vote::any>)
-                            : Handler(vote<Vote::uni>);
+          : inst.has("uni") ? Handler(vote<Vote::uni>)
+                            : nullptr;
+  if (!i.run) d.unsupported(inst, "it is .all, .any, .uni or .ballot");
 }
 
 template <class T>
@@ -147,11 +152,12 @@ void decode_match(Decoder& d, const Instruction& inst, Inst& i) {
   const Operand& to = inst.operands[0];
   if (to.kind == Operand::Kind::pair) i.p = d.predicate(to.parts.at(1));
   i.d = d.target(to.kind == Operand::Kind::pair ? to.parts.at(0) : to);
-  const Type t = d.type(inst);
+  const Type t = d.type(inst, {Type::b32, Type::b64});
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], Type::b32);
-  const bool wide = ptx::size_of(t) == 8;
-  if (inst.has("any"))
+  const bool wide = ptx::size_of(t) == 8, any = inst.has("any");
+  if (!any && !inst.has("all")) d.unsupported(inst, "it is .any or .all");
+  if (any)
     i.run = wide ? Handler(match_any<uint64_t>) : Handler(match_any<uint32_t>);
   else
     i.run = wide ? Handler(match_all<uint64_t>) : Handler(match_all<uint32_t>);
@@ -171,7 +177,7 @@ void decode_redux(Decoder& d, const Instruction& inst, Inst& i) {
   i.d = d.target(inst.operands[0]);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
-  const bool is_signed = d.type(inst) == Type::s32;
+  const bool is_signed = d.type(inst, {Type::u32, Type::s32, Type::b32}) == Type::s32;
   using U = uint32_t;
   using S = int32_t;
   if (inst.has("add"))
@@ -209,6 +215,7 @@ void decode_redux(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_activemask(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 1, 1);
+  d.type(inst, {Type::b32});
   i.d = d.target(inst.operands[0]);
   i.run = [](Warp& w, const Inst& i, uint32_t mask) {
     write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return mask; });

@@ -80,6 +80,58 @@ TEST(Refused, ClustersOfSeveralBlocks) {
   EXPECT_EQ(refusal("", " .explicitcluster .reqnctapercluster 1, 1, 1"), "");
 }
 
+/// Before anything is executed as if a word were not there.
+TEST(Refused, ModifiersThatNobodyKnows) {
+  const std::pair<const char*, const char*> lines[] = {
+      {"add.sat.u32 %r1, %r2, %r3;", ".sat"},
+      {"add.sat.f64 %rd1, %rd2, %rd3;", ".sat"},
+      {"mul.rn.ftz.f64 %rd1, %rd2, %rd3;", ".ftz"},
+      {"add.rz.f16 %rs1, %rs2, %rs3;", ".rz"},
+      {"min.relu.u32 %r1, %r2, %r3;", ".relu"},
+      {"fma.rn.oob.f16 %rs1, %rs2, %rs3, %rs4;", ".oob"},
+      {"setp.lt.ftz.f64 %p1, %rd1, %rd2;", ".ftz"},
+      {"cvt.rna.f16.f32 %rs1, %f1;", ".rna"},
+      {"cvt.rni.satfinite.s32.f32 %r1, %f1;", ".satfinite"},
+      {"mad.lo.sat.s32 %r1, %r2, %r3, %r4;", ".sat"},
+      {"ld.global.mystery.u32 %r1, [%rd1];", ".mystery"},
+      {"ld.acquire.release.gpu.global.u32 %r1, [%rd1];", ".release"},
+      {"st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%r1], %r2, [%r3];",
+       ".async"},
+      {"red.async.relaxed.cluster.global.add.u32 [%rd1], %r2;", ".async"},
+      {"mma.sync.aligned.m16n8k8.row.col.kind::x.f32.tf32.tf32.f32 {%f1, %f2, %f3, %f4}, "
+       "{%r1, %r2, %r3, %r4}, {%r5, %r6}, {%f1, %f2, %f3, %f4};",
+       ".kind::x"},
+      {"fence.proxy.tensormap::generic.release.gpu;", ".tensormap::generic"},
+      {"shfl.sync.up.aligned.b32 %r1, %r2, 1, 0, -1;", ".aligned"},
+  };
+  for (const auto& [line, modifier] : lines)
+    expect_refused(line, "", "with " + std::string(modifier) + " it is not simulated");
+}
+
+TEST(Refused, TypesThatAnInstructionDoesNotHave) {
+  for (const char* line : {"redux.sync.min.f32 %f1, %f2, -1;", "popc.b16 %r1, %rs1;",
+                           "prmt.b64 %rd1, %rd2, %rd3, %r1;", "sqrt.approx.f16 %rs1, %rs2;"})
+    EXPECT_NE(refusal(line).find("it is not simulated"), std::string::npos) << line;
+  expect_refused("atom.global.min.f32 %f1, [%rd1], %f2;", "atom", "this form is not simulated");
+  expect_refused("ld.global.v4.u32 {%r1, %r2}, [%rd1];", "ld", "it has 2 registers");
+}
+
+TEST(Decoded, HintsScopesAndOrders) {
+  for (const char* line :
+       {"ld.global.nc.L1::no_allocate.L2::128B.v2.f32 {%f1, %f2}, [%rd1];",
+        "ld.global.L1::evict_last.L2::cache_hint.u32 %r1, [%rd1], %rd2;",
+        "ld.acquire.gpu.global.u32 %r1, [%rd1];", "ld.mmio.relaxed.sys.global.u32 %r1, [%rd1];",
+        "ld.volatile.shared.u32 %r1, [%r2];", "st.release.sys.global.u64 [%rd1], %rd2;",
+        "st.global.wt.u8 [%rd1], %rs1;", "ldu.global.u32 %r1, [%rd1];",
+        "atom.acq_rel.sys.global.cas.b32 %r1, [%rd1], %r2, %r3;",
+        "atom.add.noftz.f16 %rs1, [%rd1], %rs2;", "fence.acq_rel.cluster;", "membar.gl;",
+        "fence.proxy.async::generic.acquire.sync_restrict::shared::cluster.cluster;",
+        "barrier.cluster.arrive.relaxed.aligned;", "prefetch.global.L2::evict_last [%rd1];",
+        "bar.red.popc.u32 %r1, 0, %p1;", "createpolicy.fractional.L2::evict_first.b64 %rd1;",
+        "mad.hi.sat.s32 %r1, %r2, %r3, %r4;", "max.s32.relu %r1, %r2, %r3;"})
+    EXPECT_EQ(refusal(line), "");
+}
+
 TEST(Decoded, VideoInstructions) {
   for (const char* op : {"vadd", "vsub", "vavrg", "vabsdiff", "vmin", "vmax"})
     for (const char* width : {"2", "4"})

@@ -53,6 +53,10 @@ BODY2(
     halves<s16>(a, b, [](s16 x, s16 y) {
       return std::max({x, y, s16(0)});
     }))
+BODY2(
+    s32, s32, s32, "max.s32.relu", { return __vimax_s32_relu(a, b); }, std::max({a, b, 0}))
+BODY2(
+    s32, s32, s32, "min.s32.relu", { return __vimin_s32_relu(a, b); }, std::max(std::min(a, b), 0))
 BODY1(
     u32, u32, "mov.b16 of two bytes",
     {
@@ -144,6 +148,8 @@ __global__ void copy_in_bulk(const u32* in, u32* out, u32* steps) {
     if (elected) {
       ptx::cp_async_bulk(ptx::space_global, ptx::space_shared, out, staged + 256, 1024u);
       ptx::cp_async_bulk_commit_group();
+      ptx::cp_async_bulk_wait_group_read(ptx::n32_t<0>{});
+      staged[256] = 0;  // has been read
       ptx::cp_async_bulk_wait_group(ptx::n32_t<0>{});
     }
     const u32 all = __reduce_add_sync(0xffffffff, elected);
