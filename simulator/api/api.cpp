@@ -1,7 +1,5 @@
 #include "simulator/api/api.h"
 
-#include <pthread.h>
-
 #include <cstdlib>
 #include <exception>
 #include <string>
@@ -14,7 +12,6 @@ namespace sim {
 namespace {
 
 bool started = false;
-bool forked = false;  // a child of the process that started
 
 void report_leaks() {
   std::string details;
@@ -35,7 +32,7 @@ void report_leaks() {
 
 /// Work that nothing waited for runs now. A program that fails anyway hears of no leaks.
 void at_exit(int status, void*) {
-  if (!started || forked) return;
+  if (!started || in_child()) return;
   if (inside_task()) return run_at_end(nullptr);
   {
     Lock lock(state_mutex());
@@ -50,8 +47,6 @@ __attribute__((constructor)) void watch_exit() { on_exit(at_exit, nullptr); }
 
 }  // namespace
 
-bool in_child() { return forked; }
-
 void finish_work(Lock& lock) {
   if (started && !inside_task()) Executor::get().wait_all(lock, -1);
 }
@@ -61,7 +56,7 @@ void start() {
     settings();
     open_memory();
     watch_host_access();
-    pthread_atfork(nullptr, nullptr, [] { forked = true; });
+    watch_forks();
     return started = true;
   }();
   (void)once;

@@ -18,9 +18,6 @@ void start();
 /// Waits for all that is left, where there was a call at all.
 void finish_work(Lock& lock);
 
-/// The process was forked after the first call: as on a card, its child can't use the API.
-bool in_child();
-
 /// The device that this thread's calls go to.
 int& current_device();
 void check_device(int device);  // cudaErrorInvalidDevice

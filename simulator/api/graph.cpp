@@ -255,7 +255,10 @@ SIM_API cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream) {
 
 /// Launches that have not run keep what they need.
 SIM_API cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  return api(__func__, [&](Lock&) { graph_execs().take(exec, cudaErrorInvalidValue); });
+  return api(__func__, [&](Lock&) {
+    check_unsafe();
+    graph_execs().take(exec, cudaErrorInvalidValue);
+  });
 }
 
 SIM_API cudaError_t cudaGraphDebugDotPrint(cudaGraph_t graph, const char* path, unsigned) {

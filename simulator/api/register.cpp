@@ -63,20 +63,23 @@ SIM_API void __cudaUnregisterFatBinary(void** handle) {
 
 SIM_API void __cudaRegisterFunction(void** handle, const char* stub, char*, const char* name, int,
                                     uint3*, uint3*, dim3*, dim3*, int*) {
+  if (!handle) return;
   Lock lock(state_mutex());
-  if (handle) add_kernel(module_of(handle), stub, name);
+  add_kernel(module_of(handle), stub, name);
 }
 
 SIM_API void __cudaRegisterVar(void** handle, char* host, char*, const char* name, int, size_t size,
                                int, int) {
+  if (!handle) return;
   Lock lock(state_mutex());
-  if (handle) add_variable(host, {module_of(handle), {}, name, size, nullptr});
+  add_variable(host, {module_of(handle), {}, name, size, nullptr});
 }
 
 SIM_API void __cudaRegisterManagedVar(void** handle, void** host, char*, const char* name, int,
                                       size_t size, int, int) {
+  if (!handle) return;
   Lock lock(state_mutex());
-  if (handle) add_variable(host, {module_of(handle), {}, name, size, host});
+  add_variable(host, {module_of(handle), {}, name, size, host});
 }
 
 /// Called before the host first touches a __managed__ variable.

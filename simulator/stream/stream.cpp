@@ -36,7 +36,7 @@ thread_local ThreadStreams* thread_streams = nullptr;
 struct ThreadEnd {
   ~ThreadEnd() {
     const std::unique_ptr<ThreadStreams> mine(std::exchange(thread_streams, nullptr));
-    if (!mine) return;
+    if (!mine || in_child()) return;
     std::lock_guard lock(state_mutex());
     for (auto& [device, stream] : *mine) destroy_stream(stream);
   }

@@ -1,5 +1,7 @@
 #include "simulator/stream/task.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <exception>
 #include <iterator>
@@ -13,6 +15,7 @@ namespace {
 
 thread_local double time_spent = 0;
 thread_local bool in_task = false;
+bool forked = false;
 
 /// A task that throws ends the program: there is nobody to hand the error to.
 void run_work(Task& task) {
@@ -37,6 +40,11 @@ std::mutex& state_mutex() {
   static auto* const m = new std::mutex;
   return *m;
 }
+
+void watch_forks() {
+  pthread_atfork(nullptr, nullptr, [] { forked = true; });
+}
+bool in_child() { return forked; }
 
 void spend(double nanoseconds) { time_spent += nanoseconds; }
 double spent() { return time_spent; }

@@ -36,6 +36,11 @@ struct Task {
 std::mutex& state_mutex();
 using Lock = std::unique_lock<std::mutex>;
 
+/// From here on a forked child may use none of this: threads that it does not have may hold locks,
+/// and its device memory is its parent's.
+void watch_forks();
+bool in_child();
+
 /// Adds simulated time to the task that this thread runs.
 void spend(double nanoseconds);
 /// What spend() was given since the task began.

@@ -124,6 +124,24 @@ TEST_F(ApiRules, CallsThatNoGraphHoldsSpoilTheCapture) {
   cudaStreamDestroy(s);
 }
 
+TEST_F(ApiRules, NothingOfAGraphGoesDuringACapture) {
+  cudaStream_t s = nullptr;
+  cudaStreamCreate(&s);
+  cudaGraph_t empty = nullptr, graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  cudaGraphCreate(&empty, 0);
+  cudaGraphInstantiate(&exec, empty, 0);
+  cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal);
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaStreamEndCapture(s, &graph), cudaErrorStreamCaptureInvalidated);
+  cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed);
+  EXPECT_EQ(cudaGraphLaunch(exec, s), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaStreamEndCapture(s, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+  cudaGraphDestroy(empty);
+  cudaStreamDestroy(s);
+}
+
 /// "Each launch is ordered behind ... any previous launches of graphExec", in other streams too.
 TEST_F(ApiRules, LaunchesOfOneGraphFollowEachOther) {
   int runs = 0;

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+__device__ int kept = 11;
 __global__ void add(int* x, int n) { x[threadIdx.x] += n; }
 
 int* new_memory() {
@@ -38,7 +39,7 @@ int exit_code_of(pid_t child) {
 
 int fork_after() {
   int* x = new_memory();
-  add<<<1, 32>>>(x, 1);
+  add<<<1, 32, 0, cudaStreamPerThread>>>(x, 1);
   const pid_t child = fork();
   if (child == 0) {
     int* y = nullptr;
@@ -47,7 +48,9 @@ int fork_after() {
     std::exit(refused ? 0 : 3);
   }
   const int code = exit_code_of(child);
-  return code != 0 ? code : take(x, 0) != 1;
+  int there = 0;
+  cudaMemcpyFromSymbol(&there, kept, sizeof there);  // the child's end took nothing away
+  return code != 0 ? code : take(x, 0) != 1 || there != 11;
 }
 
 int fork_before() {
