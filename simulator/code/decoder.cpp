@@ -13,6 +13,11 @@ using ptx::Operand;
 using ptx::Space;
 using ptx::Type;
 
+// What a card's limits leave far behind; more is hostile, and would not fit the fields of a Row.
+constexpr int64_t kMostParamBytes = 1 << 20, kMostLocalBytes = 512 << 10;
+constexpr int64_t kMostRegisterBytes = 1 << 28;
+constexpr size_t kMostRowBytes = size_t(1) << 28;
+
 uint32_t align_up(uint64_t value, uint64_t to) { return uint32_t((value + to - 1) / to * to); }
 
 const std::unordered_map<std::string_view, Special>& specials() {
@@ -83,12 +88,25 @@ const std::vector<Family>& families() {
 
 Decoder::Decoder(const ptx::Function& function, const Symbols& symbols, Image& image)
     : function_(function), symbols_(symbols), image_(image) {
+  const auto is_predicate = [](const ptx::Register& r) { return r.type == Type::pred; };
+  const auto& registers = function_.registers;
+  expect_at_most(std::count_if(registers.begin(), registers.end(), is_predicate), 60'000,
+                 "predicates");
   uint32_t predicates = kFixedPredicates;
   for (const auto& r : function_.registers)
     predicates_.push_back(r.type == Type::pred ? uint16_t(predicates++) : kNoPredicate);
 }
 
+void Decoder::expect_at_most(int64_t has, int64_t most, const std::string& what) const {
+  if (has > most)
+    throw Unsupported(function_.name + " at line " + std::to_string(function_.line) +
+                      " of the PTX: a function has at most " + std::to_string(most) + " " + what +
+                      "; got " + std::to_string(has));
+}
+
 void Decoder::run(Code& code) {
+  expect_at_most(int64_t(function_.registers.size() * 4 * kRow), kMostRegisterBytes,
+                 "bytes of registers");
   plan_ = separate_rows(function_, kSinkBytes);
   Code first;  // only to learn what each instruction touches
   decode_all(first);
@@ -122,6 +140,8 @@ void Decoder::allocate_params() {
       locals_[v.name] = symbols_.shared_of.at(&function_).at(v.name);
     }
   }
+  expect_at_most(int64_t(bytes), kMostParamBytes, "bytes of parameters");
+  expect_at_most(int64_t(local), kMostLocalBytes, "bytes of local memory");
   code_->param_bytes = align_up(bytes, 16);
   code_->local_bytes = align_up(local, 16);
 }
@@ -154,6 +174,8 @@ void Decoder::decode_all(Code& code) {
       found->second.decode(*this, text, inst);
     } catch (const Unsupported&) {
       throw;
+    } catch (const std::out_of_range&) {  // of the operands
+      unsupported(text, "it has " + std::to_string(text.operands.size()) + " operands");
     } catch (const std::runtime_error& e) {  // of an operand, which does not know its instruction
       unsupported(text, e.what());
     }
@@ -183,6 +205,9 @@ Row Decoder::source(const Operand& o, Type type) {
     case Operand::Kind::reg:
       if (predicates_.at(o.value) != kNoPredicate)
         throw std::runtime_error("a predicate stands where a number is read");
+      if (row_bytes(type_of(o)) < row_bytes(type))
+        throw std::runtime_error("a register of " + std::string(ptx::name_of(type_of(o))) +
+                                 " stands where " + std::string(ptx::name_of(type)) + " is read");
       return read(uint32_t(o.value));
     case Operand::Kind::integer:
       return constant(o.value, type);
@@ -242,6 +267,8 @@ Row Decoder::constant(uint64_t bits, Type type) {
   if (size == 2) bits &= 0xffff;
   auto& known = wide ? constants64_ : constants32_;
   if (const auto it = known.find(bits); it != known.end()) return it->second;
+  if (code_->constants.size() * 4 >= kMostRowBytes)
+    throw std::runtime_error("the function has too many constants");
   const Row row = Row::at(kConstants, uint32_t(code_->constants.size() * 4));
   for (int l = 0; l < kLanes; ++l) {
     code_->constants.push_back(uint32_t(bits));
@@ -264,13 +291,13 @@ Space Decoder::address(const Operand& o, Space space, Inst& inst) {
   inst.a = constant(0, Type::u64);
   if (o.name.empty()) return space;
   if (const auto it = params_.find(o.name); it != params_.end()) {
-    inst.offset += it->second;
+    inst.offset = int64_t(uint64_t(inst.offset) + it->second);
     if (entry_params_.contains(o.name)) inst.option |= 2;
     return Space::param;
   }
   const auto found = place(o.name);
   if (!found) throw std::runtime_error("nothing is called " + o.name);
-  inst.offset += int64_t(found->address);
+  inst.offset = int64_t(uint64_t(inst.offset) + found->address);
   return space == Space::generic ? found->space : space;
 }
 

@@ -100,6 +100,7 @@ class Decoder {
 
  private:
   void decode_all(Code& code);
+  void expect_at_most(int64_t has, int64_t most, const std::string& what) const;
   void allocate_params();
   Row read(uint32_t reg);
 

@@ -104,6 +104,8 @@ uint32_t shared_unit(const ptx::Function& f) {
   return unit;
 }
 
+constexpr uint64_t kMostShared = uint64_t(1) << 31;  // a launch compares it with what a card has
+
 uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
 }  // namespace
@@ -130,6 +132,10 @@ std::unique_ptr<Image> make_image(const ptx::Module& module, const Symbols& symb
       image->static_shared = align_up(image->static_shared, std::max<uint32_t>(v.align, 1));
       here.shared_of[f][v.name] = {v.space, image->static_shared, v.bytes};
       image->static_shared += v.bytes;
+      if (image->static_shared > kMostShared)
+        throw Unsupported(kernel.name + " at line " + std::to_string(kernel.line) +
+                          " of the PTX: its shared variables take more than " +
+                          std::to_string(kMostShared) + " bytes");
     }
   for (const std::string& name : dynamic)
     here.places[name] = {ptx::Space::shared, align_up(image->static_shared, 16), 0};

@@ -90,7 +90,13 @@ std::vector<Stretch> stretches_of(const Function& f) {
   return all;
 }
 
-void find_lives(const Function& f, const std::vector<Touched>& touched, std::vector<Stretch>& all) {
+// Code that no compiler writes could take the square of its length in memory, and its cube in time.
+constexpr size_t kMostSets = size_t(1) << 31;  // bits of a set of registers for each stretch
+constexpr int kMostSweeps = 200;               // nested loops take one each
+
+/// False: it takes too long.
+bool find_lives(const Function& f, const std::vector<Touched>& touched, std::vector<Stretch>& all) {
+  if (all.size() * f.registers.size() > kMostSets) return false;
   const Set none(f.registers.size());
   for (Stretch& s : all) {
     s.made = s.in = s.out = none;
@@ -104,13 +110,16 @@ void find_lives(const Function& f, const std::vector<Touched>& touched, std::vec
           s.in.add(r);
     }
   }
+  int sweeps = 0;
   for (bool moved = true; moved;) {
+    if (++sweeps > kMostSweeps) return false;
     moved = false;
     for (auto s = all.rbegin(); s != all.rend(); ++s) {
       for (const uint32_t next : s->next) s->out.add_all(all[next].in, none);
       moved |= s->in.add_all(s->out, s->made);
     }
   }
+  return true;
 }
 
 /// From the first place where a register is alive to the last: reading is at 2k, writing at 2k + 1.
@@ -153,7 +162,7 @@ RegisterPlan separate_rows(const Function& f, uint32_t first) {
 
 RegisterPlan shared_rows(const Function& f, const std::vector<Touched>& touched, uint32_t first) {
   std::vector<Stretch> all = stretches_of(f);
-  find_lives(f, touched, all);
+  if (!find_lives(f, touched, all)) return separate_rows(f, first);
   std::vector<Life> lives = lives_of(f, touched, all);
   std::sort(lives.begin(), lives.end(), [](const Life& a, const Life& b) {
     return a.begin != b.begin ? a.begin < b.begin : a.reg < b.reg;

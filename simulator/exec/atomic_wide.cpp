@@ -142,14 +142,20 @@ void wide(Warp& w, const Inst& i, uint32_t mask) {
   });
 }
 
+/// A register of 128 bits, which is read or written.
+Row whole(Decoder& d, const Operand& o) {
+  if (d.type_of(o) != Type::b128) throw std::runtime_error("128 bits need a register of b128");
+  return d.target(o);
+}
+
 void decode_wide(Decoder& d, const Instruction& inst, Inst& i) {
   const bool swaps = inst.has("cas");
   if (!swaps && !inst.has("exch")) d.unsupported(inst, "128 bits are exchanged or compared");
   auto f = std::make_shared<Form>();
-  i.d = d.target(inst.operands.at(0));
+  i.d = whole(d, inst.operands.at(0));
   f->space = d.address(inst.operands.at(1), inst.has("shared") ? Space::shared : space_of(inst), i);
-  i.b = i.c = d.target(inst.operands.at(2));
-  if (swaps) i.c = d.target(inst.operands.at(3));
+  i.b = i.c = whole(d, inst.operands.at(2));
+  if (swaps) i.c = whole(d, inst.operands.at(3));
   i.run = swaps ? Handler(wide<true>) : Handler(wide<false>);
   keep(d, i, std::move(f));
 }
@@ -167,8 +173,11 @@ bool decode_wide_mov(Decoder& d, const Instruction& inst, Inst& i) {
   if (!inst.has("b128")) return false;
   expect_operands(d, inst, 2, 2);
   const Operand &to = inst.operands[0], &from = inst.operands[1];
+  for (const Operand* o : {&to, &from})
+    if (o->kind == Operand::Kind::vector && o->parts.size() != 2)
+      d.unsupported(inst, "it has two halves");
   if (from.kind == Operand::Kind::vector) {
-    i.d = d.target(to);
+    i.d = whole(d, to);
     i.rows = d.rows(from, Type::b64, false, i.count);
     i.run = [](Warp& w, const Inst& i, uint32_t mask) {
       uint64_t* to = halves(w, i.d);
@@ -177,7 +186,7 @@ bool decode_wide_mov(Decoder& d, const Instruction& inst, Inst& i) {
       });
     };
   } else if (to.kind == Operand::Kind::vector) {
-    i.a = d.target(from);
+    i.a = whole(d, from);
     i.rows = d.rows(to, Type::b64, true, i.count);
     i.run = [](Warp& w, const Inst& i, uint32_t mask) {
       const uint64_t* from = halves(w, i.a);
@@ -186,8 +195,8 @@ bool decode_wide_mov(Decoder& d, const Instruction& inst, Inst& i) {
       });
     };
   } else {
-    i.d = d.target(to);
-    i.a = d.target(from);
+    i.d = whole(d, to);
+    i.a = whole(d, from);
     i.run = [](Warp& w, const Inst& i, uint32_t mask) {
       each_lane(mask, [&](int l) { set_word(halves(w, i.d), l, word_of(halves(w, i.a), l)); });
     };

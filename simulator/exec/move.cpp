@@ -56,8 +56,10 @@ Handler pick_pack(int part, int whole, bool packs) {
 void decode_vector_mov(Decoder& d, const Instruction& inst, Inst& i, Type t) {
   const bool packs = inst.operands[1].kind == Operand::Kind::vector;
   const Operand& parts = inst.operands[packs ? 1 : 0];
-  const int whole = ptx::size_of(t), part = whole / int(parts.parts.size());
+  const int whole = ptx::size_of(t), count = int(parts.parts.size());
+  const int part = count > 0 && whole % count == 0 ? whole / count : 0;
   const Type part_type = part == 4 ? Type::b32 : part == 2 ? Type::b16 : Type::b8;
+  if (part == 0) d.unsupported(inst, "this packing is not simulated");
   i.rows = d.rows(parts, part_type, !packs, i.count);
   if (packs)
     i.d = d.target(inst.operands[0]);

@@ -350,9 +350,35 @@ void Warp::exit(uint32_t mask) {
   block_.threads_ended(uint32_t(std::popcount(mask)));
 }
 
+namespace {
+
+const ptx::Instruction& text_of(const Frame& frame, uint32_t pc) {
+  return frame.code->function->code[frame.code->insts[pc].source];
+}
+/// Of the block: who is missing there, the block reports.
+bool is_barrier(const ptx::Instruction& text) {
+  return (text.opcode == "bar" || text.opcode == "barrier") && !text.has("warp");
+}
+
+}  // namespace
+
+/// PTX lets lanes wait until those that the mask names have executed the instruction too. Where
+/// these wait at another one for the first, neither comes.
 bool Warp::wait_for_lanes(uint32_t named, uint32_t mask, bool anywhere) {
   group_->meets = false;
   if ((named & alive_ & ~mask) == 0) return true;
+  for (const Group& g : groups_) {
+    const bool crossed = g.wait == Wait::lanes && (g.wait_mask & mask) && (named & g.mask);
+    const bool here = g.frame == group_->frame && g.pc == pc - 1;
+    if (&g == group_ || !crossed || here || (anywhere && g.meets)) continue;
+    const ptx::Instruction& there = text_of(*g.frame, g.pc);
+    if (is_barrier(there) || is_barrier(text_of(*group_->frame, pc - 1))) continue;
+    throw at({"lanes missing", "thread " + std::to_string(std::countr_zero(g.mask)) +
+                                   " of the warp waits for this one at another place, " +
+                                   there.text() + " at PTX line " + std::to_string(there.line) +
+                                   "; all threads that a mask names execute the same instruction"},
+             std::countr_zero(mask));
+  }
   if (Counter* c = counter()) c->did_not(mask);
   if (mask != group_->mask) split(group_->mask & ~mask, pc);  // these do not take part
   group_->wait = Wait::lanes;
