@@ -179,6 +179,8 @@ void Decoder::decode_all(Code& code) {
     } catch (const std::runtime_error& e) {  // of an operand, which does not know its instruction
       unsupported(text, e.what());
     }
+    if (!text.operands.known())
+      unsupported(text, "it has " + std::to_string(text.operands.size()) + " operands");
     if (const auto modifier = text.unknown())
       unsupported(text, "with ." + *modifier + " it is not simulated");
     inst.kind = class_of(written, inst.kind);
@@ -200,14 +202,19 @@ Row Decoder::read(uint32_t reg) {
   return Row::at(kRegisters, plan_.byte.at(reg));
 }
 
-Row Decoder::source(const Operand& o, Type type) {
+void Decoder::expect_width(const Operand& reg, Type type, Width width) const {
+  const uint32_t has = row_bytes(type_of(reg)), wanted = row_bytes(type);
+  if (has == wanted || (has > wanted && width == Width::at_least)) return;
+  throw std::runtime_error("a register of " + std::string(ptx::name_of(type_of(reg))) +
+                           " stands where " + std::string(ptx::name_of(type)) + " is wanted");
+}
+
+Row Decoder::source(const Operand& o, Type type, Width width) {
   switch (o.kind) {
     case Operand::Kind::reg:
       if (predicates_.at(o.value) != kNoPredicate)
         throw std::runtime_error("a predicate stands where a number is read");
-      if (row_bytes(type_of(o)) < row_bytes(type))
-        throw std::runtime_error("a register of " + std::string(ptx::name_of(type_of(o))) +
-                                 " stands where " + std::string(ptx::name_of(type)) + " is read");
+      expect_width(o, type, width);
       return read(uint32_t(o.value));
     case Operand::Kind::integer:
       return constant(o.value, type);
@@ -241,10 +248,11 @@ Row Decoder::source(const Operand& o, Type type) {
   }
 }
 
-Row Decoder::target(const Operand& o) {
-  if (o.kind == Operand::Kind::sink) return sink(Type::b64);
+Row Decoder::target(const Operand& o, Type type, Width width) {
+  if (o.kind == Operand::Kind::sink) return sink(type);
   if (o.kind != Operand::Kind::reg || predicates_.at(o.value) != kNoPredicate)
     throw std::runtime_error("a result needs a register");
+  expect_width(o, type, width);
   touched_[now_].written.push_back(uint32_t(o.value));
   return Row::at(kRegisters, plan_.byte[o.value]);
 }
@@ -315,10 +323,17 @@ const Row* Decoder::keep(std::vector<Row> rows) {
   return code_->row_lists.back().get();
 }
 
-const Row* Decoder::rows(const Operand& o, Type type, bool written, uint8_t& count) {
+const Row* Decoder::rows(const Operand& o, Type type, bool written, uint8_t& count, Width width) {
   std::vector<Row> list;
+  Type held = Type::none;
   const auto add = [&](const Operand& part) {
-    list.push_back(written ? target(part) : source(part, type));
+    list.push_back(written ? target(part, type, width) : source(part, type, width));
+    const Type t = type_of(part);
+    if (t == Type::none) return;
+    if (held != Type::none && row_bytes(held) != row_bytes(t))
+      throw std::runtime_error("registers of " + std::string(ptx::name_of(held)) + " and " +
+                               std::string(ptx::name_of(t)) + " stand in one vector");
+    held = t;
   };
   if (o.kind == Operand::Kind::vector) {
     for (const Operand& part : o.parts) add(part);
@@ -365,6 +380,7 @@ void Decoder::unsupported(const Instruction& inst, const std::string& why) const
 void expect_operands(const Decoder& d, const Instruction& inst, size_t least, size_t most) {
   if (inst.operands.size() < least || inst.operands.size() > most)
     d.unsupported(inst, "it has " + std::to_string(inst.operands.size()) + " operands");
+  inst.operands.count();
 }
 
 }  // namespace sim

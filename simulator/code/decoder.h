@@ -57,15 +57,19 @@ struct Family {
 };
 const std::vector<Family>& families();
 
+/// A register may be wider than the type in ld, st and cvt alone (PTX ISA, section 9.4.1).
+enum class Width { exact, at_least };
+
 class Decoder {
  public:
   Decoder(const ptx::Function& function, const Symbols& symbols, Image& image);
   void run(Code& code);
 
-  /// The row of a register, special or immediate operand, read as `type`.
-  Row source(const ptx::Operand& operand, ptx::Type type);
-  /// The row of a register that is written.
-  Row target(const ptx::Operand& operand);
+  /// The row of a register, special or immediate operand, read as `type`. Throws where the rows of
+  /// the register and of the type differ in width.
+  Row source(const ptx::Operand& operand, ptx::Type type, Width width = Width::exact);
+  /// The row of a register that is written, as `type`.
+  Row target(const ptx::Operand& operand, ptx::Type type, Width width = Width::exact);
   uint16_t predicate(const ptx::Operand& operand);
   /// A register that takes what nobody reads: `_`.
   Row sink(ptx::Type type);
@@ -75,8 +79,9 @@ class Decoder {
   /// Fills a (base), offset and option of an address operand (bit 0: the base has 64 bits, bit 1: a
   /// parameter of the kernel); returns its space, which a symbol decides where none is written.
   ptx::Space address(const ptx::Operand& operand, ptx::Space space, Inst& inst);
-  /// The registers of a vector operand (or of a single one).
-  const Row* rows(const ptx::Operand& operand, ptx::Type type, bool written, uint8_t& count);
+  /// The registers of a vector operand (or of a single one), all of one width.
+  const Row* rows(const ptx::Operand& operand, ptx::Type type, bool written, uint8_t& count,
+                  Width width = Width::exact);
   const Row* keep(std::vector<Row> rows);
 
   /// Type of a declared register operand.
@@ -103,6 +108,7 @@ class Decoder {
   void expect_at_most(int64_t has, int64_t most, const std::string& what) const;
   void allocate_params();
   Row read(uint32_t reg);
+  void expect_width(const ptx::Operand& reg, ptx::Type type, Width width) const;
 
   const ptx::Function& function_;
   const Symbols& symbols_;

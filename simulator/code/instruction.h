@@ -1,5 +1,5 @@
-// An instruction as it is decoded: it notes which of its modifiers were looked at, so that one
-// which nobody knows is refused instead of passed over.
+// An instruction as it is decoded: it notes which of its modifiers and operands were looked at, so
+// that one which nobody knows is refused instead of passed over.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -11,13 +11,38 @@
 
 namespace sim {
 
+class Operands {
+ public:
+  explicit Operands(const std::vector<ptx::Operand>& list) : list_(list) {}
+
+  /// Throws std::out_of_range where there are not so many.
+  const ptx::Operand& operator[](size_t k) const {
+    if (k < 64) known_ |= uint64_t(1) << k;
+    return list_.at(k);
+  }
+  size_t size() const { return list_.size(); }
+  /// Their number is right, so one that is not looked at may be passed over.
+  void count() const { counted_ = true; }
+  /// All were looked at, or counted.
+  bool known() const {
+    for (size_t k = 0; k < list_.size() && !counted_; ++k)
+      if (k >= 64 || !(known_ >> k & 1)) return false;
+    return true;
+  }
+
+ private:
+  const std::vector<ptx::Operand>& list_;
+  mutable uint64_t known_ = 0;
+  mutable bool counted_ = false;
+};
+
 class Instruction {
  public:
   explicit Instruction(const ptx::Instruction& text)
       : opcode(text.opcode), operands(text.operands), text_(text) {}
 
   const std::string& opcode;
-  const std::vector<ptx::Operand>& operands;
+  const Operands operands;
   std::string text() const { return text_.text(); }
   uint32_t line() const { return text_.line; }
 

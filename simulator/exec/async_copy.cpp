@@ -230,11 +230,11 @@ void decode_bulk(Decoder& d, const Instruction& inst, Inst& i) {
   Form f;
   f.to_space = to_shared ? Space::shared : Space::global;
   f.from_space = to_shared && global ? Space::global : Space::shared;
-  d.address(inst.operands.at(0), f.to_space, f.to);
-  d.address(inst.operands.at(1), f.from_space, f.from);
-  f.size = d.source(inst.operands.at(2), Type::u32);
+  d.address(inst.operands[0], f.to_space, f.to);
+  d.address(inst.operands[1], f.from_space, f.from);
+  f.size = d.source(inst.operands[2], Type::u32);
   if (f.to_space == Space::shared)
-    d.address(inst.operands.at(3), Space::shared, f.barrier);
+    d.address(inst.operands[3], Space::shared, f.barrier);
   else if (inst.has("cp_mask"))
     d.unsupported(inst, "a mask of bytes is not simulated");
   i.run = copy_bulk;

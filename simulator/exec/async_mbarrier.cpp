@@ -145,7 +145,7 @@ void pending_count(Warp& w, const Inst& i, uint32_t mask) {
 
 void decode_arrive(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 3);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b64);
   decode_mbarrier_address(d, inst, inst.operands[1], i);
   const bool expects = inst.has("expect_tx");
   if ((expects || inst.has("noComplete")) && inst.operands.size() != 3)
@@ -193,7 +193,7 @@ void decode_mbarrier(Decoder& d, const Instruction& inst, Inst& i) {
   if (op == "test_wait" || op == "try_wait") return decode_wait(d, inst, i);
   if (op == "pending_count") {
     expect_operands(d, inst, 2, 2);
-    i.d = d.target(inst.operands[0]);
+    i.d = d.target(inst.operands[0], Type::u32);
     i.a = d.source(inst.operands[1], Type::b64);
     i.run = pending_count;
     return;

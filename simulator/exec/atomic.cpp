@@ -214,13 +214,13 @@ void decode_atom(Decoder& d, const Instruction& inst, Inst& i) {
   const bool red = inst.opcode == "red";
   const size_t first = red ? 0 : 1;
   const Type t = d.type(inst);
-  const Space s = d.address(inst.operands.at(first), space_of(inst), i);
-  i.b = d.source(inst.operands.at(first + 1), t);
-  if (inst.has("cas")) i.c = d.source(inst.operands.at(first + 2), t);
+  const Space s = d.address(inst.operands[first], space_of(inst), i);
+  i.b = d.source(inst.operands[first + 1], t);
+  if (inst.has("cas")) i.c = d.source(inst.operands[first + 2], t);
   if (red)
     i.option |= 8;
   else
-    i.d = d.target(inst.operands[0]);
+    i.d = d.target(inst.operands[0], t);
   if (s == Space::local || s == Space::param)
     d.unsupported(inst, "atomic operations are for global and shared memory");
   i.run = pick(inst, t, s);

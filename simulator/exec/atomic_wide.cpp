@@ -101,9 +101,9 @@ void decode_vector(Decoder& d, const Instruction& inst, int written, Inst& i) {
   const Type t = d.type(inst);
   auto f = std::make_shared<Form>();
   f->keeps = !red;
-  if (!red) f->results = d.rows(inst.operands.at(0), t, true, i.count);
-  f->space = d.address(inst.operands.at(first), space_of(inst), i);
-  f->values = d.rows(inst.operands.at(first + 1), t, false, i.count);
+  if (!red) f->results = d.rows(inst.operands[0], t, true, i.count);
+  f->space = d.address(inst.operands[first], space_of(inst), i);
+  f->values = d.rows(inst.operands[first + 1], t, false, i.count);
   if (i.count != written) d.unsupported(inst, "it has " + std::to_string(i.count) + " registers");
   f->pairs = t == Type::f16x2 || t == Type::bf16x2;
   f->bytes = uint32_t(ptx::size_of(t)) * i.count;
@@ -145,17 +145,17 @@ void wide(Warp& w, const Inst& i, uint32_t mask) {
 /// A register of 128 bits, which is read or written.
 Row whole(Decoder& d, const Operand& o) {
   if (d.type_of(o) != Type::b128) throw std::runtime_error("128 bits need a register of b128");
-  return d.target(o);
+  return d.target(o, Type::b128);
 }
 
 void decode_wide(Decoder& d, const Instruction& inst, Inst& i) {
   const bool swaps = inst.has("cas");
   if (!swaps && !inst.has("exch")) d.unsupported(inst, "128 bits are exchanged or compared");
   auto f = std::make_shared<Form>();
-  i.d = whole(d, inst.operands.at(0));
-  f->space = d.address(inst.operands.at(1), inst.has("shared") ? Space::shared : space_of(inst), i);
-  i.b = i.c = whole(d, inst.operands.at(2));
-  if (swaps) i.c = whole(d, inst.operands.at(3));
+  i.d = whole(d, inst.operands[0]);
+  f->space = d.address(inst.operands[1], inst.has("shared") ? Space::shared : space_of(inst), i);
+  i.b = i.c = whole(d, inst.operands[2]);
+  if (swaps) i.c = whole(d, inst.operands[3]);
   i.run = swaps ? Handler(wide<true>) : Handler(wide<false>);
   keep(d, i, std::move(f));
 }

@@ -56,7 +56,7 @@ void decode_carry(Decoder& d, const Instruction& inst, Inst& i) {
   const Type t = d.type(inst, {Type::u32, Type::s32, Type::u64, Type::s64});
   const bool multiply = inst.opcode.starts_with("mad");
   expect_operands(d, inst, multiply ? 4 : 3, multiply ? 4 : 3);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], t);
   i.c = multiply ? d.source(inst.operands[3], t) : i.a;

@@ -154,7 +154,7 @@ void read_relation(Decoder& d, const Instruction& inst, Type t, Inst& i) {
 
 void read_combined(Decoder& d, const Instruction& inst, Inst& i, size_t at) {
   if (i.count == kPlain) return;
-  i.offset = d.predicate(inst.operands.at(at));
+  i.offset = d.predicate(inst.operands[at]);
   if (inst.operands[at].negated) i.option |= kNegateP;
 }
 
@@ -199,9 +199,9 @@ uint32_t one_of(Type result, bool pair) {
 void decode_set(Decoder& d, const Instruction& inst, Inst& i) {
   const Type result = d.type(inst, 0), t = d.type(inst, 1);
   read_relation(d, inst, t, i);
-  i.d = d.target(inst.operands.at(0));
-  i.a = d.source(inst.operands.at(1), t);
-  i.b = d.source(inst.operands.at(2), t);
+  i.d = d.target(inst.operands[0], result);
+  i.a = d.source(inst.operands[1], t);
+  i.b = d.source(inst.operands[2], t);
   read_combined(d, inst, i, 3);
   i.target = one_of(result, is_pair(t));
   if (is_pair(t)) {
@@ -222,7 +222,7 @@ void selp(Warp& w, const Inst& i, uint32_t mask) {
 void decode_selp(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
   const Type t = d.type(inst);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], t);
   i.p = d.predicate(inst.operands[3]);
@@ -247,7 +247,7 @@ void slct(Warp& w, const Inst& i, uint32_t mask) {
 void decode_slct(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
   const Type t = d.type(inst, 0), c = d.type(inst, {Type::f32, Type::s32}, 1);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], t);
   i.c = d.source(inst.operands[3], c);

@@ -117,7 +117,8 @@ void decode_call(Decoder& d, const Instruction& inst, Inst& i) {
   auto shape = std::make_shared<CallShape>();
   const Operand* target = nullptr;
   bool before = true;  // lists before the target are results
-  for (const Operand& o : inst.operands) {
+  for (size_t k = 0; k < inst.operands.size(); ++k) {
+    const Operand& o = inst.operands[k];
     if (o.kind == Operand::Kind::list) {
       for (const Operand& part : o.parts)
         (before ? shape->results : shape->params).push_back(d.param_offset(part.name));

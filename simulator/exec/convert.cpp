@@ -272,7 +272,7 @@ void decode_cvt(Decoder& d, const Instruction& inst, Inst& i) {
   if (inst.has("pack")) return decode_cvt_pack(d, inst, i);
   if (decode_fp8(d, inst, i)) return;
   Conversion c = read_modifiers(d, inst);
-  i.d = d.target(inst.operands.at(0));
+  i.d = d.target(inst.operands[0], c.to, Width::at_least);
   if (c.to == Type::f16x2 || c.to == Type::bf16x2) {
     if (c.from != Type::f32) d.unsupported(inst, "only f32 is packed into pairs");
     expect_operands(d, inst, 3, 3);
@@ -285,7 +285,7 @@ void decode_cvt(Decoder& d, const Instruction& inst, Inst& i) {
     const auto is_whole = [](Type t) { return t >= Type::u8 && t <= Type::s64; };
     if ((!is_whole(c.to) && !is_real(c.to)) || (!is_whole(c.from) && !is_real(c.from)))
       d.unsupported(inst, "these types are not converted");
-    i.a = d.source(inst.operands[1], c.from);
+    i.a = d.source(inst.operands[1], c.from, Width::at_least);
     const Type held = d.type_of(inst.operands[0]);
     const int bytes = held == Type::none ? ptx::size_of(c.to) : ptx::size_of(held);
     i.count = uint8_t(bytes);

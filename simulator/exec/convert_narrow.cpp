@@ -91,8 +91,8 @@ bool decode_fp8(Decoder& d, const Instruction& inst, Inst& i) {
   const bool e5 = inst.has("e5m2x2");
   if (!e5 && !inst.has("e4m3x2")) return false;
   i.option = uint8_t((e5 ? kE5 : 0) | (inst.has("relu") ? kRelu : 0));
-  i.d = d.target(inst.operands.at(0));
   const bool widens = inst.text().ends_with("x2") && !inst.text().ends_with("f16x2");
+  i.d = d.target(inst.operands[0], widens ? Type::b32 : Type::b16);
   if (!widens && !inst.has("satfinite")) d.unsupported(inst, "it is .satfinite");
   const Type other = d.type(inst);
   if (other == Type::f32 && !widens) {
@@ -122,7 +122,7 @@ void decode_cvt_pack(Decoder& d, const Instruction& inst, Inst& i) {
   p->signed_source = d.type(inst, 1) == Type::s32;
   expect_operands(d, inst, 3, 4);
   if (inst.operands.size() == 4) d.type(inst, {Type::b32});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   i.c =

@@ -200,7 +200,7 @@ bool decode_half_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
   const bool one = op == "neg" || op == "abs" || op == "ex2" || op == "tanh";
   const size_t sources = one ? 1 : op == "fma" ? 3 : 2;
   expect_operands(d, inst, sources + 1, sources + 1);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = i.b = i.c = d.source(inst.operands[1], t);
   if (sources > 1) i.b = d.source(inst.operands[2], t);
   if (sources > 2) i.c = d.source(inst.operands[3], t);

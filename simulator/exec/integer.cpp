@@ -159,16 +159,19 @@ struct Mad24HiSat {
   }
 };
 
-void two_sources(Decoder& d, const Instruction& inst, Inst& i, ptx::Type type) {
+void two_sources(Decoder& d, const Instruction& inst, Inst& i, ptx::Type type, ptx::Type to) {
   expect_operands(d, inst, 3, 3);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], to);
   i.a = d.source(inst.operands[1], type);
   i.b = d.source(inst.operands[2], type);
 }
 
+ptx::Type twice(ptx::Type t) { return ptx::size_of(t) == 2 ? ptx::Type::u32 : ptx::Type::u64; }
+
+/// The third source is as wide as the result.
 void three_sources(Decoder& d, const Instruction& inst, Inst& i, ptx::Type type, ptx::Type last) {
   expect_operands(d, inst, 4, 4);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], last);
   i.a = d.source(inst.operands[1], type);
   i.b = d.source(inst.operands[2], type);
   i.c = d.source(inst.operands[3], last);
@@ -220,14 +223,14 @@ bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
   const Type t = d.type(inst);
   const std::string& op = inst.opcode;
   if (op == "add" || op == "sub") {
-    two_sources(d, inst, i, t);
+    two_sources(d, inst, i, t, t);
     if (t == Type::s32 && inst.has("sat"))
       i.run = op == "add" ? Handler(map2<int32_t, int32_t, int32_t, AddSat<int32_t>>)
                           : Handler(map2<int32_t, int32_t, int32_t, SubSat<int32_t>>);
     else
       i.run = op == "add" ? pick2<Add>(d, inst) : pick2<Sub>(d, inst);
   } else if (op == "mul") {
-    two_sources(d, inst, i, t);
+    two_sources(d, inst, i, t, inst.has("wide") ? twice(t) : t);
     if (inst.has("wide")) {
       if (!wide_enough(t)) d.unsupported(inst, "there is no wider type");
       i.run = for_wide(d, inst, []<class T>() -> Handler {
@@ -243,8 +246,7 @@ bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
     }
   } else if (op == "mad") {
     const bool wide = inst.has("wide");
-    const Type last = !wide ? t : ptx::size_of(t) == 2 ? Type::u32 : Type::u64;
-    three_sources(d, inst, i, t, last);
+    three_sources(d, inst, i, t, wide ? twice(t) : t);
     const bool hi = inst.has("hi");
     if (hi && t == Type::s32 && inst.has("sat"))
       i.run = map3<int32_t, int32_t, int32_t, int32_t, MadHiSat>;
@@ -261,7 +263,7 @@ bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
       i.run =
           for_integer(d, inst, t, []<class T>() -> Handler { return map3<T, T, T, T, MadLo<T>>; });
   } else if (op == "min" || op == "max") {
-    two_sources(d, inst, i, t);
+    two_sources(d, inst, i, t, t);
     using S = int32_t;
     if (t == Type::s32 && inst.has("relu"))
       i.run = op == "min" ? Handler(map2<S, S, S, NotNegative<Min<S>>>)
@@ -269,11 +271,11 @@ bool decode_integer_arithmetic(Decoder& d, const Instruction& inst, Inst& i) {
     else
       i.run = op == "min" ? pick2<Min>(d, inst) : pick2<Max>(d, inst);
   } else if (op == "div" || op == "rem") {
-    two_sources(d, inst, i, t);
+    two_sources(d, inst, i, t, t);
     i.run = op == "div" ? pick2_scalar<Div>(d, inst) : pick2_scalar<Rem>(d, inst);
   } else if (op == "neg" || op == "abs") {
     expect_operands(d, inst, 2, 2);
-    i.d = d.target(inst.operands[0]);
+    i.d = d.target(inst.operands[0], t);
     i.a = d.source(inst.operands[1], t);
     i.run = op == "neg"
                 ? for_integer(d, inst, t, []<class T>() -> Handler { return map1<T, T, Neg<T>>; })
@@ -301,7 +303,7 @@ void decode_24(Decoder& d, const Instruction& inst, Inst& i) {
   const bool hi = inst.has("hi");
   if (!hi && !inst.has("lo")) d.unsupported(inst, "it is .lo or .hi");
   if (inst.opcode == "mul24")
-    two_sources(d, inst, i, t);
+    two_sources(d, inst, i, t, t);
   else
     three_sources(d, inst, i, t, t);
   if (t == ptx::Type::s32)

@@ -227,7 +227,7 @@ void decode_logic2(Decoder& d, const Instruction& inst, Inst& i) {
     i.run = predicate2<Op>;
     return;
   }
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], t);
   i.run = for_bits(d, inst, t, []<class T>() -> Handler { return map2<T, T, T, Op<T>>; });
@@ -244,7 +244,7 @@ void decode_not(Decoder& d, const Instruction& inst, Inst& i) {
     };
     return;
   }
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = d.source(inst.operands[1], t);
   i.run = inst.opcode == "not"
               ? for_bits(d, inst, t, []<class T>() -> Handler { return map1<T, T, Not<T>>; })
@@ -254,7 +254,7 @@ void decode_not(Decoder& d, const Instruction& inst, Inst& i) {
 void decode_shift(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 3, 3);
   const Type t = d.type(inst);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], Type::u32);
   i.run =
@@ -267,7 +267,7 @@ void decode_shift(Decoder& d, const Instruction& inst, Inst& i) {
 void decode_count(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
   const Type t = d.type(inst, {Type::b32, Type::b64});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], inst.opcode == "brev" ? t : Type::u32);
   i.a = d.source(inst.operands[1], t);
   const bool wide = ptx::size_of(t) == 8;
   using A = uint32_t;
@@ -282,7 +282,7 @@ void decode_count(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_bfind(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::u32);
   i.a = d.source(inst.operands[1], d.type(inst));
   const bool shift = inst.has("shiftamt");
   i.run = for_integer(d, inst, d.type(inst), [&]<class T>() -> Handler {
@@ -293,7 +293,7 @@ void decode_bfind(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_bfe(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], d.type(inst));
   i.a = d.source(inst.operands[1], d.type(inst));
   i.b = d.source(inst.operands[2], Type::u32);
   i.c = d.source(inst.operands[3], Type::u32);
@@ -304,7 +304,7 @@ void decode_bfe(Decoder& d, const Instruction& inst, Inst& i) {
 void decode_bfi(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 5, 5);
   const Type t = d.type(inst, {Type::b32, Type::b64});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], t);
   i.c = d.source(inst.operands[3], Type::u32);
@@ -322,7 +322,7 @@ bool clamps(Decoder& d, const Instruction& inst) {
 void decode_shf(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
   d.type(inst, {Type::b32});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   i.c = d.source(inst.operands[3], Type::u32);
@@ -342,7 +342,7 @@ void decode_lop3(Decoder& d, const Instruction& inst, Inst& i) {
   if (inst.operands[4].kind != ptx::Operand::Kind::integer)
     d.unsupported(inst, "its table is not a number");
   d.type(inst, {Type::b32});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   i.c = d.source(inst.operands[3], Type::b32);
@@ -353,7 +353,7 @@ void decode_lop3(Decoder& d, const Instruction& inst, Inst& i) {
 void decode_prmt(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
   d.type(inst, {Type::b32});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   i.c = d.source(inst.operands[3], Type::b32);
@@ -369,7 +369,7 @@ void decode_prmt(Decoder& d, const Instruction& inst, Inst& i) {
 
 void decode_bmsk(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 3, 3);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::u32);
   using U = uint32_t;
@@ -389,7 +389,7 @@ void decode_bmsk(Decoder& d, const Instruction& inst, Inst& i) {
 void decode_fns(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 4, 4);
   d.type(inst, {Type::b32});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   i.c = d.source(inst.operands[3], Type::s32);

@@ -256,7 +256,7 @@ void expect_vector(Decoder& d, const Instruction& inst, int count) {
 void decode_ld(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 3);  // the third is a cache policy
   const Type t = d.type(inst);
-  i.rows = d.rows(inst.operands[0], t, true, i.count);
+  i.rows = d.rows(inst.operands[0], t, true, i.count, Width::at_least);
   expect_vector(d, inst, i.count);
   const Space space = i.space = d.address(inst.operands[1], space_of(inst), i);
   const Type reg = held(d, inst.operands[0], t);
@@ -273,7 +273,7 @@ void decode_st(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 3);
   const Type t = d.type(inst);
   const Space space = i.space = d.address(inst.operands[0], space_of(inst), i);
-  i.rows = d.rows(inst.operands[1], t, false, i.count);
+  i.rows = d.rows(inst.operands[1], t, false, i.count, Width::at_least);
   expect_vector(d, inst, i.count);
   const Type reg = held(d, inst.operands[1], t);
   i.strong = is_strong(inst);
@@ -286,7 +286,8 @@ void decode_st(Decoder& d, const Instruction& inst, Inst& i) {
 }
 
 /// Of caches alone: a level, and where the address lies.
-void decode_nothing(Decoder&, const Instruction& inst, Inst& i) {
+void decode_nothing(Decoder& d, const Instruction& inst, Inst& i) {
+  expect_operands(d, inst, 1, 2);
   space_of(inst);
   inst.has("L1"), inst.has("L2");
   i.run = [](Warp&, const Inst&, uint32_t) {};

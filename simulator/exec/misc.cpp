@@ -79,9 +79,11 @@ void decode_nanosleep(Decoder& d, const Instruction& inst, Inst& i) {
 
 /// A policy of the cache, which changes nothing.
 void decode_createpolicy(Decoder& d, const Instruction& inst, Inst& i) {
-  for (const std::string_view form : {"fractional", "range", "cvt", "global", "L2"}) inst.has(form);
+  for (const std::string_view form : {"fractional", "cvt", "global", "L2"}) inst.has(form);
+  const bool range = inst.has("range");
+  expect_operands(d, inst, range ? 4 : 1, range ? 4 : 2);
   d.type(inst, {Type::b64});
-  i.d = d.target(inst.operands.at(0));
+  i.d = d.target(inst.operands[0], Type::b64);
   i.run = fixed<uint64_t>;
 }
 

@@ -62,7 +62,7 @@ void decode_vector_mov(Decoder& d, const Instruction& inst, Inst& i, Type t) {
   if (part == 0) d.unsupported(inst, "this packing is not simulated");
   i.rows = d.rows(parts, part_type, !packs, i.count);
   if (packs)
-    i.d = d.target(inst.operands[0]);
+    i.d = d.target(inst.operands[0], t);
   else
     i.a = d.source(inst.operands[1], t);
   i.run = pick_pack(part, whole, packs);
@@ -92,7 +92,7 @@ void decode_mov(Decoder& d, const Instruction& inst, Inst& i) {
   }
   if (to.kind == Operand::Kind::vector || from.kind == Operand::Kind::vector)
     return decode_vector_mov(d, inst, i, t);
-  i.d = d.target(to);
+  i.d = d.target(to, t);
   const bool wide = ptx::size_of(t) == 8;
   if (from.kind == Operand::Kind::symbol) {
     if (d.param_variable(from.name)) {
@@ -136,7 +136,7 @@ void add_base(Warp& w, const Inst& i, uint32_t mask) {
 void decode_cvta(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
   d.type(inst, {Type::u64});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::u64);
   const uint64_t base = base_of(d, inst);
   i.offset = inst.has("to") ? -int64_t(base) : int64_t(base);
   if (inst.operands[1].kind == Operand::Kind::symbol) {
@@ -181,8 +181,8 @@ void decode_mapa(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 3, 3);
   const Type t = d.type(inst, {Type::u32, Type::u64});
   inst.has("shared::cluster");  // or a generic address
-  i.d = d.target(inst.operands.at(0));
-  if (inst.operands.at(1).kind == Operand::Kind::symbol) {
+  i.d = d.target(inst.operands[0], t);
+  if (inst.operands[1].kind == Operand::Kind::symbol) {
     const auto place = d.place(inst.operands[1].name);
     if (!place) d.unsupported(inst, "nothing is called " + inst.operands[1].name);
     i.a = d.constant(place->address + uint64_t(inst.operands[1].offset), t);
@@ -196,7 +196,7 @@ void decode_getctarank(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
   d.type(inst, {Type::u32, Type::u64});
   inst.has("shared::cluster");  // or a generic address
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::u32);
   i.a = d.constant(0, Type::u32);
   i.run = map1<uint32_t, uint32_t, Same<uint32_t>>;
 }

@@ -86,7 +86,7 @@ Handler pick_sign(Decoder& d, const Instruction& inst, Type type) {
 
 void sources(Decoder& d, const Instruction& inst, Inst& i, Type type, size_t n) {
   expect_operands(d, inst, n + 1, n + 1);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], type);
   i.a = d.source(inst.operands[1], type);
   if (n > 1) i.b = d.source(inst.operands[2], type);
   if (n > 2) i.c = d.source(inst.operands[3], type);

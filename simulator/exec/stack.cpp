@@ -19,7 +19,7 @@ void take(Warp& w, const Inst& i, uint32_t mask) {
 void decode_alloca(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 3);
   const Type t = d.type(inst);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], t);
   i.a = d.source(inst.operands[1], t);
   const uint64_t align = inst.operands.size() == 3 ? inst.operands[2].value : 8;
   if (align == 0 || align > 4096 || (align & (align - 1)) != 0)
@@ -51,7 +51,7 @@ void decode_stack(Decoder& d, const Instruction& inst, Inst& i) {
   const Type t = d.type(inst);
   const bool wide = ptx::size_of(t) == 8;
   if (inst.opcode == "stacksave") {
-    i.d = d.target(inst.operands[0]);
+    i.d = d.target(inst.operands[0], t);
     i.run = wide ? Handler(save<uint64_t>) : Handler(save<uint32_t>);
   } else {
     i.a = d.source(inst.operands[0], t);

@@ -122,9 +122,9 @@ void warp_sync(Warp& w, const Inst& i, uint32_t mask) {
 }
 
 void read_barrier(Decoder& d, const Instruction& inst, Inst& i, size_t at, size_t end) {
-  i.a = at < end ? d.source(inst.operands.at(at), Type::u32) : d.constant(0, Type::u32);
+  i.a = at < end ? d.source(inst.operands[at], Type::u32) : d.constant(0, Type::u32);
   if (at + 1 < end) {
-    i.b = d.source(inst.operands.at(at + 1), Type::u32);
+    i.b = d.source(inst.operands[at + 1], Type::u32);
     i.option |= 1;
   }
 }
@@ -141,11 +141,11 @@ void decode_bar(Decoder& d, const Instruction& inst, Inst& i) {
     const bool popc = inst.has("popc"), all = inst.has("and");
     if (!popc && !all && !inst.has("or")) d.unsupported(inst, "it reduces by popc, and or or");
     d.type(inst, {popc ? Type::u32 : Type::pred});
-    const Operand& vote = inst.operands.at(n - 1);
+    const Operand& vote = inst.operands[n - 1];
     if (popc)
-      i.d = d.target(inst.operands.at(0));
+      i.d = d.target(inst.operands[0], Type::u32);
     else
-      i.p = d.predicate(inst.operands.at(0));
+      i.p = d.predicate(inst.operands[0]);
     i.offset = d.predicate(vote);
     i.p_negated = vote.negated;
     read_barrier(d, inst, i, 1, n - 1);

@@ -95,7 +95,7 @@ void decode_movmatrix(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
   if (!inst.has("m8n8") || !inst.has("trans") || !inst.has("b16"))
     d.unsupported(inst, "only m8n8.trans of b16 is simulated");
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.run = movmatrix;
 }

@@ -77,17 +77,19 @@ uint64_t byte_of(const Fragment& f, int r, int l, int part, uint64_t stride) {
 /// Strides of the lanes; the begin and each row must be aligned.
 std::array<uint64_t, kLanes> strides(Warp& w, const Fragment& f, const Addresses& at) {
   std::array<uint64_t, kLanes> s;
-  const std::string bytes = std::to_string(f.align) + " bytes";
+  const auto apart = [&](const std::string& what) {
+    return Fault{"misaligned address", what + " " + std::to_string(f.align) + " bytes"};
+  };
   for (int l = 0; l < kLanes; ++l) {
     uint64_t& stride = s[size_t(l)];
     stride = f.wide_stride ? w.row<uint64_t>(f.stride)[l] : w.row(f.stride)[l];
-    if (at[size_t(l)] % f.align != 0)
-      throw w.at({"misaligned address", "this matrix begins at a multiple of " + bytes}, l);
-    if (stride * uint64_t(f.bytes) % f.align != 0)
+    if (const uint64_t past = at[size_t(l)] % f.align)
       throw w.at(
-          {"misaligned address", "rows of this matrix are a multiple of " + bytes + " apart; got " +
-                                     std::to_string(stride * uint64_t(f.bytes)) + " bytes"},
-          l);
+          apart("a matrix that begins " + std::to_string(past) + " bytes past a multiple of"), l);
+    if (const uint64_t bytes = stride * uint64_t(f.bytes); bytes % f.align != 0)
+      throw w.at(apart("rows of a matrix that are " + std::to_string(bytes) +
+                       " bytes apart, which must be a multiple of"),
+                 l);
   }
   return s;
 }

@@ -6,6 +6,7 @@
 
 #include "simulator/exec/access.h"
 #include "simulator/exec/lanes.h"
+#include "simulator/exec/shuffle.h"
 #include "simulator/memory/memory.h"
 #include "simulator/run/block.h"
 
@@ -51,14 +52,13 @@ void Undefined::set(Warp& w, const Operand& o, uint32_t mask, uint32_t undefined
 
 bool Undefined::load(Warp& w, const ptx::Instruction& text, int lane, const Fault& fault) {
   if (text.opcode != "ld") return false;
-  faults_[lane] = latest_ = fault;
+  faults_[lane] = std::make_shared<const Fault>(fault);
   set(w, text.operands.at(0), 1u << lane, 1u << lane);
   return true;
 }
 
 void Undefined::report(const ptx::Instruction& text, uint32_t lanes) const {
-  const Fault& own = faults_[std::countr_zero(lanes)];
-  Fault fault = own.kind.empty() ? latest_ : own;
+  Fault fault = *faults_[std::countr_zero(lanes)];
   fault.details +=
       "; its value decides what " + text.text() + " does, PTX line " + std::to_string(text.line);
   if (text.where.line) fault.details += ", source line " + std::to_string(text.where.line);
@@ -66,8 +66,7 @@ void Undefined::report(const ptx::Instruction& text, uint32_t lanes) const {
 }
 
 /// Lanes in which the result is undefined. A value that a defined one overrules does not count.
-uint32_t Undefined::result(Warp& w, const ptx::Instruction& text, const Inst& inst,
-                           uint32_t mask) const {
+uint32_t Undefined::result(Warp& w, const ptx::Instruction& text, const Inst& inst) const {
   const auto& o = text.operands;
   const auto from = [&](size_t k) { return lanes_of(w, o[k]); };
   if (text.opcode == "selp" && o.size() == 4) {
@@ -86,9 +85,35 @@ uint32_t Undefined::result(Warp& w, const ptx::Instruction& text, const Inst& in
   }
   uint32_t lanes = 0;
   for (size_t k = 1; k < o.size(); ++k) lanes |= from(k);
-  // which lane's value it takes is not looked at
-  if (text.opcode == "shfl" && (lanes & mask)) lanes = mask;
   return lanes;
+}
+
+/// Each lane has what the lane that it reads from had, and its fault. Which one that is, the other
+/// operands decide.
+void Undefined::shuffle(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask) {
+  const auto& o = text.operands;
+  for (size_t k = 2; k < o.size(); ++k)
+    if (const uint32_t lanes = lanes_of(w, o[k]) & mask) report(text, lanes);
+  const auto* members = w.row(inst.rows[0]);
+  const uint32_t named = members[std::countr_zero(mask)];
+  each_lane(mask, [&](int l) {
+    if (members[l] != named) mask &= ~(1u << l);
+  });
+  if (named & w.alive() & ~mask) return;  // it waits for these
+  const Shuffle kind = text.has("up")     ? Shuffle::up
+                       : text.has("down") ? Shuffle::down
+                       : text.has("bfly") ? Shuffle::bfly
+                                          : Shuffle::idx;
+  const uint32_t before = lanes_of(w, o[1]);
+  const auto *b = w.row(inst.b), *c = w.row(inst.c);
+  std::shared_ptr<const Fault> faults[kLanes];
+  uint32_t lanes = 0;
+  each_lane(mask, [&](int l) {
+    const uint32_t from = shuffle_source(kind, uint32_t(l), b[l], c[l]).lane;
+    if (before >> from & 1) lanes |= 1u << l, faults[l] = faults_[from];
+  });
+  each_lane(lanes, [&](int l) { faults_[l] = std::move(faults[l]); });
+  set(w, o[0].kind == Operand::Kind::pair ? o[0].parts.at(0) : o[0], mask, lanes);
 }
 
 bool Undefined::before(Warp& w, const Inst& inst, uint32_t mask) {
@@ -115,12 +140,16 @@ bool Undefined::before(Warp& w, const Inst& inst, uint32_t mask) {
     if (has_result) set(w, text.operands[0], mask, 0);
   }
   if (has_no_result(text.opcode)) return false;
+  if (text.opcode == "shfl") {
+    shuffle(w, text, inst, mask);
+    return false;
+  }
   if (text.opcode == "ld") {
     if (const uint32_t lanes = lanes_of(w, text.operands.at(1)) & mask) report(text, lanes);
     set(w, text.operands[0], mask, 0);
     return false;
   }
-  if (!decides(text.opcode)) set(w, text.operands[0], mask, result(w, text, inst, mask));
+  if (!decides(text.opcode)) set(w, text.operands[0], mask, result(w, text, inst));
   return false;
 }
 

@@ -3,6 +3,7 @@
 // when the value decides something: a branch, an address, what other threads or the host see.
 #pragma once
 #include <cstdint>
+#include <memory>
 
 #include "simulator/code/code.h"
 #include "simulator/report/fault.h"
@@ -25,12 +26,12 @@ class Undefined {
  private:
   uint32_t lanes_of(const Warp& w, const ptx::Operand& operand) const;
   void set(Warp& w, const ptx::Operand& operand, uint32_t mask, uint32_t undefined);
-  uint32_t result(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask) const;
+  uint32_t result(Warp& w, const ptx::Instruction& text, const Inst& inst) const;
+  void shuffle(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask);
   [[noreturn]] void report(const ptx::Instruction& text, uint32_t lanes) const;
 
-  Fault faults_[kLanes];  // of each lane's latest load; none: the value came from another lane
-  Fault latest_;
-  uint32_t stored_ = 0;  // lanes of the store at hand
+  std::shared_ptr<const Fault> faults_[kLanes];  // of the load that each lane's latest came from
+  uint32_t stored_ = 0;                          // lanes of the store at hand
   uint64_t at_[kLanes] = {};
 };
 

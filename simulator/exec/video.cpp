@@ -117,7 +117,7 @@ void decode_video(Decoder& d, const Instruction& inst, Inst& i) {
   form->signed_b = is_signed(set ? 1 : 2);
   form->saturates = !set && inst.has("sat");
   form->adds = inst.has("add");
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   i.c = d.source(inst.operands[3], Type::b32);
@@ -154,7 +154,7 @@ bool decode_integer_pair(Decoder& d, const Instruction& inst, Inst& i) {
   form->signed_d = form->signed_a = form->signed_b = is_signed;
   form->relu = is_signed && (inst.opcode == "min" || inst.opcode == "max") && inst.has("relu");
   i.kind = Class::integer;
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = i.c = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   keep(d, i, std::move(form));

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "simulator/exec/lanes.h"
+#include "simulator/exec/shuffle.h"
 #include "simulator/exec/types.h"
 
 namespace sim {
@@ -30,40 +31,23 @@ bool gather(Warp& w, Row members, uint32_t& mask) {
   return w.wait_for_lanes(named, mask) && w.reads_done();
 }
 
-enum class Shuffle { up, down, bfly, idx };
-
-/// PTX ISA, shfl.sync: c holds the clamp value and the segment mask.
 template <Shuffle S>
 void shfl(Warp& w, const Inst& i, uint32_t mask) {
   if (!gather(w, i.rows[0], mask)) return;
   const auto *a = w.row(i.a), *b = w.row(i.b), *c = w.row(i.c);
   uint32_t result[kLanes], inside = 0;
-  for (int l = 0; l < kLanes; ++l) {
-    const uint32_t lane = uint32_t(l), clamp = c[l] & 31, segment = c[l] >> 8 & 31, by = b[l] & 31;
-    const uint32_t max = (lane & segment) | (clamp & ~segment), min = lane & segment;
-    uint32_t from = 0;
-    bool ok = true;
-    switch (S) {
-      case Shuffle::up:
-        from = lane - by, ok = int32_t(from) >= int32_t(max);
-        break;
-      case Shuffle::down:
-        from = lane + by, ok = from <= max;
-        break;
-      case Shuffle::bfly:
-        from = lane ^ by, ok = from <= max;
-        break;
-      case Shuffle::idx:
-        from = min | (by & ~segment), ok = from <= max;
-        break;
+  for (uint32_t l = 0; l < kLanes; ++l) {
+    const ShuffleSource from = shuffle_source(S, l, b[l], c[l]);
+    if ((mask >> l & 1) && !(mask >> from.lane & 1)) {
+      const bool there = w.alive() >> from.lane & 1;
+      throw w.at(
+          {"lanes missing", "shfl reads lane " + std::to_string(from.lane) +
+                                (there ? ", which the mask does not name"
+                                       : ", which has ended, or the block has no such thread")},
+          int(l));
     }
-    if (!ok) from = lane;
-    if ((mask >> l & 1) && !(mask >> from & 1))
-      throw w.at({"lanes missing",
-                  "shfl reads lane " + std::to_string(from) + ", which does not take part"},
-                 l);
-    result[l] = a[from];
-    inside |= uint32_t(ok) << l;
+    result[l] = a[from.lane];
+    inside |= uint32_t(from.inside) << l;
   }
   write_lanes<uint32_t>(w.row(i.d), mask, [&](int l) { return result[l]; });
   if (i.p != kNoPredicate) write_predicate(w.predicate(i.p), mask, inside);
@@ -74,10 +58,10 @@ void decode_shfl(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 5, 5);
   const Operand& to = inst.operands[0];
   if (to.kind == Operand::Kind::pair) {
-    i.d = d.target(to.parts.at(0));
+    i.d = d.target(to.parts.at(0), Type::b32);
     i.p = d.predicate(to.parts.at(1));
   } else {
-    i.d = d.target(to);
+    i.d = d.target(to, Type::b32);
   }
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
@@ -112,7 +96,7 @@ void decode_vote(Decoder& d, const Instruction& inst, Inst& i) {
   const bool ballot = inst.has("ballot");
   d.type(inst, {ballot ? Type::b32 : Type::pred});
   if (ballot)
-    i.d = d.target(inst.operands[0]);
+    i.d = d.target(inst.operands[0], Type::b32);
   else
     i.p = d.predicate(inst.operands[0]);
   i.q = d.predicate(inst.operands[1]);
@@ -151,7 +135,7 @@ void decode_match(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 3, 3);
   const Operand& to = inst.operands[0];
   if (to.kind == Operand::Kind::pair) i.p = d.predicate(to.parts.at(1));
-  i.d = d.target(to.kind == Operand::Kind::pair ? to.parts.at(0) : to);
+  i.d = d.target(to.kind == Operand::Kind::pair ? to.parts.at(0) : to, Type::b32);
   const Type t = d.type(inst, {Type::b32, Type::b64});
   i.a = d.source(inst.operands[1], t);
   i.b = d.source(inst.operands[2], Type::b32);
@@ -174,7 +158,7 @@ void redux(Warp& w, const Inst& i, uint32_t mask, F&& combine) {
 
 void decode_redux(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 3, 3);
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.a = d.source(inst.operands[1], Type::b32);
   i.b = d.source(inst.operands[2], Type::b32);
   const bool is_signed = d.type(inst, {Type::u32, Type::s32, Type::b32}) == Type::s32;
@@ -216,7 +200,7 @@ void decode_redux(Decoder& d, const Instruction& inst, Inst& i) {
 void decode_activemask(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 1, 1);
   d.type(inst, {Type::b32});
-  i.d = d.target(inst.operands[0]);
+  i.d = d.target(inst.operands[0], Type::b32);
   i.run = [](Warp& w, const Inst& i, uint32_t mask) {
     write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return mask; });
   };
@@ -227,7 +211,7 @@ void decode_elect(Decoder& d, const Instruction& inst, Inst& i) {
   expect_operands(d, inst, 2, 2);
   const Operand& to = inst.operands[0];
   if (to.kind != Operand::Kind::pair) d.unsupported(inst, "it has two results");
-  i.d = d.target(to.parts.at(0));
+  i.d = d.target(to.parts.at(0), Type::b32);
   i.p = d.predicate(to.parts.at(1));
   i.a = d.source(inst.operands[1], Type::b32);
   i.run = [](Warp& w, const Inst& i, uint32_t mask) {

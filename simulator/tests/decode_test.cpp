@@ -116,6 +116,67 @@ TEST(Refused, TypesThatAnInstructionDoesNotHave) {
   expect_refused("ld.global.v4.u32 {%r1, %r2}, [%rd1];", "ld", "it has 2 registers");
 }
 
+/// A row of 32 bits that takes 64 would write over its neighbour.
+TEST(Refused, RegistersOfAnotherWidth) {
+  const std::pair<const char*, const char*> lines[] = {
+      {"add.u64 %r1, %rd1, %rd2;", "a register of b32 stands where u64 is wanted"},
+      {"add.u64 %rd1, %r1, %rd2;", "a register of b32 stands where u64 is wanted"},
+      {"add.u32 %rd1, %r1, %r2;", "a register of b64 stands where u32 is wanted"},
+      {"add.u32 %r1, %rd1, %r2;", "a register of b64 stands where u32 is wanted"},
+      {"mul.wide.u32 %r1, %r2, %r3;", "a register of b32 stands where u64 is wanted"},
+      {"mad.wide.s32 %rd1, %r2, %r3, %r4;", "a register of b32 stands where u64 is wanted"},
+      {"mul.wide.u16 %rd1, %rs2, %rs3;", "a register of b64 stands where u32 is wanted"},
+      {"ld.global.u64 %r1, [%rd1];", "a register of b32 stands where u64 is wanted"},
+      {"ld.global.v2.u32 {%r1, %rd2}, [%rd1];", "registers of b32 and b64 stand in one vector"},
+      {"st.global.u64 [%rd1], %r1;", "a register of b32 stands where u64 is wanted"},
+      {"cvt.u64.u32 %r1, %r2;", "a register of b32 stands where u64 is wanted"},
+      {"atom.global.add.u64 %r1, [%rd1], %rd2;", "a register of b32 stands where u64 is wanted"},
+      {"mov.b64 %rd1, {%r1, %rd2};", "a register of b64 stands where b32 is wanted"},
+      {"mov.u64 %r1, %clock64;", "a register of b32 stands where u64 is wanted"},
+      {"shfl.sync.bfly.b32 %rd1, %r2, 1, 31, -1;", "a register of b64 stands where b32 is wanted"},
+      {"popc.b64 %rd1, %rd2;", "a register of b64 stands where u32 is wanted"},
+      {"selp.b64 %r1, %rd1, %rd2, %p1;", "a register of b32 stands where b64 is wanted"},
+      {"wmma.load.a.sync.aligned.row.m8n8k4.global.f64 {%r1}, [%rd1];",
+       "a register of b32 stands where f64 is wanted"},
+  };
+  for (const auto& [line, why] : lines) expect_refused(line, "", why);
+}
+
+TEST(Refused, OperandsThatNobodyLooksAt) {
+  for (const char* line : {"add.u32 %r1, %r2;",
+                           "add.u32 %r1, %r2, %r3, %r4;",
+                           "cvt.u32.u64 %r1, %rd1, %rd2;",
+                           "ld.global.u32 %r1;",
+                           "bar.sync 0, 32, 32;",
+                           "mov.u32 %r1;",
+                           "setp.lt.u32 %p1, %r1;",
+                           "activemask.b32 %r1, %r2;",
+                           "membar.gl %r1;",
+                           "ret %r1;",
+                           "fence.acq_rel.gpu %r1;",
+                           "createpolicy.fractional.L2::evict_last.b64 %rd1, 1.0, %f4;",
+                           "trap %r1;",
+                           "nanosleep.u32;",
+                           "nanosleep.u32 %r1, %r2;",
+                           "atom.global.add.u32 %r1, [%rd1];",
+                           "cp.async.wait_all %r1;",
+                           "cp.async.commit_group %r1;",
+                           "mapa.u64 %rd1, %rd2;",
+                           "fma.rn.f16 %rs1, %rs2, %rs3;",
+                           "sad.u32 %r1, %r2, %r3;"}) {
+    const std::string said = refusal(line);
+    EXPECT_NE(said.find("operands"), said.npos) << line << ": " << said;
+  }
+}
+
+TEST(Decoded, RegistersWiderThanTheType) {
+  for (const char* line :
+       {"ld.global.u8 %rd1, [%rd2];", "ld.global.s32 %rd1, [%rd2];", "st.global.u32 [%rd1], %rd2;",
+        "cvt.u16.u64 %rd1, %rd2;", "cvt.u32.u8 %rd1, %rd2;",
+        "ld.global.v2.u32 {%rd1, %rd3}, [%rd2];", "ld.global.v2.u32 {%rd1, _}, [%rd2];"})
+    EXPECT_EQ(refusal(line), "") << line;
+}
+
 TEST(Decoded, HintsScopesAndOrders) {
   for (const char* line :
        {"ld.global.nc.L1::no_allocate.L2::128B.v2.f32 {%f1, %f2}, [%rd1];",
