@@ -42,7 +42,8 @@ bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
 constexpr const char* kNotWaited =
     "access to bytes of an asynchronous copy that was not waited for";
 
-[[noreturn]] void fail_global(const Warp& w, int lane, uint64_t at, uint32_t bytes, Use use) {
+/// Returns where the access is a load of what nobody wrote, which may stay without effect.
+void fail_global(Warp& w, int lane, uint64_t at, uint32_t bytes, Use use) {
   Fault fault;
   const std::string what = words(use, bytes) + " at " + hex(at);
   if (at % bytes != 0) {
@@ -61,6 +62,8 @@ constexpr const char* kNotWaited =
                  : unmapped ? "out of bounds"
                             : "read of uninitialised memory";
     fault.details = what + ", " + describe_address(at);
+    const bool unwritten = !pending && !freed && !unmapped;
+    if (unwritten && use == Use::read && w.load_undefined(w.at(fault, lane), lane, s)) return;
   }
   throw w.at(fault, lane);
 }
@@ -81,7 +84,7 @@ void fail_block(Warp& w, int lane, const char* space, uint64_t at, uint32_t byte
                         : ", which no thread has written yet: a barrier may be missing";
   const Fault fault =
       w.at({pending ? kNotWaited : "read of uninitialised memory", what + why}, lane);
-  if (pending || use != Use::read || !w.load_undefined(fault, lane)) throw fault;
+  if (pending || use != Use::read || !w.load_undefined(fault, lane, marks + at)) throw fault;
 }
 
 [[noreturn]] void fail_reach(const Warp& w, int lane, uint64_t at, uint32_t bytes, Use use) {

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
+#include <span>
 
 #include "simulator/exec/access.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/shuffle.h"
 #include "simulator/memory/memory.h"
+#include "simulator/memory/origins.h"
 #include "simulator/run/block.h"
 
 namespace sim {
@@ -26,74 +27,199 @@ bool decides(const std::string& opcode) {
                "mbarrier", "cp", "ldmatrix", "stmatrix", "wmma", "mma"});
 }
 
+/// Of these the values say which undefined bits are taken.
+bool takes_by_value(const std::string& opcode) {
+  return is_one_of(opcode,
+                   {"and", "or", "xor", "not", "lop3", "shl", "shr", "shf", "bfe", "bfi", "prmt"});
+}
+
 bool has_no_result(const std::string& opcode) {
   return is_one_of(opcode, {"bra", "ret", "exit", "membar", "fence", "nanosleep", "prefetch"});
 }
 
-}  // namespace
-
-uint32_t Undefined::lanes_of(const Warp& w, const Operand& o) const {
+/// Lanes in which an operand has undefined bits.
+uint32_t lanes_of(const Warp& w, const Operand& o) {
   const auto& known = w.undefined_registers();
-  if (known.empty()) return 0;
   uint32_t lanes = 0;
   if (o.kind == Operand::Kind::reg || (o.kind == Operand::Kind::address && o.base_is_reg))
-    lanes = known[o.value];
+    lanes = known.lanes(uint32_t(o.value));
   for (const Operand& part : o.parts) lanes |= lanes_of(w, part);
   return lanes;
 }
 
-void Undefined::set(Warp& w, const Operand& o, uint32_t mask, uint32_t undefined) {
-  for (const Operand& part : o.parts) set(w, part, mask, undefined);
-  if (o.kind != Operand::Kind::reg) return;
-  auto& known = w.undefined_registers();
-  if (known.empty()) known.resize(w.code().function->registers.size());
-  known[o.value] = (known[o.value] & ~mask) | (undefined & mask);
+uint64_t bits_of(const Warp& w, const Operand& o, int lane) {
+  if (o.kind == Operand::Kind::reg) return w.undefined_registers().of(uint32_t(o.value), lane);
+  return lanes_of(w, o) >> lane & 1 ? ~uint64_t(0) : 0;
 }
 
-bool Undefined::load(Warp& w, const ptx::Instruction& text, int lane, const Fault& fault) {
+/// What a result, or each part of one, has in a lane: as many bits as it is wide.
+void set(Warp& w, const Operand& o, int lane, uint64_t bits) {
+  for (const Operand& part : o.parts) set(w, part, lane, bits);
+  if (o.kind != Operand::Kind::reg) return;
+  const ptx::Type type = w.code().function->registers[o.value].type;
+  const uint64_t width = type == ptx::Type::pred ? 1 : uint64_t(ptx::size_of(type)) * 8;
+  w.undefined_registers().set(uint32_t(o.value), lane, bits & low_bits(width));
+}
+
+void define(Warp& w, const Operand& o, uint32_t mask) {
+  each_lane(mask & lanes_of(w, o), [&](int l) { set(w, o, l, 0); });
+}
+
+ptx::Type type_of(const ptx::Instruction& text) {
+  ptx::Type type = ptx::Type::none;
+  for (const std::string& m : text.modifiers)
+    if (const auto t = ptx::type_named(m)) type = *t;
+  return type;
+}
+
+bool is_signed(ptx::Type t) {
+  return t == ptx::Type::s8 || t == ptx::Type::s16 || t == ptx::Type::s32;
+}
+
+/// Operand k of an instruction that takes_by_value. Amounts and positions have 32 bits.
+uint64_t value_of(Warp& w, const ptx::Instruction& text, const Inst& inst, size_t k, int lane) {
+  const Operand& o = text.operands[k];
+  if (o.kind == Operand::Kind::integer) return o.value;
+  if (text.has("pred")) {
+    const bool bit = w.predicate_of(uint32_t(o.value)) >> lane & 1;
+    return bit != o.negated;
+  }
+  const Row row = k == 1 ? inst.a : k == 2 ? inst.b : k == 3 ? inst.c : inst.rows[0];
+  const bool whole = k == 1 || (k == 2 && !is_one_of(text.opcode, {"shl", "shr", "bfe"}));
+  if (whole && ptx::size_of(type_of(text)) == 8) return w.row<uint64_t>(row)[lane];
+  return w.row(row)[lane];
+}
+
+/// The operands of a vector, or the one.
+std::span<const Operand> parts_of(const Operand& o) {
+  if (o.kind == Operand::Kind::vector) return o.parts;
+  return {&o, 1};
+}
+
+/// Of an argument or a result.
+uint32_t bytes_of_param(const ptx::Function& f, const std::string& name) {
+  for (const auto* list : {&f.locals, &f.results})
+    for (const ptx::Variable& v : *list)
+      if (v.name == name) return uint32_t(v.bytes);
+  return 0;
+}
+
+std::string place_of(const ptx::Instruction& text) {
+  std::string place = ", PTX line " + std::to_string(text.line);
+  if (text.where.line) place += ", source line " + std::to_string(text.where.line);
+  return place;
+}
+
+}  // namespace
+
+bool Undefined::load(Warp& w, const ptx::Instruction& text, int lane, const uint8_t* shadow,
+                     const Fault& fault) {
   if (text.opcode != "ld") return false;
   faults_[lane] = std::make_shared<const Fault>(fault);
-  set(w, text.operands.at(0), 1u << lane, 1u << lane);
+  const ptx::Type type = type_of(text);
+  const auto size = size_t(ptx::size_of(type));
+  for (const Operand& to : parts_of(text.operands[0])) {
+    uint64_t bits = 0;
+    for (size_t byte = 0; byte < size && byte < 8; ++byte)
+      if (!(*shadow++ & kWritten)) bits |= uint64_t(0xff) << 8 * byte;
+    if (is_signed(type) && (bits >> (8 * size - 1) & 1)) bits |= ~low_bits(8 * size);
+    set(w, to, lane, bits);
+  }
   return true;
 }
 
-void Undefined::report(const ptx::Instruction& text, uint32_t lanes) const {
+Fault Undefined::fault_of(const ptx::Instruction& text, uint32_t lanes,
+                          const std::string& did) const {
   Fault fault = *faults_[std::countr_zero(lanes)];
-  fault.details +=
-      "; its value decides what " + text.text() + " does, PTX line " + std::to_string(text.line);
-  if (text.where.line) fault.details += ", source line " + std::to_string(text.where.line);
+  fault.details += "; its value " + did + text.text();
+  return fault;
+}
+
+void Undefined::report(const ptx::Instruction& text, uint32_t lanes) const {
+  Fault fault = fault_of(text, lanes, "decides what ");
+  fault.details += " does" + place_of(text);
   throw fault;
 }
 
-/// Lanes in which the result is undefined. A value that a defined one overrules does not count.
-uint32_t Undefined::result(Warp& w, const ptx::Instruction& text, const Inst& inst) const {
+/// Of the operands from one on.
+void Undefined::expect_defined(const Warp& w, const ptx::Instruction& text, size_t from,
+                               uint32_t mask) const {
+  for (size_t k = from; k < text.operands.size(); ++k)
+    if (const uint32_t lanes = lanes_of(w, text.operands[k]) & mask) report(text, lanes);
+}
+
+bool Undefined::before(Warp& w, const Inst& inst, uint32_t mask) {
+  if (w.undefined_registers().empty()) return false;
+  const ptx::Instruction& text = w.code().function->code[inst.source];
+  if (text.guard >= 0)
+    if (const uint32_t lanes = w.undefined_registers().lanes(uint32_t(text.guard)) & w.active())
+      report(text, lanes);
+  if (!mask || text.operands.empty()) return false;
+  const Operand& to = text.operands[0];
+  if (text.opcode == "st") return store(w, text, inst, mask);
+  if (decides(text.opcode)) {
+    const bool has_result = to.kind != Operand::Kind::address && text.opcode != "brx";
+    expect_defined(w, text, has_result, mask);
+    if (has_result) define(w, to, mask);
+  } else if (text.opcode == "ld") {
+    expect_defined(w, text, 1, mask);
+    define(w, to, mask);
+  } else if (text.opcode == "shfl") {
+    shuffle(w, text, inst, mask);
+  } else if (!has_no_result(text.opcode)) {
+    uint32_t lanes = 0;
+    for (size_t k = 1; k < text.operands.size(); ++k) lanes |= lanes_of(w, text.operands[k]);
+    define(w, to, mask & ~lanes);
+    if (mask & lanes) compute(w, text, inst, mask & lanes);
+  }
+  return false;
+}
+
+/// In lanes with an undefined operand. A value that a defined one overrules does not count.
+void Undefined::compute(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask) {
   const auto& o = text.operands;
-  const auto from = [&](size_t k) { return lanes_of(w, o[k]); };
-  if (text.opcode == "selp" && o.size() == 4) {
-    const uint32_t p = w.predicate(inst.p) ^ (inst.p_negated ? ~0u : 0u);
-    return from(3) | (p & from(1)) | (~p & from(2));
-  }
-  const bool both = text.opcode == "and", either = text.opcode == "or";
-  if ((both || either) && text.has("pred") && o.size() == 3) {
-    const auto value = [&](size_t k) -> uint32_t {
-      if (o[k].kind != Operand::Kind::reg) return o[k].value ? ~0u : 0u;
-      const uint32_t bits = w.predicate_of(uint32_t(o[k].value));
-      return o[k].negated ? ~bits : bits;
-    };
-    const uint32_t a = from(1), b = from(2), flip = either ? ~0u : 0u;
-    return (a & b) | (a & (value(2) ^ flip)) | (b & (value(1) ^ flip));
-  }
-  uint32_t lanes = 0;
-  for (size_t k = 1; k < o.size(); ++k) lanes |= from(k);
-  return lanes;
+  if (o[0].kind == Operand::Kind::vector || o[1].kind == Operand::Kind::vector)
+    return move(w, text, mask);
+  const bool by_value = takes_by_value(text.opcode);
+  each_lane(mask, [&](int l) {
+    Partly in[8];
+    const size_t n = std::min(o.size() - 1, std::size(in));
+    for (size_t k = 0; k < n; ++k) {
+      in[k].undefined = bits_of(w, o[k + 1], l);
+      if (by_value) in[k].value = value_of(w, text, inst, k + 1, l);
+    }
+    if (text.opcode == "selp" && n == 3 && !in[2].undefined) {
+      const bool first = (w.predicate(inst.p) >> l & 1) != inst.p_negated;
+      return set(w, o[0], l, in[first ? 0 : 1].undefined);
+    }
+    set(w, o[0], l, undefined_result(text, {in, n}));
+  });
+}
+
+/// mov that packs registers into one, or takes one apart.
+void Undefined::move(Warp& w, const ptx::Instruction& text, uint32_t mask) {
+  const Operand &to = text.operands[0], &from = text.operands[1];
+  const bool packs = from.kind == Operand::Kind::vector;
+  const auto parts = parts_of(packs ? from : to);
+  const uint64_t width = uint64_t(ptx::size_of(type_of(text))) * 8 / parts.size();
+  each_lane(mask, [&](int l) {
+    uint64_t whole = 0, at = 0;
+    for (const Operand& part : parts) {
+      if (packs)
+        whole |= bits_of(w, part, l) << at % 64;
+      else
+        set(w, part, l, bits_of(w, from, l) >> at % 64 & low_bits(width));
+      at += width;
+    }
+    if (packs) set(w, to, l, whole);
+  });
 }
 
 /// Each lane has what the lane that it reads from had, and its fault. Which one that is, the other
 /// operands decide.
 void Undefined::shuffle(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask) {
   const auto& o = text.operands;
-  for (size_t k = 2; k < o.size(); ++k)
-    if (const uint32_t lanes = lanes_of(w, o[k]) & mask) report(text, lanes);
+  expect_defined(w, text, 2, mask);
   const auto* members = w.row(inst.rows[0]);
   const uint32_t named = members[std::countr_zero(mask)];
   each_lane(mask, [&](int l) {
@@ -104,72 +230,84 @@ void Undefined::shuffle(Warp& w, const ptx::Instruction& text, const Inst& inst,
                        : text.has("down") ? Shuffle::down
                        : text.has("bfly") ? Shuffle::bfly
                                           : Shuffle::idx;
-  const uint32_t before = lanes_of(w, o[1]);
   const auto *b = w.row(inst.b), *c = w.row(inst.c);
   std::shared_ptr<const Fault> faults[kLanes];
-  uint32_t lanes = 0;
+  uint64_t bits[kLanes] = {};
   each_lane(mask, [&](int l) {
-    const uint32_t from = shuffle_source(kind, uint32_t(l), b[l], c[l]).lane;
-    if (before >> from & 1) lanes |= 1u << l, faults[l] = faults_[from];
+    const auto from = int(shuffle_source(kind, uint32_t(l), b[l], c[l]).lane);
+    bits[l] = bits_of(w, o[1], from), faults[l] = faults_[from];
   });
-  each_lane(lanes, [&](int l) { faults_[l] = std::move(faults[l]); });
-  set(w, o[0].kind == Operand::Kind::pair ? o[0].parts.at(0) : o[0], mask, lanes);
+  const bool pair = o[0].kind == Operand::Kind::pair;
+  if (pair) define(w, o[0].parts.at(1), mask);
+  each_lane(mask, [&](int l) {
+    set(w, pair ? o[0].parts.at(0) : o[0], l, bits[l]);
+    if (bits[l]) faults_[l] = std::move(faults[l]);
+  });
 }
 
-bool Undefined::before(Warp& w, const Inst& inst, uint32_t mask) {
-  const auto& known = w.undefined_registers();
-  if (known.empty()) return false;
-  const ptx::Instruction& text = w.code().function->code[inst.source];
-  if (text.guard >= 0)
-    if (const uint32_t lanes = known[size_t(text.guard)] & w.active()) report(text, lanes);
-  if (!mask || text.operands.empty()) return false;
-  if (text.opcode == "st") {
-    if (const uint32_t lanes = lanes_of(w, text.operands[0]) & mask) report(text, lanes);
-    stored_ = lanes_of(w, text.operands[1]) & mask;
-    if (!stored_) return false;
-    if (text.has("global") || text.has("param")) report(text, stored_);
-    Addresses at;
-    addresses_of(w, inst, at);
-    std::copy(at.begin(), at.end(), at_);
-    return true;
-  }
-  if (decides(text.opcode)) {
-    const bool has_result = text.operands[0].kind != Operand::Kind::address && text.opcode != "brx";
-    for (size_t k = has_result; k < text.operands.size(); ++k)
-      if (const uint32_t lanes = lanes_of(w, text.operands[k]) & mask) report(text, lanes);
-    if (has_result) set(w, text.operands[0], mask, 0);
-  }
-  if (has_no_result(text.opcode)) return false;
-  if (text.opcode == "shfl") {
-    shuffle(w, text, inst, mask);
+/// True where bytes of it are undefined, which memory notes. A parameter may be undefined only as
+/// part of a larger one, as the padding of a struct is.
+bool Undefined::store(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask) {
+  if (const uint32_t lanes = lanes_of(w, text.operands[0]) & mask) report(text, lanes);
+  const Operand& value = text.operands[1];
+  const auto size = uint32_t(ptx::size_of(type_of(text)));
+  stored_ = lanes_of(w, value) & mask;
+  bytes_ = size * uint32_t(parts_of(value).size());
+  each_lane(stored_, [&](int l) {
+    uint32_t at = 0;
+    undefined_bytes_[size_t(l)] = 0;
+    for (const Operand& part : parts_of(value)) {
+      const uint64_t bits = bits_of(w, part, l);
+      for (uint32_t byte = 0; byte < size; ++byte, ++at)
+        if ((bits >> 8 * byte & 0xff) == 0xff) undefined_bytes_[size_t(l)] |= uint64_t(1) << at;
+    }
+    if (undefined_bytes_[size_t(l)] == 0) stored_ &= ~(1u << l);
+  });
+  if (!stored_) return false;
+  if (text.has("global")) expect_some_defined(text, size);
+  if (text.has("param")) {
+    const uint32_t whole = bytes_of_param(*w.code().function, text.operands[0].name);
+    if (whole == bytes_) report(text, stored_);
     return false;
   }
-  if (text.opcode == "ld") {
-    if (const uint32_t lanes = lanes_of(w, text.operands.at(1)) & mask) report(text, lanes);
-    set(w, text.operands[0], mask, 0);
-    return false;
-  }
-  if (!decides(text.opcode)) set(w, text.operands[0], mask, result(w, text, inst));
-  return false;
+  Addresses at;
+  addresses_of(w, inst, at);
+  std::copy(at.begin(), at.end(), at_.begin());
+  return true;
+}
+
+/// What other threads and the host see may be undefined beside what is not; and in single bytes, as
+/// which the compiler copies padding.
+void Undefined::expect_some_defined(const ptx::Instruction& text, uint32_t size) const {
+  each_lane(stored_, [&](int l) {
+    if (size > 1 && undefined_bytes_[size_t(l)] == low_bits(bytes_)) report(text, 1u << l);
+  });
 }
 
 void Undefined::after(Warp& w, const Inst& inst) {
   const ptx::Instruction& text = w.code().function->code[inst.source];
-  const ptx::Operand& value = text.operands[1];
-  ptx::Type type = ptx::Type::none;
-  for (const std::string& m : text.modifiers)
-    if (const auto t = ptx::type_named(m)) type = *t;
-  const uint64_t bytes = uint64_t(ptx::size_of(type)) * std::max<size_t>(1, value.parts.size());
   each_lane(stored_, [&](int l) {
-    uint64_t at = at_[l];
+    const uint64_t at = at_[size_t(l)];
     const bool shared =
         text.has("shared") || text.has("shared::cta") || at - kSharedBase < kSpaceWindow;
     const bool local = text.has("local") || at - kLocalBase < kSpaceWindow;
-    if (!shared && !local) report(text, 1u << l);
-    if (at - kSharedBase < kSpaceWindow) at -= kSharedBase;
-    if (at - kLocalBase < kSpaceWindow) at -= kLocalBase;
-    uint8_t* marks = shared ? w.block().shared_shadow().data() + at : w.local_shadow(l, at);
-    std::memset(marks, kAddressable, bytes);
+    std::shared_ptr<const Fault> origin;
+    if (!shared && !local) {
+      expect_some_defined(text, uint32_t(ptx::size_of(type_of(text))));
+      Fault fault = fault_of(text, 1u << l, "is stored by ");
+      fault.details += place_of(text);
+      origin = std::make_shared<const Fault>(std::move(fault));
+    }
+    uint8_t* marks = nullptr;
+    if (shared) marks = w.block().shared_shadow().data() + at % kSpaceWindow;
+    if (local) marks = w.local_shadow(l, at % kSpaceWindow);
+    for (uint32_t byte = 0; byte < bytes_; ++byte) {
+      if (!(undefined_bytes_[size_t(l)] >> byte & 1)) continue;
+      if (marks)
+        marks[byte] = kAddressable;
+      else
+        mark(at + byte, 1, kAddressable), remember_origin(at + byte, origin);
+    }
   });
 }
 

@@ -1,38 +1,48 @@
-// Values that a warp loaded from shared or local memory which nobody wrote. Such a load is no fault
-// yet: code may read one element too far and not look at it, as CUB's merge sort does. It is one
-// when the value decides something: a branch, an address, what other threads or the host see.
+// Values that a warp loaded and that nobody wrote. Such a load is no fault yet: code may read one
+// element too far and not look at it, as CUB's merge sort does. It is one when the value decides
+// something: a branch, an address, what other threads or the host see.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 
 #include "simulator/code/code.h"
+#include "simulator/exec/undefined_bits.h"
 #include "simulator/report/fault.h"
 
 namespace sim {
 
 class Undefined {
  public:
-  /// The instruction at hand, a load, reads bytes in `lane` that were not written; `fault` says so.
-  /// False: it is none that may.
-  bool load(Warp& w, const ptx::Instruction& text, int lane, const Fault& fault);
+  /// The instruction at hand, a load, reads bytes in `lane` some of which were not written, as
+  /// their shadow says; `fault` says so. False: it is none that may.
+  bool load(Warp& w, const ptx::Instruction& text, int lane, const uint8_t* shadow,
+            const Fault& fault);
 
   /// Before each instruction while there are such values: what it computes from them is undefined
   /// too. Throws the fault of the load where they decide something. True: `after` wants to be
   /// called.
   bool before(Warp& w, const Inst& inst, uint32_t mask);
-  /// Bytes that an undefined value was stored to count as not written.
+  /// Bytes that undefined ones were stored to count as not written.
   void after(Warp& w, const Inst& inst);
 
  private:
-  uint32_t lanes_of(const Warp& w, const ptx::Operand& operand) const;
-  void set(Warp& w, const ptx::Operand& operand, uint32_t mask, uint32_t undefined);
-  uint32_t result(Warp& w, const ptx::Instruction& text, const Inst& inst) const;
+  bool store(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask);
+  void move(Warp& w, const ptx::Instruction& text, uint32_t mask);
+  void compute(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask);
   void shuffle(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask);
+  void expect_defined(const Warp& w, const ptx::Instruction& text, size_t from,
+                      uint32_t mask) const;
+  void expect_some_defined(const ptx::Instruction& text, uint32_t size) const;
+  /// The fault of the load, and behind it what was done with the value.
+  Fault fault_of(const ptx::Instruction& text, uint32_t lanes, const std::string& did) const;
   [[noreturn]] void report(const ptx::Instruction& text, uint32_t lanes) const;
 
-  std::shared_ptr<const Fault> faults_[kLanes];  // of the load that each lane's latest came from
-  uint32_t stored_ = 0;                          // lanes of the store at hand
-  uint64_t at_[kLanes] = {};
+  /// Of the load that each lane's latest undefined value came from.
+  std::shared_ptr<const Fault> faults_[kLanes];
+  // The store at hand: its lanes, addresses, bytes, and a bit for each undefined byte.
+  uint32_t stored_ = 0, bytes_ = 0;
+  std::array<uint64_t, kLanes> at_ = {}, undefined_bytes_ = {};
 };
 
 }  // namespace sim

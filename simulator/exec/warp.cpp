@@ -207,11 +207,12 @@ void Warp::enter(Group& g) {
 
 Warp::~Warp() = default;
 
-bool Warp::load_undefined(const Fault& fault, int lane) {
+bool Warp::load_undefined(const Fault& fault, int lane, const uint8_t* shadow) {
   const Code& code = *group_->frame->code;
   if (!undefined_) undefined_ = std::make_unique<Undefined>();
   stop_ = 0;  // from here on the warp runs with an eye on them
-  return undefined_->load(*this, code.function->code[code.insts[pc - 1].source], lane, fault);
+  const ptx::Instruction& text = code.function->code[code.insts[pc - 1].source];
+  return undefined_->load(*this, text, lane, shadow, fault);
 }
 
 void Warp::run_group() {
@@ -247,10 +248,7 @@ void Warp::run_undefined() {
 
 Ran Warp::run(uint32_t share) {
   share_ = share;
-  const auto defined = [](const auto& frame) {
-    return std::all_of(frame->undefined.begin(), frame->undefined.end(),
-                       [](uint32_t lanes) { return lanes == 0; });
-  };
+  const auto defined = [](const auto& frame) { return frame->undefined.empty(); };
   if (undefined_ && std::all_of(frames_.begin(), frames_.end(), defined)) undefined_.reset();
   for (;;) {
     choose();

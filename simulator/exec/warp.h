@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "simulator/code/code.h"
+#include "simulator/exec/undefined_bits.h"
 #include "simulator/memory/memory.h"
 #include "simulator/report/fault.h"
 
@@ -38,10 +39,10 @@ struct Frame {
   std::byte* registers = nullptr;
   std::vector<std::byte> storage;
   std::vector<uint32_t> predicates;
-  std::vector<uint32_t> undefined;  // lanes, by register of the function; see undefined.h
-  uint32_t carry = 0;               // of add.cc and its like, a bit a lane
-  std::vector<uint8_t> params;      // lane * code->param_bytes
-  Counter* counters = nullptr;      // of the code's instructions, where they are counted
+  UndefinedRegisters undefined;
+  uint32_t carry = 0;           // of add.cc and its like, a bit a lane
+  std::vector<uint8_t> params;  // lane * code->param_bytes
+  Counter* counters = nullptr;  // of the code's instructions, where they are counted
   uint8_t* param(int lane) { return params.data() + size_t(lane) * code->param_bytes; }
 };
 
@@ -81,10 +82,10 @@ class Warp {
   uint32_t predicate_of(uint32_t reg) const {
     return group_->frame->predicates[group_->frame->code->predicate_of[reg]];
   }
-  std::vector<uint32_t>& undefined_registers() const { return group_->frame->undefined; }
-  /// The load at hand reads in `lane` what nobody wrote, which is a fault later or never. False: it
-  /// is one now.
-  bool load_undefined(const Fault& fault, int lane);
+  UndefinedRegisters& undefined_registers() const { return group_->frame->undefined; }
+  /// The load at hand reads in `lane` bytes with such a shadow, some of which nobody wrote: a fault
+  /// later or never. False: it is one now.
+  bool load_undefined(const Fault& fault, int lane, const uint8_t* shadow);
 
   Block& block() { return block_; }
   Frame& frame() { return *group_->frame; }

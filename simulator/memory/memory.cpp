@@ -14,6 +14,8 @@
 #include <map>
 #include <mutex>
 
+#include "simulator/memory/origins.h"
+
 namespace sim {
 namespace {
 
@@ -142,6 +144,7 @@ std::optional<uint64_t> Memory::allocate(Allocation a, uint64_t limit, bool writ
   void* view = reinterpret_cast<void*>(*base);
   if (open && mprotect(view, size, PROT_READ | PROT_WRITE) != 0) return std::nullopt;
   mark(*base, a.bytes, open || written ? kReady : kAddressable);
+  forget_origins(*base, a.bytes);
   set_owner(*base, size, open ? uint8_t(kNobody) : uint8_t(kFirstDevice + a.device));
   next_ = *base + size + kPage;
   if (counts(a)) used += a.bytes;

@@ -6,6 +6,8 @@
 
 #include "simulator/device/settings.h"
 #include "simulator/memory/memory.h"
+#include "simulator/memory/origins.h"
+#include "simulator/memory/padding.h"
 #include "simulator/report/fault.h"
 
 namespace sim {
@@ -46,7 +48,12 @@ void check_addressable(const char* call, bool writes, uint64_t address, size_t b
 
 void check_written(const char* call, uint64_t address, size_t bytes) {
   const size_t at = first_without(address, bytes, kReady);
-  if (at == bytes) return;
+  if (at == bytes || is_padding(shadow(address), bytes)) return;
+  if (const auto origin = origin_of(address + at)) {
+    Fault fault = *origin;
+    fault.details += ", and " + std::string(call) + " gives it to the host";
+    throw fault;
+  }
   Fault fault;
   fault.kind = "read of uninitialised memory";
   fault.details = said(call, false, address, bytes) + "; the first that nothing has written is " +

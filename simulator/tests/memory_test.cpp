@@ -5,6 +5,7 @@
 #include <cstring>
 #include <thread>
 
+#include "simulator/memory/padding.h"
 #include "simulator/memory/transfer.h"
 #include "simulator/report/fault.h"
 #include "simulator/report/host_access.h"
@@ -226,6 +227,50 @@ TEST(Fault, TextSaysWhatAndWhere) {
   fault.source_file = "axpy.cu";
   fault.source_line = 12;
   EXPECT_NE(text_of(fault).find("  at axpy.cu:12, PTX line 40: st."), std::string::npos);
+}
+
+/// A shadow of `elements` like this one: 'w' for a byte that was written, '.' for another.
+std::vector<uint8_t> shadow_of(const std::string& element, size_t elements) {
+  std::vector<uint8_t> out;
+  for (size_t k = 0; k < elements; ++k)
+    for (const char c : element) out.push_back(c == 'w' ? kReady : kAddressable);
+  return out;
+}
+
+TEST(Padding, IsInEveryElementBesideALargerMember) {
+  for (const char* element : {"w...wwww", "wwwwwwwwwwww....", "w.ww", "www.", "ww..wwwwww..",
+                              "w.......wwwwwwww", "wwwwwwwwww......wwwwwwwwwwwwwwww", "www.wwww"})
+    for (const size_t n : {2, 3, 100}) {
+      const auto s = shadow_of(element, n);
+      EXPECT_TRUE(is_padding(s.data(), s.size())) << element << " x " << n;
+    }
+}
+
+TEST(Padding, IsNoElementThatWasForgotten) {
+  for (const char* element : {"ww..", "wwww....", "wwwwwwww........", "w.", "....", "ww......"})
+    for (const size_t n : {2, 3, 100}) {
+      const auto s = shadow_of(element, n);
+      EXPECT_FALSE(is_padding(s.data(), s.size())) << element << " x " << n;
+    }
+  auto s = shadow_of("wwww", 100);
+  std::fill_n(s.begin() + 44, 4, uint8_t(kAddressable));
+  EXPECT_FALSE(is_padding(s.data(), s.size()));
+  s = shadow_of("w...wwww", 100);
+  s[84] = kAddressable;
+  EXPECT_FALSE(is_padding(s.data(), s.size()));
+  s[84] = kReady, s[81] = kPending;
+  EXPECT_FALSE(is_padding(s.data(), s.size()));
+}
+
+TEST(Padding, OfASingleElementIsWhatCanBeNoNumber) {
+  const auto one = [](const char* element) {
+    const auto s = shadow_of(element, 1);
+    return is_padding(s.data(), s.size());
+  };
+  EXPECT_TRUE(one("w...wwww"));
+  EXPECT_TRUE(one("wwwwwwwww......."));
+  EXPECT_FALSE(one("wwwwwwwwwwww...."));
+  EXPECT_FALSE(one("wwwwww.."));
 }
 
 }  // namespace
