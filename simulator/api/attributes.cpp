@@ -40,7 +40,7 @@ SIM_API cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* out, const void* f
     const Resources r = resources_of(*k.program, k.info, m.arch());
     *out = {};
     out->sharedSizeBytes = k.info.static_shared;
-    out->constSizeBytes = k.info.const_bytes;
+    out->constSizeBytes = k.info.const_bytes;  // __constant__ variables that the kernel names
     out->localSizeBytes = r.local_bytes;
     out->maxThreadsPerBlock = int(
         std::min({k.info.max_threads, m.threads_per_block, threads_by_registers(m, r.registers)}));

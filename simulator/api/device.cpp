@@ -9,6 +9,8 @@
 #include "simulator/device/settings.h"
 #include "simulator/memory/memory.h"
 #include "simulator/stream/capture.h"
+#include "simulator/stream/graph.h"
+#include "simulator/stream/stream.h"
 
 using namespace sim;
 
@@ -21,6 +23,12 @@ size_t& limit(cudaLimit which) {
   check(which >= 0 && which < int(std::size(limits)), cudaErrorInvalidValue);
   check(which != cudaLimitDevRuntimeSyncDepth, cudaErrorUnsupportedLimit);
   return limits[which];
+}
+
+/// Whether cudaDeviceReset frees it.
+bool ends_with_device(const Allocation& a) {
+  return !is_variable(a) && a.name != "cudaHostRegister" && !a.name.ends_with("Async") &&
+         !is_graph_memory(a.base);
 }
 
 }  // namespace
@@ -113,17 +121,16 @@ SIM_API cudaError_t cudaDeviceSynchronize() {
   });
 }
 
-/// Frees what the device holds and gives variables their initial values, as on a card. Streams and
-/// events go on, which there would not.
+/// As the manual says: streams, events and memory are gone, but for stream-ordered memory, which
+/// has to be freed still. Registered memory is the program's own. Variables have their first
+/// values.
 SIM_API cudaError_t cudaDeviceReset() {
   return api(__func__, [&](Lock& lock) {
     check_device_sync(current_device());
     Executor::get().wait_all(lock, current_device());
+    destroy_streams_and_events(current_device());
     for (const Allocation& a : live_allocations())
-      if (a.device == current_device() && !is_variable(a) && a.name != "cudaHostRegister") {
-        leave_pool(a.base);
-        release(a.base);
-      }
+      if (a.device == current_device() && ends_with_device(a)) release(a.base);
     reset_modules(current_device());
     for (int peer = 0; peer < settings().devices; peer++)
       let_reach(current_device(), uint8_t(kFirstDevice + peer), false);

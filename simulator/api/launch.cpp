@@ -65,7 +65,8 @@ KernelOp prepare_launch(const void* function, int device, dim3 grid, dim3 block,
   LoadedKernel k = load_kernel(function, device);
   check_shape(m, grid, block);
   const uint64_t threads = uint64_t(block.x) * block.y * block.z;
-  // Over the kernel's own bound (__launch_bounds__); then over what the registers allow.
+  // Over the kernel's own bound (__launch_bounds__), which cards answer so, though no manual names
+  // the error; then over what the registers allow.
   check(threads <= k.info.max_threads, cudaErrorInvalidValue);
   const uint32_t registers = registers_of(k, uint32_t(threads), cooperative);
   check(threads <= threads_by_registers(m, registers), cudaErrorLaunchOutOfResources);

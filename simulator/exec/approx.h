@@ -1,6 +1,6 @@
 // Approximate instructions. A card's results are within the error that the PTX ISA documents; ours
-// are the best rounded ones, or with perturb_approximations() others within that error, so that a
-// program can be seen not to lean on exact bits.
+// are the best rounded ones, or with SIM_APPROX=perturb others within that error, which the seed
+// and the operand decide, so that a program can be seen not to lean on exact bits.
 #pragma once
 #include <string_view>
 
@@ -14,8 +14,6 @@ Handler approx_handler(std::string_view opcode, bool f64, bool ftz);
 /// div.approx and div.full of f32: 2 ulp.
 Handler approx_divide(bool full, bool ftz);
 
-/// SIM_APPROX=perturb; `seed` decides where inside the error each result lands.
-void perturb_approximations(bool on, uint64_t seed);
 /// Between -1 and 1 for an operand's bits; 0 where nothing is perturbed.
 double approximation_error(uint64_t operand);
 

@@ -1,6 +1,6 @@
-// Atomic operations: PTX ISA, sections 9.7.13.12 (atom) and .13 (red). Lanes go one after another,
-// by the host's own atomic operations, so that blocks on other cores and other warps see them
-// whole.
+// Atomic operations: PTX ISA, "Parallel Synchronization and Communication Instructions", atom and
+// red. Lanes go one after another, by the host's own atomic operations, so that blocks on other
+// cores and other warps see them whole.
 #include <atomic>
 #include <cmath>
 
@@ -110,8 +110,14 @@ struct Real {
   }
 };
 
+/// In global memory; in shared memory subnormal numbers count.
+struct FlushedAdd {
+  static uint32_t of(uint32_t a, uint32_t b) { return flushed_sum(a, b); }
+};
+
 /// T: unsigned, of the size in memory. i.offset is the address's; option 8: no result is kept.
-template <class T, class Op, Space S>
+/// InShared: the operation where a generic address leads to shared memory.
+template <class T, class Op, Space S, class InShared = Op>
 void atom(Warp& w, const Inst& i, uint32_t mask) {
   Addresses at;
   addresses_of(w, i, at);
@@ -122,7 +128,13 @@ void atom(Warp& w, const Inst& i, uint32_t mask) {
   each_lane(mask, [&](int l) {
     std::atomic_ref<T> cell(*reinterpret_cast<T*>(memory.to[size_t(l)]));
     T seen = cell.load(std::memory_order_relaxed);
-    while (!cell.compare_exchange_weak(seen, Op::of(seen, T(b[l])))) {
+    bool in_shared = false;
+    if constexpr (!std::is_same_v<Op, InShared>)
+      in_shared = at[size_t(l)] - kSharedBase < kSpaceWindow;
+    const auto next = [&] {
+      return in_shared ? InShared::of(seen, T(b[l])) : Op::of(seen, T(b[l]));
+    };
+    while (!cell.compare_exchange_weak(seen, next())) {
     }
     old[l] = seen;
   });
@@ -152,10 +164,10 @@ void cas(Warp& w, const Inst& i, uint32_t mask) {
   each_lane(mask, [&](int l) { d[l] = old[l]; });
 }
 
-template <class T, class Op>
+template <class T, class Op, class InShared = Op>
 Handler in_space(Space s) {
-  if (s == Space::shared) return atom<T, Op, Space::shared>;
-  if (s == Space::generic) return atom<T, Op, Space::generic>;
+  if (s == Space::shared) return atom<T, InShared, Space::shared>;
+  if (s == Space::generic) return atom<T, Op, Space::generic, InShared>;
   return atom<T, Op, Space::global>;
 }
 template <class T>
@@ -198,6 +210,7 @@ Handler pick(const Instruction& inst, Type t, Space s) {
   if (t == Type::bf16) return in_space<uint16_t, BrainAdd>(s);
   if (t == Type::f16x2) return in_space<uint32_t, Pair<HalfAdd>>(s);
   if (t == Type::bf16x2) return in_space<uint32_t, Pair<BrainAdd>>(s);
+  if (t == Type::f32) return in_space<uint32_t, FlushedAdd, Real<Add>>(s);
   if (real) return of_size<Real<Add>>(bytes, s);
   return whole ? of_size<Add>(bytes, s) : nullptr;
 }

@@ -4,6 +4,7 @@
 #include "simulator/exec/atomic_wide.h"
 
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include "simulator/exec/access.h"
 #include "simulator/exec/formats.h"
 #include "simulator/exec/lanes.h"
+#include "simulator/exec/real.h"
 #include "simulator/exec/whole.h"
 
 namespace sim {
@@ -20,12 +22,9 @@ using ptx::Operand;
 using ptx::Space;
 using ptx::Type;
 
-struct Add32 {
+struct Add32 {  // there are vectors in global memory only
   using Cell = uint32_t;
-  static Cell of(Cell a, Cell b) {
-    const float sum = std::bit_cast<float>(a) + std::bit_cast<float>(b);
-    return sum == sum ? std::bit_cast<Cell>(sum) : 0x7fffffff;
-  }
+  static Cell of(Cell a, Cell b) { return flushed_sum(a, b); }
 };
 enum class Pick { add, min, max };
 /// In float, which holds both exactly; then rounded.
@@ -161,6 +160,12 @@ void decode_wide(Decoder& d, const Instruction& inst, Inst& i) {
 }
 
 }  // namespace
+
+uint32_t flushed_sum(uint32_t a, uint32_t b) {
+  const float sum =
+      real::flush(real::flush(std::bit_cast<float>(a)) + real::flush(std::bit_cast<float>(b)));
+  return sum == sum ? std::bit_cast<uint32_t>(sum) : 0x7fffffff;
+}
 
 bool decode_wide_atomic(Decoder& d, const Instruction& inst, Inst& i) {
   for (const int count : {2, 4, 8})

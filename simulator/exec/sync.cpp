@@ -108,6 +108,7 @@ void decode_cluster(Decoder& d, const Instruction& inst, Inst& i) {
 }
 
 void warp_sync(Warp& w, const Inst& i, uint32_t mask) {
+  if (const Meeting* m = w.meeting()) return w.lanes_met(m->lanes);
   const auto* named = w.row(i.a);
   const uint32_t first = named[std::countr_zero(mask)];
   uint32_t others = 0;  // tiles of a warp name themselves alone

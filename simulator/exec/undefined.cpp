@@ -10,6 +10,7 @@
 #include "simulator/memory/memory.h"
 #include "simulator/memory/origins.h"
 #include "simulator/run/block.h"
+#include "simulator/run/state.h"
 
 namespace sim {
 namespace {
@@ -215,33 +216,43 @@ void Undefined::move(Warp& w, const ptx::Instruction& text, uint32_t mask) {
   });
 }
 
-/// Each lane has what the lane that it reads from had, and its fault. Which one that is, the other
-/// operands decide.
 void Undefined::shuffle(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask) {
-  const auto& o = text.operands;
-  expect_defined(w, text, 2, mask);
   const auto* members = w.row(inst.rows[0]);
   const uint32_t named = members[std::countr_zero(mask)];
   each_lane(mask, [&](int l) {
     if (members[l] != named) mask &= ~(1u << l);
   });
+  expect_defined(w, text, 2, mask);
   if (named & w.alive() & ~mask) return;  // it waits for these
+  bring(w, inst, mask), take(w, inst, mask);
+}
+
+void Undefined::bring(Warp& w, const Inst& inst, uint32_t mask) {
+  const ptx::Instruction& text = w.code().function->code[inst.source];
+  const bool shuffles = text.opcode == "shfl";
+  expect_defined(w, text, shuffles ? 2 : 1, mask);
+  if (!shuffles) return;
+  each_lane(mask, [&](int l) {
+    brought_[size_t(l)] = bits_of(w, text.operands[1], l), origins_[l] = faults_[l];
+  });
+}
+
+/// Each lane has what the lane that it reads from had, and its fault.
+void Undefined::take(Warp& w, const Inst& inst, uint32_t mask) {
+  const ptx::Instruction& text = w.code().function->code[inst.source];
+  const Operand& to = text.operands[0];
+  define(w, to, mask);
+  if (text.opcode != "shfl") return;
   const Shuffle kind = text.has("up")     ? Shuffle::up
                        : text.has("down") ? Shuffle::down
                        : text.has("bfly") ? Shuffle::bfly
                                           : Shuffle::idx;
   const auto *b = w.row(inst.b), *c = w.row(inst.c);
-  std::shared_ptr<const Fault> faults[kLanes];
-  uint64_t bits[kLanes] = {};
   each_lane(mask, [&](int l) {
-    const auto from = int(shuffle_source(kind, uint32_t(l), b[l], c[l]).lane);
-    bits[l] = bits_of(w, o[1], from), faults[l] = faults_[from];
-  });
-  const bool pair = o[0].kind == Operand::Kind::pair;
-  if (pair) define(w, o[0].parts.at(1), mask);
-  each_lane(mask, [&](int l) {
-    set(w, pair ? o[0].parts.at(0) : o[0], l, bits[l]);
-    if (bits[l]) faults_[l] = std::move(faults[l]);
+    const auto from = shuffle_source(kind, uint32_t(l), b[l], c[l]).lane;
+    if (!brought_[from]) return;
+    set(w, to.kind == Operand::Kind::pair ? to.parts.at(0) : to, l, brought_[from]);
+    faults_[l] = origins_[from];
   });
 }
 
@@ -296,6 +307,7 @@ void Undefined::after(Warp& w, const Inst& inst) {
       expect_some_defined(text, uint32_t(ptx::size_of(type_of(text))));
       Fault fault = fault_of(text, 1u << l, "is stored by ");
       fault.details += place_of(text);
+      fault.kernel = w.block().launch().launch->kernel;
       origin = std::make_shared<const Fault>(std::move(fault));
     }
     uint8_t* marks = nullptr;

@@ -26,6 +26,11 @@ class Undefined {
   /// Bytes that undefined ones were stored to count as not written.
   void after(Warp& w, const Inst& inst);
 
+  /// Where lanes at several places exchange values (Meeting): each group brings its own, then each
+  /// takes its results.
+  void bring(Warp& w, const Inst& inst, uint32_t mask);
+  void take(Warp& w, const Inst& inst, uint32_t mask);
+
  private:
   bool store(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask);
   void move(Warp& w, const ptx::Instruction& text, uint32_t mask);
@@ -40,6 +45,9 @@ class Undefined {
 
   /// Of the load that each lane's latest undefined value came from.
   std::shared_ptr<const Fault> faults_[kLanes];
+  // What lanes brought to the shuffle at hand, and the faults of that.
+  std::array<uint64_t, kLanes> brought_ = {};
+  std::shared_ptr<const Fault> origins_[kLanes];
   // The store at hand: its lanes, addresses, bytes, and a bit for each undefined byte.
   uint32_t stored_ = 0, bytes_ = 0;
   std::array<uint64_t, kLanes> at_ = {}, undefined_bytes_ = {};

@@ -16,6 +16,17 @@ constexpr uint32_t kNever = 0xffffffff;
 constexpr uint32_t kSpins = 64;       // backward branches of a group before the others go first
 constexpr uint64_t kStack = 1 << 20;  // bytes of local memory of a lane
 
+const ptx::Instruction& text_of(const Frame& frame, uint32_t pc) {
+  return frame.code->function->code[frame.code->insts[pc].source];
+}
+/// Of the block: who is missing there, the block reports.
+bool is_barrier(const ptx::Instruction& text) {
+  return (text.opcode == "bar" || text.opcode == "barrier") && !text.has("warp");
+}
+bool same_form(const ptx::Instruction& a, const ptx::Instruction& b) {
+  return a.opcode == b.opcode && a.modifiers == b.modifiers;
+}
+
 }  // namespace
 
 Warp::Warp(Block& block, uint32_t number) : block_(block), number_(number) {
@@ -55,6 +66,7 @@ void Warp::start() {
   executed = 0;
   undefined_.reset();
   spins_ = turns_ = 0;
+  may_meet_ = false, meeting_ = nullptr;
   while (!frames_.empty()) spare_.push_back(std::move(frames_.back())), frames_.pop_back();
   groups_.clear();
   groups_.push_back({push(*block_.launch().image->entry, nullptr, alive_), 0, alive_});
@@ -145,6 +157,7 @@ void Warp::merge() {
 void Warp::choose() {
   group_ = nullptr;
   if (groups_.size() > 1) merge();
+  if (may_meet_) meet(), group_ = nullptr;
   Group* best = nullptr;
   const auto before = [](const Group& a, const Group& b) {
     if (a.turn != b.turn) return a.turn < b.turn;
@@ -153,34 +166,54 @@ void Warp::choose() {
   };
   for (Group& g : groups_)
     if (g.wait == Wait::none && (!best || before(g, *best))) best = &g;
-  if (best) return enter(*best);
-  if (meet()) choose();
+  if (best) enter(*best);
 }
 
-/// Lanes that wait for each other at several instructions, as bar.warp.sync allows, go on.
-bool Warp::meet() {
-  const auto same = [](const Group& a, const Group& b) {
-    return b.wait == Wait::lanes && b.meets && b.wait_mask == a.wait_mask;
+/// Lanes may wait for each other at several places. PTX ISA, shfl.sync and its like: "until all
+/// non-exited threads corresponding to membermask have executed [it] with the same qualifiers and
+/// same membermask value"; the programming guide, "Independent Thread Scheduling", calls a shuffle
+/// in each side of a branch valid. .aligned instructions are at one place.
+void Warp::meet() {
+  may_meet_ = false;
+  const auto together = [](const Group& a, const Group& b) {
+    return b.wait == Wait::lanes && b.meets && b.wait_mask == a.wait_mask &&
+           same_form(text_of(*a.frame, a.pc), text_of(*b.frame, b.pc));
   };
   for (const Group& g : groups_) {
-    if (!same(g, g)) continue;
+    if (!together(g, g)) continue;
     uint32_t here = 0;
     for (const Group& other : groups_)
-      if (same(g, other)) here |= other.mask;
-    const uint32_t named = g.wait_mask;
-    if (named & alive_ & ~here) continue;
-    for (Group& other : groups_)
-      if (other.wait == Wait::lanes && other.meets && other.wait_mask == named) go_on(other);
-    lanes_met(named & alive_);
-    return true;
+      if (together(g, other)) here |= other.mask;
+    if ((g.wait_mask & alive_ & ~here) == 0) return execute_together(here, g.wait_mask);
   }
-  return false;
 }
 
-void Warp::go_on(Group& g) {
-  if (g.frame->counters) g.frame->counters[g.pc].ran(g.mask, g.mask);
-  g.wait = Wait::none, g.meets = false;
-  ++g.pc;
+void Warp::execute_together(uint32_t lanes, uint32_t named) {
+  const auto takes_part = [&](const Group& g) {
+    return g.wait == Wait::lanes && g.meets && g.wait_mask == named && (g.mask & lanes);
+  };
+  Meeting meeting;
+  meeting.lanes = lanes;
+  meeting_ = &meeting;
+  for (const bool brings : {true, false}) {
+    meeting.brings = brings;
+    for (Group& g : groups_) {
+      if (!takes_part(g)) continue;
+      enter(g);
+      const Inst& inst = g.frame->code->insts[pc++];
+      if (undefined_ && brings) undefined_->bring(*this, inst, g.mask);
+      if (undefined_ && !brings) undefined_->take(*this, inst, g.mask);
+      inst.run(*this, inst, g.mask);
+    }
+  }
+  meeting_ = nullptr;
+  reads_done();
+  for (Group& g : groups_) {
+    if (!takes_part(g)) continue;
+    if (g.frame->counters) g.frame->counters[g.pc].ran(g.mask, g.mask);
+    g.wait = Wait::none, g.meets = false;
+    ++g.pc;
+  }
 }
 
 void Warp::lanes_met(uint32_t lanes) {
@@ -348,33 +381,24 @@ void Warp::exit(uint32_t mask) {
   block_.threads_ended(uint32_t(std::popcount(mask)));
 }
 
-namespace {
-
-const ptx::Instruction& text_of(const Frame& frame, uint32_t pc) {
-  return frame.code->function->code[frame.code->insts[pc].source];
-}
-/// Of the block: who is missing there, the block reports.
-bool is_barrier(const ptx::Instruction& text) {
-  return (text.opcode == "bar" || text.opcode == "barrier") && !text.has("warp");
-}
-
-}  // namespace
-
 /// PTX lets lanes wait until those that the mask names have executed the instruction too. Where
-/// these wait at another one for the first, neither comes.
+/// these wait for the first at another one, neither comes.
 bool Warp::wait_for_lanes(uint32_t named, uint32_t mask, bool anywhere) {
   group_->meets = false;
   if ((named & alive_ & ~mask) == 0) return true;
   for (const Group& g : groups_) {
     const bool crossed = g.wait == Wait::lanes && (g.wait_mask & mask) && (named & g.mask);
     const bool here = g.frame == group_->frame && g.pc == pc - 1;
-    if (&g == group_ || !crossed || here || (anywhere && g.meets)) continue;
-    const ptx::Instruction& there = text_of(*g.frame, g.pc);
-    if (is_barrier(there) || is_barrier(text_of(*group_->frame, pc - 1))) continue;
+    if (&g == group_ || !crossed || here) continue;
+    const ptx::Instruction &there = text_of(*g.frame, g.pc),
+                           &this_one = text_of(*group_->frame, pc - 1);
+    if (anywhere && g.meets && g.wait_mask == named && same_form(there, this_one)) continue;
+    if (is_barrier(there) || is_barrier(this_one)) continue;
     throw at({"lanes missing", "thread " + std::to_string(std::countr_zero(g.mask)) +
                                    " of the warp waits for this one at another place, " +
                                    there.text() + " at PTX line " + std::to_string(there.line) +
-                                   "; all threads that a mask names execute the same instruction"},
+                                   "; threads that wait for each other execute instructions of the "
+                                   "same form with the same mask"},
              std::countr_zero(mask));
   }
   if (Counter* c = counter()) c->did_not(mask);
@@ -382,6 +406,7 @@ bool Warp::wait_for_lanes(uint32_t named, uint32_t mask, bool anywhere) {
   group_->wait = Wait::lanes;
   group_->wait_mask = named;
   group_->meets = anywhere;
+  may_meet_ |= anywhere;
   --pc;
   stop_ = 0;
   return false;

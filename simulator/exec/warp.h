@@ -57,7 +57,16 @@ struct Group {
   uint32_t wait_mask = 0;  // of Wait::lanes: lanes that the instruction names
   uint32_t barrier = 0;    // of Wait::barrier
   bool again = false;      // executes its instruction the second time
-  bool meets = false;      // of Wait::lanes: the others may wait at another instruction
+  bool meets = false;      // of Wait::lanes: the others may wait at another place
+};
+
+/// An instruction that lanes execute together at several places of the code: first each group
+/// brings its operands, then each takes its results.
+struct Meeting {
+  uint32_t lanes = 0;  // of all groups
+  bool brings = true;  // the groups' operands; else they take their results
+  uint32_t yes = 0;    // predicates that are operands
+  alignas(64) std::byte operands[3][kLanes * 8] = {};
 };
 
 enum class Ran : uint8_t { done, yielded, blocked };
@@ -116,9 +125,11 @@ class Warp {
   void ret(uint32_t mask);
   void exit(uint32_t mask);
   /// Whether all of `named` that are alive are among `mask`, the lanes at this instruction. Where
-  /// not, these come back to it, when the others have come. `anywhere`: or go on, when the others
-  /// have come to some instruction that waits anywhere for the same.
+  /// not, these come back to it, when the others have come. `anywhere`: or, when the others have
+  /// come to instructions of the same form with the same mask, all execute it as a meeting.
   bool wait_for_lanes(uint32_t named, uint32_t mask, bool anywhere = false);
+  /// nullptr where all lanes that take part are at this instruction.
+  Meeting* meeting() { return meeting_; }
   /// The lanes of `mask` wait at a barrier of the block; `again`: then they execute this
   /// instruction a second time, else the next.
   void wait_at_barrier(uint32_t barrier, uint32_t mask, bool again = false);
@@ -176,8 +187,8 @@ class Warp {
   void run_group();
   void run_undefined();
   void choose();
-  bool meet();
-  void go_on(Group& group);
+  void meet();
+  void execute_together(uint32_t lanes, uint32_t named);
   void merge();
   void enter(Group& group);
   void save() { group_->pc = pc; }
@@ -195,6 +206,8 @@ class Warp {
   Group* group_ = nullptr;
   uint32_t stop_ = 0;  // the group stops before an instruction at or past this
   uint32_t spins_ = 0, turns_ = 0;
+  bool may_meet_ = false;  // a group began to wait where a meeting can come about
+  Meeting* meeting_ = nullptr;
   int64_t share_ = 0;
   std::vector<std::unique_ptr<Frame>> frames_, spare_;
   std::array<std::vector<uint8_t>, kLanes> local_, local_shadow_;

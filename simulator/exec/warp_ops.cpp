@@ -1,6 +1,6 @@
 // Instructions between the lanes of a warp: PTX ISA, section 9.7.9.3 (shfl), 9.7.13.8 (vote), .9
 // (match), .10 (activemask), .11 (redux). Lanes that the mask names and that have not come yet are
-// waited for.
+// waited for; they may come to another place of the code, with the same form and the same mask.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -18,6 +18,7 @@ using ptx::Type;
 /// Every lane names itself, and all named lanes are here. False: not here yet. Lanes that name
 /// others, as the tiles of a warp do, leave the mask and execute the instruction after these.
 bool gather(Warp& w, Row members, uint32_t& mask) {
+  if (w.meeting()) return true;
   const auto* m = w.row(members);
   const uint32_t named = m[std::countr_zero(mask)];
   uint32_t others = 0;
@@ -28,17 +29,44 @@ bool gather(Warp& w, Row members, uint32_t& mask) {
     others |= uint32_t(m[l] != named) << l;
   });
   if (others) w.stay(others), mask &= ~others;
-  return w.wait_for_lanes(named, mask) && w.reads_done();
+  return w.wait_for_lanes(named, mask, true) && w.reads_done();
+}
+
+/// An operand in all lanes that take part; `which` of the instruction's operands it is.
+template <class C = uint32_t>
+const C* operand(Warp& w, int which, Row row, uint32_t mask) {
+  const C* own = w.row<C>(row);
+  Meeting* m = w.meeting();
+  if (!m) return own;
+  auto* all = reinterpret_cast<C*>(m->operands[which]);
+  if (m->brings) each_lane(mask, [&](int l) { all[l] = own[l]; });
+  return all;
+}
+uint32_t operand_predicate(Warp& w, const Inst& i, uint32_t mask) {
+  const uint32_t own = (w.predicate(i.q) ^ (i.p_negated ? ~0u : 0u)) & mask;
+  Meeting* m = w.meeting();
+  if (!m) return own;
+  if (m->brings) m->yes |= own;
+  return m->yes;
+}
+/// After the operands: all lanes that take part, of which those of `mask` are at this place. 0:
+/// others have yet to bring theirs.
+uint32_t taking_part(Warp& w, uint32_t mask) {
+  const Meeting* m = w.meeting();
+  return !m ? mask : m->brings ? 0 : m->lanes;
 }
 
 template <Shuffle S>
 void shfl(Warp& w, const Inst& i, uint32_t mask) {
   if (!gather(w, i.rows[0], mask)) return;
-  const auto *a = w.row(i.a), *b = w.row(i.b), *c = w.row(i.c);
+  const auto *a = operand(w, 0, i.a, mask), *b = operand(w, 1, i.b, mask),
+             *c = operand(w, 2, i.c, mask);
+  const uint32_t all = taking_part(w, mask);
+  if (!all) return;
   uint32_t result[kLanes], inside = 0;
   for (uint32_t l = 0; l < kLanes; ++l) {
     const ShuffleSource from = shuffle_source(S, l, b[l], c[l]);
-    if ((mask >> l & 1) && !(mask >> from.lane & 1)) {
+    if ((mask >> l & 1) && !(all >> from.lane & 1)) {
       const bool there = w.alive() >> from.lane & 1;
       throw w.at(
           {"lanes missing", "shfl reads lane " + std::to_string(from.lane) +
@@ -81,12 +109,13 @@ enum class Vote { all, any, uni, ballot };
 template <Vote V>
 void vote(Warp& w, const Inst& i, uint32_t mask) {
   if (!gather(w, i.a, mask)) return;
-  const uint32_t p = (w.predicate(i.q) ^ (i.p_negated ? ~0u : 0u)) & mask;
+  const uint32_t p = operand_predicate(w, i, mask), all = taking_part(w, mask);
+  if (!all) return;
   if (V == Vote::ballot) {
     write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return p; });
     return;
   }
-  const bool yes = V == Vote::all ? p == mask : V == Vote::any ? p != 0 : p == 0 || p == mask;
+  const bool yes = V == Vote::all ? p == all : V == Vote::any ? p != 0 : p == 0 || p == all;
   write_predicate(w.predicate(i.p), mask, yes ? ~0u : 0u);
 }
 
@@ -113,10 +142,12 @@ void decode_vote(Decoder& d, const Instruction& inst, Inst& i) {
 template <class T>
 void match_any(Warp& w, const Inst& i, uint32_t mask) {
   if (!gather(w, i.b, mask)) return;
-  const auto* a = w.row<Cell<T>>(i.a);
+  const auto* a = operand<Cell<T>>(w, 0, i.a, mask);
+  const uint32_t all = taking_part(w, mask);
+  if (!all) return;
   uint32_t result[kLanes] = {};
   each_lane(mask, [&](int l) {
-    result[l] = mask & lanes_where([&](int k) { return T(a[k]) == T(a[l]); });
+    result[l] = all & lanes_where([&](int k) { return T(a[k]) == T(a[l]); });
   });
   write_lanes<uint32_t>(w.row(i.d), mask, [&](int l) { return result[l]; });
 }
@@ -124,10 +155,12 @@ void match_any(Warp& w, const Inst& i, uint32_t mask) {
 template <class T>
 void match_all(Warp& w, const Inst& i, uint32_t mask) {
   if (!gather(w, i.b, mask)) return;
-  const auto* a = w.row<Cell<T>>(i.a);
-  const T first = T(a[std::countr_zero(mask)]);
-  const bool same = (mask & ~lanes_where([&](int l) { return T(a[l]) == first; })) == 0;
-  write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return same ? mask : 0u; });
+  const auto* a = operand<Cell<T>>(w, 0, i.a, mask);
+  const uint32_t all = taking_part(w, mask);
+  if (!all) return;
+  const T first = T(a[std::countr_zero(all)]);
+  const bool same = (all & ~lanes_where([&](int l) { return T(a[l]) == first; })) == 0;
+  write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return same ? all : 0u; });
   if (i.p != kNoPredicate) write_predicate(w.predicate(i.p), mask, same ? ~0u : 0u);
 }
 
@@ -150,9 +183,11 @@ void decode_match(Decoder& d, const Instruction& inst, Inst& i) {
 template <class T, class F>
 void redux(Warp& w, const Inst& i, uint32_t mask, F&& combine) {
   if (!gather(w, i.b, mask)) return;
-  const auto* a = w.row(i.a);
-  T sum = get<T>(a[std::countr_zero(mask)]);
-  each_lane(mask & (mask - 1), [&](int l) { sum = combine(sum, get<T>(a[l])); });
+  const auto* a = operand(w, 0, i.a, mask);
+  const uint32_t all = taking_part(w, mask);
+  if (!all) return;
+  T sum = get<T>(a[std::countr_zero(all)]);
+  each_lane(all & (all - 1), [&](int l) { sum = combine(sum, get<T>(a[l])); });
   write_lanes<T>(w.row(i.d), mask, [&](int) { return sum; });
 }
 
@@ -216,7 +251,9 @@ void decode_elect(Decoder& d, const Instruction& inst, Inst& i) {
   i.a = d.source(inst.operands[1], Type::b32);
   i.run = [](Warp& w, const Inst& i, uint32_t mask) {
     if (!gather(w, i.a, mask)) return;
-    const auto first = uint32_t(std::countr_zero(mask));
+    const uint32_t all = taking_part(w, mask);
+    if (!all) return;
+    const auto first = uint32_t(std::countr_zero(all));
     write_lanes<uint32_t>(w.row(i.d), mask, [&](int) { return first; });
     write_predicate(w.predicate(i.p), mask, 1u << first);
   };

@@ -5,13 +5,16 @@
 namespace sim {
 namespace {
 
-// Of an SM and clock, the same on all three cards. CUDA programming guide, "Throughput of native
-// arithmetic instructions".
+// Of an SM and clock, the same on all three cards. CUDA programming guide, "Compute Capability 8.x"
+// and "9.0", "Architecture": 4 warp schedulers that issue an instruction each, 64 INT32 cores, 16
+// special function units. What the guide's table of throughputs has slower (popc, clz and brev,
+// conversions to and from 64 bits: 16 lanes; shuffles: 32) counts here as if it were not.
 constexpr double kIssues = 4;
-constexpr double kIntegerWarps = 2;    // 64 lanes
-constexpr double kSpecialWarps = 0.5;  // 16 lanes
-constexpr double kSmBytes = 64;        // between L2 and an SM
-constexpr double kSameAddress = 1;     // atomic operations that L2 does at one address
+constexpr double kIntegerWarps = 2;
+constexpr double kSpecialWarps = 0.5;
+// Not documented for these cards: bytes between L2 and an SM; atomics that L2 does at one address.
+constexpr double kSmBytes = 64;
+constexpr double kSameAddress = 1;
 
 double per_nanosecond(const DeviceModel& m, Unit unit) {
   switch (unit) {

@@ -48,6 +48,7 @@ Stream& thread_stream(int device) {
   if (!thread_streams) thread_streams = new ThreadStreams;
   Stream*& stream = (*thread_streams)[device];
   if (!stream) stream = create_stream(device, cudaStreamDefault, 0);
+  stream->of_thread = true;
   return *stream;
 }
 
@@ -96,6 +97,19 @@ void destroy_stream(const void* handle) {
   leave_capture(*stream);
   if (stream->blocking() && stream->last && !stream->last->done)
     device_default(stream->device).orphans.push_back(stream->last);
+}
+
+void destroy_streams_and_events(int device) {
+  std::vector<const Stream*> ours;
+  std::vector<const Event*> recorded;
+  streams().each([&](Stream& s) {
+    if (s.device == device && !s.of_thread) ours.push_back(&s);
+  });
+  events().each([&](Event& e) {
+    if (e.device == device) recorded.push_back(&e);
+  });
+  for (const Stream* s : ours) destroy_stream(s);
+  for (const Event* e : recorded) events().take(e, cudaErrorInvalidResourceHandle);
 }
 
 Stream& find_stream(cudaStream_t handle, int current_device) {

@@ -19,7 +19,7 @@ struct Stream {
   unsigned flags = cudaStreamDefault;
   int priority = 0;
   uint64_t id = 0;
-  bool legacy = false;
+  bool legacy = false, of_thread = false;
   TaskPtr last;  // all that was enqueued is done when this is
 
   std::shared_ptr<Capture> capture;  // of which this stream is part now
@@ -41,6 +41,8 @@ Handles<Event>& events();
 
 Stream* create_stream(int device, unsigned flags, int priority);
 void destroy_stream(const void* handle);
+/// All streams and events that the program made on a device.
+void destroy_streams_and_events(int device);
 
 /// The stream that a handle means: 0 and cudaStreamLegacy the device's default stream,
 /// cudaStreamPerThread the thread's. cudaErrorInvalidResourceHandle for one that does not live.

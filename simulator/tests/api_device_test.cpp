@@ -177,7 +177,20 @@ void reset_one() {
   void *first = nullptr, *pool = nullptr, *second = on_second_device();
   cudaMalloc(&first, 8);
   cudaMallocAsync(&pool, 8, nullptr);
+  cudaStream_t stream = nullptr, there = nullptr;
+  cudaEvent_t event = nullptr;
+  cudaStreamCreate(&stream);
+  cudaEventCreate(&event);
+  cudaSetDevice(1);
+  cudaStreamCreate(&there);
+  cudaSetDevice(0);
   cudaDeviceReset();
+  if (cudaStreamSynchronize(stream) != cudaErrorInvalidResourceHandle) _exit(5);
+  if (cudaEventSynchronize(event) != cudaErrorInvalidResourceHandle) _exit(6);
+  if (cudaStreamSynchronize(there) != cudaSuccess) _exit(7);
+  // stream-ordered memory is still there
+  if (cudaMemset(pool, 0, 8) != cudaSuccess || cudaFreeAsync(pool, nullptr) != cudaSuccess)
+    _exit(8);
   if (cudaMemset(second, 0, 16) != cudaSuccess || cudaFree(second) != cudaSuccess) _exit(3);
   uint64_t used = 1;
   cudaMemPool_t handle = nullptr;

@@ -200,6 +200,37 @@ void check_locks() {
   test::expect("relay", 0, value, 4 * 48u);
 }
 
+/// Subnormal f32 sums: zero in global memory, kept in shared memory; f64 ones are kept in both.
+__global__ void small(f32* global, f64* wide, f32* seen) {
+  __shared__ f32 shared[2];
+  if (threadIdx.x < 2) shared[threadIdx.x] = 0x1p-130f;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    atomicAdd(&global[0], 0x1p-130f);             // subnormal operands
+    seen[0] = atomicAdd(&global[1], -0x1p-126f);  // a subnormal sum
+    f32* anywhere = seen[1] == 0 ? &shared[0] : &global[0];
+    atomicAdd(anywhere, 0x1p-130f);
+    asm volatile("red.shared.add.f32 [%0], %1;" ::"r"(u32(__cvta_generic_to_shared(&shared[1]))),
+                 "f"(0x1p-131f)
+                 : "memory");
+    atomicAdd(wide, 0x1p-1030);
+  }
+  __syncthreads();
+  if (threadIdx.x < 2) seen[2 + threadIdx.x] = shared[threadIdx.x];
+}
+void check_small() {
+  test::Array<f32> global({0x1p-130f, 0x1.8p-126f}), seen(std::vector<f32>(4, 0));
+  test::Array<f64> wide(std::vector<f64>(1, 0x1p-1030));
+  small<<<1, 32>>>(global.device, wide.device, seen.device);
+  global.fetch(), seen.fetch(), wide.fetch();
+  test::expect("subnormal f32, global", 0, global.host[0], 0.0f);
+  test::expect("subnormal f32, global", 1, global.host[1], 0.0f);
+  test::expect("subnormal f32, what was there", 0, seen.host[0], 0x1.8p-126f);
+  test::expect("subnormal f32, shared", 0, seen.host[2], 0x1p-129f);
+  test::expect("subnormal f32, shared", 1, seen.host[3], 0x1.8p-130f);
+  test::expect("subnormal f64", 0, wide.host[0], 0x1p-1029);
+}
+
 /// Scopes, orders and spaces by name.
 __global__ void scopes(u32* g, u64* out) {
   __shared__ u32 s;
@@ -246,6 +277,7 @@ int main() {
   check_cas<unsigned short>("atomicCAS u16");
   check_halves();
   check_locks();
+  check_small();
   check_scopes();
   return test::finish();
 }

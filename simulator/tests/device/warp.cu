@@ -270,6 +270,57 @@ void check_apart() {
   }
 }
 
+/// Instructions with results, too: each side of a branch has its own, and one in a call.
+struct Exchanged {
+  u32 shuffled, voted, matched, sum, wide;
+  bool operator==(const Exchanged&) const = default;
+};
+__device__ __noinline__ u32 vote_for(u32 x, u32 by) { return __ballot_sync(~0u, x & by); }
+__global__ void meet(Exchanged* out) {
+  const u32 lane = threadIdx.x;
+  Exchanged e;
+  if (lane % 3 == 0) {
+    e.shuffled = __shfl_xor_sync(~0u, lane * 10, 16) + 1;
+    e.voted = vote_for(lane, 1) + 1;
+    e.matched = __match_any_sync(~0u, lane / 5) + 1;
+    e.sum = __reduce_add_sync(~0u, lane) + 1;
+    e.wide = __match_any_sync(~0u, u64(lane / 7) << 40) + 1;
+  } else if (lane % 3 == 1) {
+    e.shuffled = __shfl_xor_sync(~0u, lane * 20, 1) + 2;
+    e.voted = vote_for(lane, 2) + 2;
+    e.matched = __match_any_sync(~0u, lane / 6) + 2;
+    e.sum = __reduce_add_sync(~0u, 2 * lane) + 2;
+    e.wide = __match_any_sync(~0u, u64(lane / 7) << 40) + 2;
+  } else {
+    e.shuffled = __shfl_xor_sync(~0u, lane * 30, lane) + 3;
+    e.voted = __ballot_sync(~0u, lane & 4) + 3;
+    e.matched = __match_any_sync(~0u, lane / 7) + 3;
+    e.sum = __reduce_add_sync(~0u, 3 * lane) + 3;
+    e.wide = __match_any_sync(~0u, u64(lane / 7) << 40) + 3;
+  }
+  out[lane] = e;
+}
+void check_meet() {
+  test::Array<Exchanged> out(32);
+  meet<<<1, 32>>>(out.device);
+  out.fetch();
+  for (u32 lane = 0; lane < 32; ++lane) {
+    const u32 side = lane % 3, from = lane ^ (side == 0 ? 16 : side == 1 ? 1 : lane);
+    const auto key = [](u32 l) { return l / (5 + l % 3); };
+    Exchanged w{from * 10 * (from % 3 + 1), 0, 0, 0, 0};
+    for (u32 l = 0; l < 32; ++l) {
+      w.voted |= u32((l >> l % 3 & 1) != 0) << l;
+      w.matched |= u32(key(l) == key(lane)) << l;
+      w.wide |= u32(l / 7 == lane / 7) << l;
+      w.sum += l * (l % 3 + 1);
+    }
+    for (u32 Exchanged::*m : {&Exchanged::shuffled, &Exchanged::voted, &Exchanged::matched,
+                              &Exchanged::sum, &Exchanged::wide})
+      w.*m += side + 1;
+    test::expect("lanes that meet", lane, out.host[lane], w);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -279,5 +330,6 @@ int main() {
   check_groups();
   check_wide();
   check_apart();
+  check_meet();
   return test::finish();
 }
