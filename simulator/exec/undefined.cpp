@@ -7,6 +7,7 @@
 #include "simulator/exec/access.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/memory/memory.h"
+#include "simulator/ptx/places.h"
 #include "simulator/run/block.h"
 
 namespace sim {
@@ -60,8 +61,7 @@ void Undefined::report(const ptx::Instruction& text, uint32_t lanes) const {
   const Fault& own = faults_[std::countr_zero(lanes)];
   Fault fault = own.kind.empty() ? latest_ : own;
   fault.details +=
-      "; its value decides what " + text.text() + " does, PTX line " + std::to_string(text.line);
-  if (text.where.line) fault.details += ", source line " + std::to_string(text.where.line);
+      "; its value decides what " + text.text() + " does at " + ptx::brief_place_of(module_, text);
   throw fault;
 }
 

@@ -11,6 +11,9 @@ namespace sim {
 
 class Undefined {
  public:
+  /// Of a warp that runs code of the module.
+  explicit Undefined(const ptx::Module& module) : module_(module) {}
+
   /// The instruction at hand, a load, reads bytes in `lane` that were not written; `fault` says so.
   /// False: it is none that may.
   bool load(Warp& w, const ptx::Instruction& text, int lane, const Fault& fault);
@@ -28,6 +31,7 @@ class Undefined {
   uint32_t result(Warp& w, const ptx::Instruction& text, const Inst& inst, uint32_t mask) const;
   [[noreturn]] void report(const ptx::Instruction& text, uint32_t lanes) const;
 
+  const ptx::Module& module_;
   Fault faults_[kLanes];  // of each lane's latest load; none: the value came from another lane
   Fault latest_;
   uint32_t stored_ = 0;  // lanes of the store at hand

@@ -6,6 +6,7 @@
 
 #include "simulator/exec/counters.h"
 #include "simulator/exec/undefined.h"
+#include "simulator/ptx/places.h"
 #include "simulator/run/block.h"
 #include "simulator/run/state.h"
 
@@ -15,6 +16,8 @@ namespace {
 constexpr uint32_t kNever = 0xffffffff;
 constexpr uint32_t kSpins = 64;       // backward branches of a group before the others go first
 constexpr uint64_t kStack = 1 << 20;  // bytes of local memory of a lane
+
+const ptx::Module& module_of(Block& block) { return *block.launch().image->module; }
 
 }  // namespace
 
@@ -209,7 +212,7 @@ Warp::~Warp() = default;
 
 bool Warp::load_undefined(const Fault& fault, int lane) {
   const Code& code = *group_->frame->code;
-  if (!undefined_) undefined_ = std::make_unique<Undefined>();
+  if (!undefined_) undefined_ = std::make_unique<Undefined>(module_of(block_));
   stop_ = 0;  // from here on the warp runs with an eye on them
   return undefined_->load(*this, code.function->code[code.insts[pc - 1].source], lane, fault);
 }
@@ -373,11 +376,12 @@ bool Warp::wait_for_lanes(uint32_t named, uint32_t mask, bool anywhere) {
     if (&g == group_ || !crossed || here || (anywhere && g.meets)) continue;
     const ptx::Instruction& there = text_of(*g.frame, g.pc);
     if (is_barrier(there) || is_barrier(text_of(*group_->frame, pc - 1))) continue;
-    throw at({"lanes missing", "thread " + std::to_string(std::countr_zero(g.mask)) +
-                                   " of the warp waits for this one at another place, " +
-                                   there.text() + " at PTX line " + std::to_string(there.line) +
-                                   "; all threads that a mask names execute the same instruction"},
-             std::countr_zero(mask));
+    throw at(
+        {"lanes missing", "thread " + std::to_string(std::countr_zero(g.mask)) +
+                              " of the warp waits for this one at another place, " + there.text() +
+                              " at " + ptx::brief_place_of(module_of(block_), there) +
+                              "; all threads that a mask names execute the same instruction"},
+        std::countr_zero(mask));
   }
   if (Counter* c = counter()) c->did_not(mask);
   if (mask != group_->mask) split(group_->mask & ~mask, pc);  // these do not take part
@@ -430,25 +434,16 @@ std::string Warp::state() const {
         out << "waits at barrier " << g.barrier << ", ";
         break;
     }
-    out << at.text() << ", PTX line " << at.line;
-    if (at.where.line) out << ", source line " << at.where.line;
-    out << "\n";
+    out << at.text() << ", " << ptx::brief_place_of(module_of(block_), at) << "\n";
   }
   return out.str();
 }
 
 std::string Warp::place_of(uint32_t ptx_line) const {
-  const ptx::Module& module = *block_.launch().image->module;
+  const ptx::Module& module = module_of(block_);
   for (const ptx::Function& f : module.functions)
-    for (const ptx::Instruction& inst : f.code) {
-      if (inst.line != ptx_line) continue;
-      const auto file = module.files.find(inst.where.file);
-      return " at " +
-             (file == module.files.end() || !inst.where.line
-                  ? ""
-                  : file->second + ":" + std::to_string(inst.where.line) + ", ") +
-             "PTX line " + std::to_string(ptx_line);
-    }
+    for (const ptx::Instruction& inst : f.code)
+      if (inst.line == ptx_line) return " at " + ptx::brief_place_of(module, inst);
   return "";
 }
 
@@ -460,9 +455,17 @@ Fault Warp::at(Fault fault, int lane) const {
   fault.ptx_line = text.line;
   fault.ptx_text = text.text();
   fault.source_line = text.where.line;
-  const auto& files = block_.launch().image->module->files;
-  if (const auto it = files.find(text.where.file); it != files.end())
-    fault.source_file = it->second;
+  const ptx::Module& module = module_of(block_);
+  if (const auto file = module.files.find(text.where.file); file != module.files.end())
+    fault.source_file = file->second;
+  fault.calls = ptx::calls_of(module, text.where);
+  for (const Frame* f = group_->frame; f->caller; f = f->caller) {
+    const ptx::Instruction& call = f->caller->code->function->code[f->call->source];
+    const std::string place = ptx::place_of(module, call.where);
+    fault.calls.push_back(place.empty() ? "PTX line " + std::to_string(call.line) : place);
+    for (std::string& outer : ptx::calls_of(module, call.where))
+      fault.calls.push_back(std::move(outer));
+  }
   return fault;
 }
 
