@@ -49,6 +49,7 @@ struct Location {
 struct InlinedCall {
   Location at;  // its own `call` is lower than that of the lines within
   uint32_t column = 0;
+  uint32_t other = 0;  // or it is this one, of the same place: the text doesn't say which
 };
 
 /// A register of a function. Written as a range, %r<73> declares %r0 to %r72.

@@ -138,9 +138,15 @@ class Parser {
     uint32_t file = 0, line = 0, column = 0;
     auto operator<=>(const Position&) const = default;
   };
+  struct Place {
+    uint32_t within = 0;                 // the call that its latest .loc is inlined at; 0: none
+    std::map<uint32_t, uint32_t> calls;  // made there, by the call that each is inlined at
+    uint32_t any = 0;                    // one of these, whichever
+  };
   void location();
   Position position();
   uint32_t call_at(const Position& at);
+  uint32_t add_call(const Place& place, const Position& at);
 
   // Labels: parser_labels.cpp.
   void label(std::string_view name);
@@ -223,11 +229,9 @@ class Parser {
   std::vector<Scope> scopes_;
   std::unordered_map<std::string_view, uint32_t> times_;  // that a name was declared
   Location here_;
-  struct Place {
-    uint32_t within = 0;  // the call that its latest .loc is inlined at; 0: none
-    uint32_t call = 0;    // of a function that is inlined at this place; 0: none yet
-  };
   std::map<Position, Place> places_;  // of .loc, so far
+  Position before_;                   // of the latest .loc
+  size_t code_before_ = 0;            // instructions before it
   bool label_at_end_ = false;
 };
 

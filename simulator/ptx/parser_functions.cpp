@@ -109,6 +109,7 @@ Variable Parser::formal(std::string_view& name) {
 void Parser::body(std::string_view name) {
   here_ = {};
   places_.clear();
+  before_ = {};
   label_at_end_ = false;
   while (!scopes_.empty()) statement();
   module_.functions[names_.at(name).index] = std::move(function_);

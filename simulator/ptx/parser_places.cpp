@@ -22,8 +22,8 @@ void Parser::location() {
       fail_expected("'function_name' or 'inlined_at'");
     }
   }
-  Place& place = places_[own];
-  if (place.within != here_.call) place = {here_.call};
+  places_[own].within = here_.call;
+  before_ = own, code_before_ = function_.code.size();
 }
 
 Parser::Position Parser::position() {
@@ -34,20 +34,35 @@ Parser::Position Parser::position() {
   return p;
 }
 
-/// The number of the call at a place, as its latest .loc has it. A recursion that was inlined comes
-/// to the same place again, and which turn a .loc means is not written: one turn is kept.
+/// The call at a place. nvcc writes the .loc of the calls above a line once, right before the first
+/// line within. Where one call was inlined several times and their instructions are mixed since, a
+/// line may be of any of them.
 uint32_t Parser::call_at(const Position& at) {
   Place& place = places_[at];
-  if (place.call) return place.call;
+  const auto [call, is_new] = place.calls.try_emplace(place.within, 0);
+  if (is_new) {
+    call->second = add_call(place, at);
+    InlinedCall choice = module_.calls[call->second - 1];
+    choice.other = place.any;
+    module_.calls.push_back(choice);
+    place.any = uint32_t(module_.calls.size());
+  }
+  const bool right_before = before_ == at && code_before_ == function_.code.size();
+  return place.calls.size() == 1 || right_before ? call->second : place.any;
+}
+
+/// A recursion that was inlined comes to the same place again, and which turn a .loc means is not
+/// written: one turn is kept.
+uint32_t Parser::add_call(const Place& place, const Position& at) {
   uint32_t depth = 0;
   for (uint32_t outer = place.within; outer != 0 && depth < kMostCalls; ++depth) {
     const InlinedCall& call = module_.calls[outer - 1];
-    if (at == Position{call.at.file, call.at.line, call.column}) return place.call = outer;
+    if (at == Position{call.at.file, call.at.line, call.column}) return outer;
     outer = call.at.call;
   }
   const uint32_t within = depth < kMostCalls ? place.within : 0;
   module_.calls.push_back({{at.file, at.line, within}, at.column});
-  return place.call = uint32_t(module_.calls.size());
+  return uint32_t(module_.calls.size());
 }
 
 }  // namespace sim::ptx

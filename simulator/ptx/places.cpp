@@ -1,12 +1,30 @@
 #include "simulator/ptx/places.h"
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
 namespace sim::ptx {
 namespace {
 
 bool is_in_cu(const std::string& place) {
   return place.substr(0, place.rfind(':')).ends_with(".cu");
+}
+
+/// Calls that a line may be of, the latest first.
+using Choices = std::set<uint32_t, std::greater<>>;
+
+Choices choices(const Module& module, uint32_t call) {
+  Choices all;
+  for (; call != 0; call = module.calls[call - 1].other) all.insert(call);
+  return all;
+}
+
+std::string joined(const std::vector<std::string>& places) {
+  constexpr size_t kMost = 3;
+  std::string text = places[0];
+  for (size_t k = 1; k < std::min(places.size(), kMost); ++k) text += " or " + places[k];
+  return places.size() > kMost ? text + " or elsewhere" : text;
 }
 
 }  // namespace
@@ -19,9 +37,20 @@ std::string place_of(const Module& module, const Location& where) {
 
 std::vector<std::string> calls_of(const Module& module, const Location& where) {
   std::vector<std::string> calls;
-  for (uint32_t call = where.call; call != 0; call = module.calls[call - 1].at.call)
-    if (std::string place = place_of(module, module.calls[call - 1].at); !place.empty())
-      calls.push_back(std::move(place));
+  Choices now = choices(module, where.call);
+  while (!now.empty()) {
+    Choices outer;
+    std::vector<std::string> places;
+    for (const uint32_t n : now) {
+      const Location& at = module.calls[n - 1].at;
+      const std::string place = place_of(module, at);
+      if (!place.empty() && std::find(places.begin(), places.end(), place) == places.end())
+        places.push_back(place);
+      outer.merge(choices(module, at.call));
+    }
+    if (!places.empty()) calls.push_back(joined(places));
+    now = std::move(outer);
+  }
   return calls;
 }
 

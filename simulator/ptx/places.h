@@ -11,7 +11,8 @@ namespace sim::ptx {
 /// "a.cu:12"; nothing where no line is known.
 std::string place_of(const Module& module, const Location& where);
 
-/// The calls in whose place it stands, the innermost first: "a.cu:40".
+/// The calls in whose place it stands, the innermost first: "a.cu:40"; "a.cu:40 or a.cu:39" where
+/// the PTX leaves open which.
 std::vector<std::string> calls_of(const Module& module, const Location& where);
 
 /// For a sentence: "helper.h:40 (called at a.cu:7), PTX line 35". Of several calls it is the

@@ -60,7 +60,30 @@ TEST(Places, CallsAreTheLatestOfTheirPlace) {
   EXPECT_EQ(calls(module, 1), (Texts{"/src/a.cu:3", "/src/a.cu:9"}));
   EXPECT_EQ(calls(module, 2), (Texts{"/src/b.h:13", "/src/a.cu:4", "/src/a.cu:9"}));
   EXPECT_EQ(calls(module, 3), Texts{});
-  EXPECT_EQ(module.calls.size(), 5u);  // of 1 9, 1 3, 2 13, 1 4, and of 2 13 again
+}
+
+/// Instructions of two calls are mixed, and nvcc says of a call where it was inlined only once.
+TEST(Places, WhereThePtxLeavesItOpenAllCallsAreNamed) {
+  const Module module = module_of(std::string(R"(.loc 1 11 3
+.loc 2 18 5, function_name $s0, inlined_at 1 11 3
+.loc 3 24 5, function_name $s1, inlined_at 2 18 5
+mov.u32 %r1, %r2;
+.loc 3 25 5, function_name $s1, inlined_at 2 18 5
+mov.u32 %r1, %r2;
+.loc 1 12 3
+.loc 2 18 5, function_name $s0, inlined_at 1 12 3
+.loc 3 24 5, function_name $s1, inlined_at 2 18 5
+mov.u32 %r1, %r2;
+.loc 3 25 5, function_name $s1, inlined_at 2 18 5
+mov.u32 %r1, %r2;
+)"));
+  const std::string header = "/src/b.h:18";
+  EXPECT_EQ(calls(module, 0), (Texts{header, "/src/a.cu:11"}));
+  EXPECT_EQ(calls(module, 1), (Texts{header, "/src/a.cu:11"}));
+  EXPECT_EQ(calls(module, 2), (Texts{header, "/src/a.cu:12"}));
+  EXPECT_EQ(calls(module, 3), (Texts{header, "/src/a.cu:12 or /src/a.cu:11"}));
+  EXPECT_EQ(brief_place_of(module, code(module, 3)),
+            "/src/c.cuh:25 (called at /src/a.cu:12 or /src/a.cu:11), PTX line 16");
 }
 
 TEST(Places, ASentenceNamesTheNearestCallOfTheCu) {

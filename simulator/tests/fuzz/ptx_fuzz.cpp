@@ -51,7 +51,8 @@ void check_function(const Function& function, const Names& module, size_t calls)
 void check_module(const Module& module) {
   Names names;
   for (const Function& function : module.functions) check(names.insert(function.name).second);
-  for (size_t k = 0; k < module.calls.size(); ++k) check(module.calls[k].at.call <= k);
+  for (size_t k = 0; k < module.calls.size(); ++k)
+    check(module.calls[k].at.call <= k && module.calls[k].other <= k);
   for (const Variable& variable : module.variables) {
     check(names.insert(variable.name).second);
     check(variable.init.empty() || variable.init.size() == variable.bytes);
