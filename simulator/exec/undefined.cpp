@@ -9,6 +9,7 @@
 #include "simulator/exec/shuffle.h"
 #include "simulator/memory/memory.h"
 #include "simulator/memory/origins.h"
+#include "simulator/ptx/places.h"
 #include "simulator/run/block.h"
 #include "simulator/run/state.h"
 
@@ -105,12 +106,6 @@ uint32_t bytes_of_param(const ptx::Function& f, const std::string& name) {
   return 0;
 }
 
-std::string place_of(const ptx::Instruction& text) {
-  std::string place = ", PTX line " + std::to_string(text.line);
-  if (text.where.line) place += ", source line " + std::to_string(text.where.line);
-  return place;
-}
-
 }  // namespace
 
 bool Undefined::load(Warp& w, const ptx::Instruction& text, int lane, const uint8_t* shadow,
@@ -138,7 +133,7 @@ Fault Undefined::fault_of(const ptx::Instruction& text, uint32_t lanes,
 
 void Undefined::report(const ptx::Instruction& text, uint32_t lanes) const {
   Fault fault = fault_of(text, lanes, "decides what ");
-  fault.details += " does" + place_of(text);
+  fault.details += " does at " + ptx::brief_place_of(module_, text);
   throw fault;
 }
 
@@ -306,7 +301,7 @@ void Undefined::after(Warp& w, const Inst& inst) {
     if (!shared && !local) {
       expect_some_defined(text, uint32_t(ptx::size_of(type_of(text))));
       Fault fault = fault_of(text, 1u << l, "is stored by ");
-      fault.details += place_of(text);
+      fault.details += " at " + ptx::brief_place_of(module_, text);
       fault.kernel = w.block().launch().launch->kernel;
       origin = std::make_shared<const Fault>(std::move(fault));
     }

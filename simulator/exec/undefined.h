@@ -14,6 +14,9 @@ namespace sim {
 
 class Undefined {
  public:
+  /// Of a warp that runs code of the module.
+  explicit Undefined(const ptx::Module& module) : module_(module) {}
+
   /// The instruction at hand, a load, reads bytes in `lane` some of which were not written, as
   /// their shadow says; `fault` says so. False: it is none that may.
   bool load(Warp& w, const ptx::Instruction& text, int lane, const uint8_t* shadow,
@@ -43,6 +46,7 @@ class Undefined {
   Fault fault_of(const ptx::Instruction& text, uint32_t lanes, const std::string& did) const;
   [[noreturn]] void report(const ptx::Instruction& text, uint32_t lanes) const;
 
+  const ptx::Module& module_;
   /// Of the load that each lane's latest undefined value came from.
   std::shared_ptr<const Fault> faults_[kLanes];
   // What lanes brought to the shuffle at hand, and the faults of that.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <sstream>
 
 #include "simulator/exec/counters.h"
 #include "simulator/exec/undefined.h"
@@ -15,17 +14,6 @@ namespace {
 constexpr uint32_t kNever = 0xffffffff;
 constexpr uint32_t kSpins = 64;       // backward branches of a group before the others go first
 constexpr uint64_t kStack = 1 << 20;  // bytes of local memory of a lane
-
-const ptx::Instruction& text_of(const Frame& frame, uint32_t pc) {
-  return frame.code->function->code[frame.code->insts[pc].source];
-}
-/// Of the block: who is missing there, the block reports.
-bool is_barrier(const ptx::Instruction& text) {
-  return (text.opcode == "bar" || text.opcode == "barrier") && !text.has("warp");
-}
-bool same_form(const ptx::Instruction& a, const ptx::Instruction& b) {
-  return a.opcode == b.opcode && a.modifiers == b.modifiers;
-}
 
 }  // namespace
 
@@ -169,63 +157,6 @@ void Warp::choose() {
   if (best) enter(*best);
 }
 
-/// Lanes may wait for each other at several places. PTX ISA, shfl.sync and its like: "until all
-/// non-exited threads corresponding to membermask have executed [it] with the same qualifiers and
-/// same membermask value"; the programming guide, "Independent Thread Scheduling", calls a shuffle
-/// in each side of a branch valid. .aligned instructions are at one place.
-void Warp::meet() {
-  may_meet_ = false;
-  const auto together = [](const Group& a, const Group& b) {
-    return b.wait == Wait::lanes && b.meets && b.wait_mask == a.wait_mask &&
-           same_form(text_of(*a.frame, a.pc), text_of(*b.frame, b.pc));
-  };
-  for (const Group& g : groups_) {
-    if (!together(g, g)) continue;
-    uint32_t here = 0;
-    for (const Group& other : groups_)
-      if (together(g, other)) here |= other.mask;
-    if ((g.wait_mask & alive_ & ~here) == 0) return execute_together(here, g.wait_mask);
-  }
-}
-
-void Warp::execute_together(uint32_t lanes, uint32_t named) {
-  const auto takes_part = [&](const Group& g) {
-    return g.wait == Wait::lanes && g.meets && g.wait_mask == named && (g.mask & lanes);
-  };
-  Meeting meeting;
-  meeting.lanes = lanes;
-  meeting_ = &meeting;
-  for (const bool brings : {true, false}) {
-    meeting.brings = brings;
-    for (Group& g : groups_) {
-      if (!takes_part(g)) continue;
-      enter(g);
-      const Inst& inst = g.frame->code->insts[pc++];
-      if (undefined_ && brings) undefined_->bring(*this, inst, g.mask);
-      if (undefined_ && !brings) undefined_->take(*this, inst, g.mask);
-      inst.run(*this, inst, g.mask);
-    }
-  }
-  meeting_ = nullptr;
-  reads_done();
-  for (Group& g : groups_) {
-    if (!takes_part(g)) continue;
-    if (g.frame->counters) g.frame->counters[g.pc].ran(g.mask, g.mask);
-    g.wait = Wait::none, g.meets = false;
-    ++g.pc;
-  }
-}
-
-void Warp::lanes_met(uint32_t lanes) {
-  if (Races* races = block_.races_or_none())
-    races->sync_lanes(number_, lanes, (alive_ & ~lanes) == 0);
-}
-
-bool Warp::reads_done() {
-  if (Races* races = block_.races_or_none()) races->met(number_);
-  return true;
-}
-
 void Warp::enter(Group& g) {
   group_ = &g;
   pc = g.pc;
@@ -242,7 +173,7 @@ Warp::~Warp() = default;
 
 bool Warp::load_undefined(const Fault& fault, int lane, const uint8_t* shadow) {
   const Code& code = *group_->frame->code;
-  if (!undefined_) undefined_ = std::make_unique<Undefined>();
+  if (!undefined_) undefined_ = std::make_unique<Undefined>(block_.module());
   stop_ = 0;  // from here on the warp runs with an eye on them
   const ptx::Instruction& text = code.function->code[code.insts[pc - 1].source];
   return undefined_->load(*this, text, lane, shadow, fault);
@@ -381,37 +312,6 @@ void Warp::exit(uint32_t mask) {
   block_.threads_ended(uint32_t(std::popcount(mask)));
 }
 
-/// PTX lets lanes wait until those that the mask names have executed the instruction too. Where
-/// these wait for the first at another one, neither comes.
-bool Warp::wait_for_lanes(uint32_t named, uint32_t mask, bool anywhere) {
-  group_->meets = false;
-  if ((named & alive_ & ~mask) == 0) return true;
-  for (const Group& g : groups_) {
-    const bool crossed = g.wait == Wait::lanes && (g.wait_mask & mask) && (named & g.mask);
-    const bool here = g.frame == group_->frame && g.pc == pc - 1;
-    if (&g == group_ || !crossed || here) continue;
-    const ptx::Instruction &there = text_of(*g.frame, g.pc),
-                           &this_one = text_of(*group_->frame, pc - 1);
-    if (anywhere && g.meets && g.wait_mask == named && same_form(there, this_one)) continue;
-    if (is_barrier(there) || is_barrier(this_one)) continue;
-    throw at({"lanes missing", "thread " + std::to_string(std::countr_zero(g.mask)) +
-                                   " of the warp waits for this one at another place, " +
-                                   there.text() + " at PTX line " + std::to_string(there.line) +
-                                   "; threads that wait for each other execute instructions of the "
-                                   "same form with the same mask"},
-             std::countr_zero(mask));
-  }
-  if (Counter* c = counter()) c->did_not(mask);
-  if (mask != group_->mask) split(group_->mask & ~mask, pc);  // these do not take part
-  group_->wait = Wait::lanes;
-  group_->wait_mask = named;
-  group_->meets = anywhere;
-  may_meet_ |= anywhere;
-  --pc;
-  stop_ = 0;
-  return false;
-}
-
 void Warp::wait_at_barrier(uint32_t barrier, uint32_t mask, bool again) {
   if (mask != group_->mask) split(group_->mask & ~mask, pc);
   group_->wait = Wait::barrier;
@@ -432,61 +332,6 @@ uint32_t Warp::release_barrier(uint32_t barrier) {
     lanes |= g.mask;
   }
   return lanes;
-}
-
-std::string Warp::state() const {
-  std::ostringstream out;
-  for (const Group& g : groups_) {
-    const ptx::Instruction& at =
-        g.frame->code->function->code
-            [g.frame->code->insts[g.wait == Wait::barrier && !g.again ? g.pc - 1 : g.pc].source];
-    out << "  warp " << number_ << ", lanes " << std::hex << "0x" << g.mask << std::dec << ": ";
-    switch (g.wait) {
-      case Wait::none:
-        out << "at ";
-        break;
-      case Wait::lanes:
-        out << "waits for lanes 0x" << std::hex << (g.wait_mask & alive_ & ~g.mask) << std::dec
-            << " at ";
-        break;
-      case Wait::barrier:
-        out << "waits at barrier " << g.barrier << ", ";
-        break;
-    }
-    out << at.text() << ", PTX line " << at.line;
-    if (at.where.line) out << ", source line " << at.where.line;
-    out << "\n";
-  }
-  return out.str();
-}
-
-std::string Warp::place_of(uint32_t ptx_line) const {
-  const ptx::Module& module = *block_.launch().image->module;
-  for (const ptx::Function& f : module.functions)
-    for (const ptx::Instruction& inst : f.code) {
-      if (inst.line != ptx_line) continue;
-      const auto file = module.files.find(inst.where.file);
-      return " at " +
-             (file == module.files.end() || !inst.where.line
-                  ? ""
-                  : file->second + ":" + std::to_string(inst.where.line) + ", ") +
-             "PTX line " + std::to_string(ptx_line);
-    }
-  return "";
-}
-
-Fault Warp::at(Fault fault, int lane) const {
-  const Code& code = *group_->frame->code;
-  const ptx::Instruction& text = code.function->code[code.insts[pc - 1].source];
-  fault.block = block_.index();
-  fault.thread = block_.thread_at(number_ * kLanes + uint32_t(lane));
-  fault.ptx_line = text.line;
-  fault.ptx_text = text.text();
-  fault.source_line = text.where.line;
-  const auto& files = block_.launch().image->module->files;
-  if (const auto it = files.find(text.where.file); it != files.end())
-    fault.source_file = it->second;
-  return fault;
 }
 
 }  // namespace sim

@@ -166,7 +166,7 @@ class Warp {
   Counter* counter() const;
   /// Adds the place to a fault: `lane` of the instruction that runs.
   Fault at(Fault fault, int lane) const;
-  /// The line of an instruction in the PTX, and where such a line came from: " at a.cu:12".
+  /// An instruction's line in the PTX, and what a sentence says of it: " at a.cu:12, PTX line 9".
   uint32_t line_of(const Inst& inst) const { return code().function->code[inst.source].line; }
   std::string place_of(uint32_t ptx_line) const;
 

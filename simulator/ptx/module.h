@@ -38,9 +38,18 @@ std::optional<Type> type_named(std::string_view name);
 
 enum class Space : uint8_t { reg, global, constant, shared, local, param, generic };
 
-/// A place in the .cu source: file is a number of Module::files, 0 where nothing is known.
+/// A place in the .cu source: file is a number of Module::files, 0 where nothing is known. What is
+/// made of it for reports: ptx/places.h.
 struct Location {
   uint32_t file = 0, line = 0;
+  uint32_t call = 0;  // of the inlined function that the line is of: Module::calls[call - 1]
+};
+
+/// A call in whose place the body of the function stands.
+struct InlinedCall {
+  Location at;  // its own `call` is lower than that of the lines within
+  uint32_t column = 0;
+  uint32_t other = 0;  // or it is this one, of the same place: the text doesn't say which
 };
 
 /// A register of a function. Written as a range, %r<73> declares %r0 to %r72.
@@ -144,6 +153,7 @@ struct Module {
   std::vector<Variable> variables;
   std::vector<Function> functions;
   std::unordered_map<uint32_t, std::string> files;  // .file
+  std::vector<InlinedCall> calls;                   // .loc ... inlined_at
 };
 
 /// Reads a whole module. Throws ParseError for anything that is not well formed, a name that is

@@ -1,6 +1,8 @@
 // The inside of sim::ptx::parse; others use simulator/ptx/module.h. One pass over the text, with
 // one token of lookahead. Names are views into the text, which outlives the parser.
 #pragma once
+#include <compare>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -18,6 +20,7 @@ inline constexpr uint32_t kMostRange = 1u << 20;           // registers of %r<n>
 inline constexpr uint64_t kMostBytes = uint64_t(1) << 32;  // of a variable
 inline constexpr size_t kMostDimensions = 16;
 inline constexpr uint64_t kMostInitBytes = uint64_t(64) << 20;  // of all initial values
+inline constexpr uint32_t kMostCalls = 256;                     // inlined in each other
 inline constexpr size_t kMostTargetFormals = 1u << 16;          // that .calltargets copies
 
 /// A value known while parsing; bits are sign-extended for the integers.
@@ -129,7 +132,21 @@ class Parser {
   void resolve_outside(const Reference& reference) const;
   void statement();
   void body_directive();
+
+  // Places of the .cu source: parser_places.cpp.
+  struct Position {
+    uint32_t file = 0, line = 0, column = 0;
+    auto operator<=>(const Position&) const = default;
+  };
+  struct Place {
+    uint32_t within = 0;                 // the call that its latest .loc is inlined at; 0: none
+    std::map<uint32_t, uint32_t> calls;  // made there, by the call that each is inlined at
+    uint32_t any = 0;                    // one of these, whichever
+  };
   void location();
+  Position position();
+  uint32_t call_at(const Position& at);
+  uint32_t add_call(const Place& place, const Position& at);
 
   // Labels: parser_labels.cpp.
   void label(std::string_view name);
@@ -212,6 +229,9 @@ class Parser {
   std::vector<Scope> scopes_;
   std::unordered_map<std::string_view, uint32_t> times_;  // that a name was declared
   Location here_;
+  std::map<Position, Place> places_;  // of .loc, so far
+  Position before_;                   // of the latest .loc
+  size_t code_before_ = 0;            // instructions before it
   bool label_at_end_ = false;
 };
 

@@ -108,6 +108,8 @@ Variable Parser::formal(std::string_view& name) {
 
 void Parser::body(std::string_view name) {
   here_ = {};
+  places_.clear();
+  before_ = {};
   label_at_end_ = false;
   while (!scopes_.empty()) statement();
   module_.functions[names_.at(name).index] = std::move(function_);
@@ -205,27 +207,6 @@ void Parser::body_directive() {
   if (word.is_dotted("shared")) return local_variables(Space::shared);
   if (word.is_dotted("param")) return local_variables(Space::param);
   throw ParseError("a function's body has no directive " + describe(word), word.line);
-}
-
-/// .loc 1 12 5, function_name $L__info_string0, inlined_at 1 30 3
-/// The first three say where the instruction's own source is; they are kept.
-void Parser::location() {
-  take();
-  here_.file = uint32_t(number("the number of a file"));
-  here_.line = uint32_t(number("a line"));
-  number("a column");
-  while (accept(",")) {
-    if (token_.is_word("function_name")) {
-      take();
-      take_word("a label of .debug_str");
-      offset();
-    } else if (token_.is_word("inlined_at")) {
-      take();
-      for (const char* what : {"the number of a file", "a line", "a column"}) number(what);
-    } else {
-      fail_expected("'function_name' or 'inlined_at'");
-    }
-  }
 }
 
 }  // namespace sim::ptx

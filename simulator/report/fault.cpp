@@ -34,6 +34,26 @@ void run_at_end(const Fault* fault) {
   if (auto* const write = end_writer.exchange(nullptr)) write(fault);
 }
 
+namespace {
+
+/// Of more calls than a reader wants the innermost and the outermost.
+std::string text_of_calls(const std::vector<std::string>& calls) {
+  constexpr size_t kMost = 8, kEach = kMost / 2;
+  const size_t left_out = calls.size() > kMost ? calls.size() - kMost : 0;
+  std::string text;
+  for (size_t k = 0; k < calls.size(); ++k) {
+    if (left_out && k == kEach) {
+      text += "  (" + std::to_string(left_out) + (left_out == 1 ? " call" : " calls") +
+              " more between these)\n";
+      k += left_out;
+    }
+    text += "  called at " + calls[k] + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string text_of(const Fault& fault) {
   std::string text = "sim: " + fault.kind + ": " + fault.details + "\n";
   if (!fault.kernel.empty())
@@ -46,7 +66,7 @@ std::string text_of(const Fault& fault) {
     where += (where.empty() ? "PTX line " : ", PTX line ") + std::to_string(fault.ptx_line);
   if (!fault.ptx_text.empty()) where += (where.empty() ? "" : ": ") + fault.ptx_text;
   if (!where.empty()) text += "  at " + where + "\n";
-  return text;
+  return text + text_of_calls(fault.calls);
 }
 
 namespace {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace sim {
 
@@ -30,6 +31,7 @@ struct Fault {
   std::string ptx_text = {};     // the instruction
   std::string source_file = {};  // of the .cu, where -lineinfo was given
   uint32_t source_line = 0;
+  std::vector<std::string> calls = {};  // that led there, inlined ones too, the innermost first
 };
 
 /// The report that a person reads: several lines, the first says what and the second where.

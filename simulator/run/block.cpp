@@ -76,6 +76,8 @@ void Block::start(uint64_t index) {
   for (const auto& w : warps_) w->start();
 }
 
+const ptx::Module& Block::module() const { return *launch_.image->module; }
+
 Dim3 Block::index_of(uint64_t number) const {
   const Dim3 grid = launch_.launch->grid;
   return {uint32_t(number % grid.x), uint32_t(number / grid.x % grid.y),

@@ -48,6 +48,7 @@ class Block {
   Ran run();
 
   LaunchState& launch() { return launch_; }
+  const ptx::Module& module() const;
   Dim3 index() const { return index_; }
   /// What each thread does, warp by warp.
   std::string state() const;

@@ -2,6 +2,7 @@
 // judge themselves and exit with 0, and print what their .expected holds where there is one;
 // tests/device/checks/*.cu trip a check when they are told "bad" and have a twin that must not,
 // "good". The first line of such a file says the kind of fault: // expects: out of bounds
+// Lines that end with // named must be in the report.
 // tests/device/streams/*.cu forget to order their streams when they are told "bad": under some seed
 // that is reported or their result is wrong; with "good" never.
 #include <gtest/gtest.h>
@@ -63,6 +64,16 @@ std::string said(const std::string& check, const std::string& mark) {
   return "";
 }
 
+/// The lines that end so, // named, which the report names: "a.cu:12".
+std::vector<std::string> named_lines(const std::string& check) {
+  std::ifstream in(std::string(SIM_SOURCE_FOLDER "/device/checks/") + check + ".cu");
+  std::vector<std::string> lines;
+  std::string line;
+  for (int number = 1; std::getline(in, line); ++number)
+    if (line.ends_with("  // named")) lines.push_back(check + ".cu:" + std::to_string(number));
+  return lines;
+}
+
 class Device : public testing::TestWithParam<std::string> {};
 class Order : public testing::TestWithParam<std::string> {};
 class Check : public testing::TestWithParam<std::string> {};
@@ -112,6 +123,8 @@ TEST_P(Check, Trips) {
         run("check_" + GetParam(), "bad", said(GetParam(), "environment") + " " + seed(n));
     EXPECT_EQ(o.exit_code, kFaultExit) << o.output;
     EXPECT_NE(o.output.find("sim: " + kind), o.output.npos) << o.output;
+    for (const std::string& line : named_lines(GetParam()))
+      EXPECT_NE(o.output.find(line), o.output.npos) << line << "\n" << o.output;
   }
 }
 

@@ -273,4 +273,21 @@ TEST(Padding, OfASingleElementIsWhatCanBeNoNumber) {
   EXPECT_FALSE(one("wwwwww.."));
 }
 
+TEST(Fault, TextSaysByWhichCalls) {
+  Fault fault{"leak", "x"};
+  const auto lines = [&] {
+    const std::string text = text_of(fault);
+    return text.substr(text.find('\n') + 1);
+  };
+  fault.calls = {"a.h:1", "a.cu:2"};
+  EXPECT_EQ(lines(), "  called at a.h:1\n  called at a.cu:2\n");
+  fault.calls = {"1", "2", "3", "4", "5", "6", "7", "8"};
+  EXPECT_EQ(lines().find("more"), std::string::npos);
+  fault.calls.insert(fault.calls.begin() + 4, {"x", "y"});
+  EXPECT_EQ(lines(),
+            "  called at 1\n  called at 2\n  called at 3\n  called at 4\n"
+            "  (2 calls more between these)\n"
+            "  called at 5\n  called at 6\n  called at 7\n  called at 8\n");
+}
+
 }  // namespace

@@ -118,6 +118,7 @@ TEST(Parser, KeepsInstructionsWithTheirPlaces) {
   EXPECT_EQ(mad.where.file, 2u);  // the inlined function's own line
   EXPECT_EQ(mad.where.line, 40u);
   EXPECT_EQ(mad.line, 35u);
+  EXPECT_EQ(f.code[8].where.call, 0u);
 
   const Instruction& bra = f.code[9];
   ASSERT_GE(bra.guard, 0);

@@ -29,7 +29,7 @@ void check_operand(const Function& function, const Names& module, const Names& l
   for (const Operand& part : operand.parts) check_operand(function, module, local, part);
 }
 
-void check_function(const Function& function, const Names& module) {
+void check_function(const Function& function, const Names& module, size_t calls) {
   Names local;
   for (const auto* variables : {&function.results, &function.params})
     for (const Variable& variable : *variables) local.insert(variable.name);
@@ -41,6 +41,7 @@ void check_function(const Function& function, const Names& module) {
   for (const Prototype& prototype : function.prototypes) check(local.insert(prototype.name).second);
   for (const Instruction& instruction : function.code) {
     check(instruction.guard < int(function.registers.size()));
+    check(instruction.where.call <= calls);
     for (const Operand& operand : instruction.operands)
       check_operand(function, module, local, operand);
   }
@@ -50,6 +51,8 @@ void check_function(const Function& function, const Names& module) {
 void check_module(const Module& module) {
   Names names;
   for (const Function& function : module.functions) check(names.insert(function.name).second);
+  for (size_t k = 0; k < module.calls.size(); ++k)
+    check(module.calls[k].at.call <= k && module.calls[k].other <= k);
   for (const Variable& variable : module.variables) {
     check(names.insert(variable.name).second);
     check(variable.init.empty() || variable.init.size() == variable.bytes);
@@ -60,7 +63,8 @@ void check_module(const Module& module) {
       check(relocation.size >= 1 && relocation.size <= 8);
       check(relocation.at + uint64_t(relocation.size) <= variable.bytes);
     }
-  for (const Function& function : module.functions) check_function(function, names);
+  for (const Function& function : module.functions)
+    check_function(function, names, module.calls.size());
 }
 
 }  // namespace
