@@ -38,8 +38,8 @@ std::string profile(const std::string& name, const std::string& settings = "",
                     const std::string& argument = "", int exit_code = 0) {
   std::filesystem::remove(file(name));
   const Outcome o =
-      run("env LD_LIBRARY_PATH='" SIM_LIBRARY_FOLDER "' SIM_PROFILE='" + file(name) + "' " +
-          settings + " timeout 120 '" SIM_PROGRAM_FOLDER "/profile_kernels' " + argument);
+      run("env LD_LIBRARY_PATH='" SIM_LIBRARY_FOLDER "' " SIM_PRELOAD "SIM_PROFILE='" + file(name) +
+          "' " + settings + " timeout 120 '" SIM_PROGRAM_FOLDER "/profile_kernels' " + argument);
   EXPECT_EQ(o.exit_code, exit_code) << o.output;
   std::ifstream in(file(name));
   std::stringstream text;
