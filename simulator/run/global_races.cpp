@@ -4,13 +4,17 @@
 
 #include <atomic>
 #include <bit>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <string>
 
 #include "simulator/run/block.h"
 
 namespace sim {
 namespace {
 
-constexpr uint64_t kTable = 0x6000'0000'0000;  // 8 bytes for each word of 4 of device memory
+constexpr uint64_t kTable = 0x4800'0000'0000;  // 8 bytes for each word of 4 of device memory
 constexpr uint64_t kTableBytes = kWindow * 2;
 constexpr int kBlockBits = 21;
 constexpr uint32_t kBlocks = 1u << kBlockBits;  // blocks further on share the place of another
@@ -29,10 +33,15 @@ std::atomic_ref<uint64_t> entry_at(uint64_t address) {
       reinterpret_cast<uint64_t*>(kTable)[(address - kDeviceBase) / 4]);
 }
 
-void map_table() {
+/// Zeros, in place of the table that is there, or where nothing is yet.
+void map_table(bool again) {
   void* want = reinterpret_cast<void*>(kTable);
-  mmap(want, kTableBytes, PROT_READ | PROT_WRITE,
-       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  const int where = again ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+  const void* got = mmap(want, kTableBytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | where, -1, 0);
+  if (got != want)
+    throw std::runtime_error("SIM_CHECKS=all finds no addresses for what blocks touch: " +
+                             std::string(std::strerror(errno)));
 }
 
 }  // namespace
@@ -45,7 +54,8 @@ GlobalRaces& GlobalRaces::get() {
 }
 
 void GlobalRaces::start() {
-  if (launch_++ % kLaunches == 0) map_table();  // its words would pass for those of this round
+  if (launch_ % kLaunches == 0) map_table(launch_ > 0);  // its words would pass for this round's
+  ++launch_;
   std::fill(released_.begin(), released_.end(), 0);
   std::fill(acquired_.begin(), acquired_.end(), 0);
 }
