@@ -7,6 +7,7 @@
 #include "simulator/device/settings.h"
 #include "simulator/memory/memory.h"
 #include "simulator/report/host_access.h"
+#include "simulator/stream/graph.h"
 
 namespace sim {
 namespace {
@@ -19,6 +20,7 @@ void report_leaks() {
   uint64_t bytes = 0;
   for (const Allocation& a : live_allocations()) {
     if (is_variable(a) || a.name == "cudaHostRegister") continue;  // the host's own
+    if (is_kept_by_graph(a.base)) continue;
     bytes += a.bytes;
     if (++count <= 10) details += "\n  " + describe_address(a.base);
   }

@@ -7,6 +7,7 @@
 #include "simulator/api/registry.h"
 #include "simulator/device/properties.h"
 #include "simulator/device/settings.h"
+#include "simulator/memory/heap.h"
 #include "simulator/memory/memory.h"
 #include "simulator/stream/capture.h"
 #include "simulator/stream/graph.h"
@@ -19,7 +20,7 @@ namespace {
 thread_local unsigned device_flags = 0;
 
 size_t& limit(cudaLimit which) {
-  static size_t limits[] = {1024, 1 << 20, 8 << 20, 0, 2048, 64, 0};
+  static size_t limits[] = {1024, 1 << 20, size_t(heap_limit()), 0, 2048, 64, 0};
   check(which >= 0 && which < int(std::size(limits)), cudaErrorInvalidValue);
   check(which != cudaLimitDevRuntimeSyncDepth, cudaErrorUnsupportedLimit);
   return limits[which];
@@ -130,7 +131,8 @@ SIM_API cudaError_t cudaDeviceReset() {
     Executor::get().wait_all(lock, current_device());
     destroy_streams_and_events(current_device());
     for (const Allocation& a : live_allocations())
-      if (a.device == current_device() && ends_with_device(a)) release(a.base);
+      if (a.device == current_device() && ends_with_device(a))
+        is_of_heap(a) ? heap_release(a.base) : release(a.base);
     reset_modules(current_device());
     for (int peer = 0; peer < settings().devices; peer++)
       let_reach(current_device(), uint8_t(kFirstDevice + peer), false);
@@ -145,7 +147,10 @@ SIM_API cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit which) {
 }
 
 SIM_API cudaError_t cudaDeviceSetLimit(cudaLimit which, size_t value) {
-  return api(__func__, [&](Lock&) { limit(which) = value; });
+  return api(__func__, [&](Lock&) {
+    limit(which) = value;
+    if (which == cudaLimitMallocHeapSize) set_heap_limit(value);
+  });
 }
 
 SIM_API cudaError_t cudaDeviceGetCacheConfig(cudaFuncCache* config) {

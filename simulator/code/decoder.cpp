@@ -110,6 +110,9 @@ void Decoder::run(Code& code) {
   plan_ = separate_rows(function_, kSinkBytes);
   Code first;  // only to learn what each instruction touches
   decode_all(first);
+  read_.resize(function_.registers.size());
+  for (const Touched& t : touched_)
+    for (const uint32_t r : t.read) read_[r] = true;
   plan_ = shared_rows(function_, touched_, kSinkBytes);
   decode_all(code);
 }
@@ -255,6 +258,11 @@ Row Decoder::target(const Operand& o, Type type, Width width) {
   expect_width(o, type, width);
   touched_[now_].written.push_back(uint32_t(o.value));
   return Row::at(kRegisters, plan_.byte[o.value]);
+}
+
+bool Decoder::is_read(const Operand& o) const {
+  if (o.kind == Operand::Kind::sink) return false;
+  return o.kind != Operand::Kind::reg || read_.empty() || read_.at(o.value);
 }
 
 uint16_t Decoder::predicate(const Operand& o) {

@@ -74,6 +74,9 @@ class Decoder {
   /// A register that takes what nobody reads: `_`.
   Row sink(ptx::Type type);
   uint16_t sink_predicate();
+  /// Whether some instruction reads what is written to a register. nvcc names one for the result of
+  /// an atomic that nobody wants, too.
+  bool is_read(const ptx::Operand& target) const;
   /// A row of the same value in every lane.
   Row constant(uint64_t bits, ptx::Type type);
   /// Fills a (base), offset and option of an address operand (bit 0: the base has 64 bits, bit 1: a
@@ -117,6 +120,7 @@ class Decoder {
   RegisterPlan plan_;
   std::vector<Touched> touched_;      // by instruction
   size_t now_ = 0;                    // the instruction that is decoded
+  std::vector<bool> read_;            // by register; empty: not known yet
   std::vector<uint16_t> predicates_;  // by register
   std::unordered_map<std::string, uint32_t> params_;
   std::unordered_map<std::string, const ptx::Variable*> param_variables_;

@@ -178,8 +178,9 @@ void look_between_blocks(Warp& w, const Inst& i, uint32_t mask, const Addresses&
                          Use use, Suspects* suspects) {
   Suspects found;
   const bool judges = suspects && use == Use::write;
-  GlobalRaces::get().touch(w, mask, at, bytes, use, i.strong || use == Use::update,
-                           judges ? *suspects : found);
+  const bool strong = i.strong || use == Use::update;
+  GlobalRaces::get().touch(w, mask, at, bytes, use, strong, judges ? *suspects : found);
+  if (strong && use != Use::read) GlobalRaces::get().release(w.block().number());
   if (!found.empty()) fail_race(w, found.front(), bytes, use);
 }
 
@@ -372,7 +373,7 @@ void fail_race(Warp& w, const Conflict& c, uint32_t bytes, Use use) {
 }
 
 void order(Warp& w, uint32_t mask, bool reads, bool writes) {
-  if (w.block().launch().global_races) GlobalRaces::get().order(w.block().number(), reads, writes);
+  if (reads && w.block().launch().global_races) GlobalRaces::get().acquire(w.block().number());
   if (Races* races = w.block().races_or_none())
     races->order(w.number(), mask, (w.alive() & ~mask) == 0, reads, writes);
 }

@@ -115,7 +115,8 @@ struct FlushedAdd {
   static uint32_t of(uint32_t a, uint32_t b) { return flushed_sum(a, b); }
 };
 
-/// T: unsigned, of the size in memory. i.offset is the address's; option 8: no result is kept.
+/// T: unsigned, of the size in memory. i.offset is the address's; option 8: nobody looks at the
+/// result.
 /// InShared: the operation where a generic address leads to shared memory.
 template <class T, class Op, Space S, class InShared = Op>
 void atom(Warp& w, const Inst& i, uint32_t mask) {
@@ -138,8 +139,9 @@ void atom(Warp& w, const Inst& i, uint32_t mask) {
     }
     old[l] = seen;
   });
-  order(w, mask, true, true);
-  if (i.option & 8) return;
+  const bool red = i.option & 8;  // shows nothing of what another wrote, and so acquires nothing
+  order(w, mask, !red, true);
+  if (red) return;
   auto* d = w.row<Cell<T>>(i.d);
   each_lane(mask, [&](int l) { d[l] = old[l]; });
 }
@@ -230,10 +232,9 @@ void decode_atom(Decoder& d, const Instruction& inst, Inst& i) {
   const Space s = d.address(inst.operands[first], space_of(inst), i);
   i.b = d.source(inst.operands[first + 1], t);
   if (inst.has("cas")) i.c = d.source(inst.operands[first + 2], t);
-  if (red)
-    i.option |= 8;
-  else
-    i.d = d.target(inst.operands[0], t);
+  const bool acquires = inst.has("acquire") || inst.has("acq_rel");
+  if (red || (!d.is_read(inst.operands[0]) && !acquires)) i.option |= 8;
+  if (!red) i.d = d.target(inst.operands[0], t);
   if (s == Space::local || s == Space::param)
     d.unsupported(inst, "atomic operations are for global and shared memory");
   i.run = pick(inst, t, s);

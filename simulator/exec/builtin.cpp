@@ -9,6 +9,7 @@
 #include "simulator/exec/access.h"
 #include "simulator/exec/lanes.h"
 #include "simulator/exec/types.h"
+#include "simulator/memory/heap.h"
 #include "simulator/memory/memory.h"
 #include "simulator/run/block.h"
 #include "simulator/run/state.h"
@@ -137,8 +138,7 @@ void assert_fail(Warp& w, const Inst& i, uint32_t mask) {
 void device_malloc(Warp& w, const Inst& i, uint32_t mask) {
   each_lane(mask, [&](int l) {
     const auto bytes = argument<uint64_t>(w, i, l, 0);
-    const auto at =
-        allocate(bytes, w.block().launch().device, MemoryKind::device, "malloc in a kernel");
+    const auto at = heap_allocate(bytes, w.block().launch().device);
     give_back<uint64_t>(w, i, l, at.value_or(0));
   });
 }
@@ -147,7 +147,7 @@ void device_free(Warp& w, const Inst& i, uint32_t mask) {
   each_lane(mask, [&](int l) {
     const auto at = argument<uint64_t>(w, i, l, 0);
     if (at == 0) return;
-    const FreeResult r = release(at);
+    const FreeResult r = heap_release(at);
     if (r == FreeResult::already_freed) throw w.at({"double free", describe_address(at)}, l);
     if (r != FreeResult::done)
       throw w.at({"free of what malloc did not give", describe_address(at)}, l);

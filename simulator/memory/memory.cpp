@@ -14,6 +14,8 @@
 #include <map>
 #include <mutex>
 
+#include "simulator/device/settings.h"
+#include "simulator/memory/lazy_shadow.h"
 #include "simulator/memory/origins.h"
 
 namespace sim {
@@ -130,6 +132,14 @@ void Memory::forget_freed(Span s) {
   });
 }
 
+/// Of large ones the whole pages cost nothing until they are written.
+void mark_new(uint64_t base, uint64_t bytes, uint8_t state) {
+  const uint64_t pages = bytes / kPage * kPage;
+  const bool lazy = pages >= kLazyShadow && show_state(base, pages, state);
+  const uint64_t done = lazy ? pages : 0;
+  mark(base + done, bytes - done, state);
+}
+
 std::optional<uint64_t> Memory::allocate(Allocation a, uint64_t limit, bool written) {
   std::lock_guard lock(mutex_);
   if (a.bytes > kWindow) return std::nullopt;
@@ -143,7 +153,8 @@ std::optional<uint64_t> Memory::allocate(Allocation a, uint64_t limit, bool writ
   if (went_round_) forget_freed({*base, *base + size});
   void* view = reinterpret_cast<void*>(*base);
   if (open && mprotect(view, size, PROT_READ | PROT_WRITE) != 0) return std::nullopt;
-  mark(*base, a.bytes, open || written ? kReady : kAddressable);
+  const bool ready = open || written || settings().sample != 0;
+  mark_new(*base, a.bytes, ready ? kReady : kAddressable);
   forget_origins(*base, a.bytes);
   set_owner(*base, size, open ? uint8_t(kNobody) : uint8_t(kFirstDevice + a.device));
   next_ = *base + size + kPage;
@@ -183,6 +194,7 @@ FreeResult Memory::release(uint64_t base) {
   if (host_may_touch(a.kind)) mprotect(reinterpret_cast<void*>(base), pages.end - base, PROT_NONE);
   fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(base - kDeviceBase),
             off_t(pages.end - base));
+  if (pages.end - base >= kLazyShadow) show_nothing(base, pages.end - base);
   bury(pages);
   a.freed = true;
   freed_[base] = std::move(a);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "simulator/device/settings.h"
+#include "simulator/memory/lazy_shadow.h"
 #include "simulator/memory/memory.h"
 #include "simulator/memory/origins.h"
 #include "simulator/memory/padding.h"
@@ -86,7 +87,7 @@ void copy_row(const Copy& c, uint64_t dst, uint64_t src, bool to_host) {
     std::memmove(shadow(dst), shadow(src), n);
     forget_summary(dst, n);
   } else {
-    std::memset(shadow(dst), kReady, n);
+    mark_written(dst, n);
   }
 }
 
@@ -101,7 +102,7 @@ void fill_row(const Fill& f, uint64_t dst) {
     for (size_t i = 0; i + f.element <= n; i += f.element)
       std::memcpy(out + i, &f.value, f.element);
   }
-  if (device) std::memset(shadow(dst), kReady, n);
+  if (device) mark_written(dst, n);
 }
 
 /// One long row where the rows follow each other without gaps.

@@ -16,15 +16,16 @@ namespace {
 
 constexpr uint64_t kTable = 0x4800'0000'0000;  // 8 bytes for each word of 4 of device memory
 constexpr uint64_t kTableBytes = kWindow * 2;
-constexpr int kBlockBits = 21;
+constexpr int kBlockBits = 16;
 constexpr uint32_t kBlocks = 1u << kBlockBits;  // blocks further on share the place of another
-constexpr uint32_t kLaunches = 256;
+constexpr uint32_t kRounds = 256;
+constexpr uint8_t kReleases = 128;  // a block makes fewer in a round, so that none passes for none
 
 /// Who touched a word last, and which of its bytes.
 struct WordUse {
-  uint64_t writer : kBlockBits, writer_releases : 3, written : 4;
-  uint64_t reader : kBlockBits, reader_releases : 3, read : 4;
-  uint64_t launch : 8;
+  uint64_t writer : kBlockBits, writer_releases : 7, written : 4, strong : 1;
+  uint64_t reader : kBlockBits, reader_releases : 7, read : 4;
+  uint64_t round : 8;
 };
 static_assert(sizeof(WordUse) == 8);
 
@@ -46,7 +47,9 @@ void map_table(bool again) {
 
 }  // namespace
 
-GlobalRaces::GlobalRaces() : released_(kBlocks), acquired_(kBlocks) {}
+GlobalRaces::GlobalRaces() : released_(kBlocks), round_of_(kBlocks), acquired_(kBlocks) {
+  map_table(false);
+}
 
 GlobalRaces& GlobalRaces::get() {
   static auto* const races = new GlobalRaces;
@@ -54,24 +57,39 @@ GlobalRaces& GlobalRaces::get() {
 }
 
 void GlobalRaces::start() {
-  if (launch_ % kLaunches == 0) map_table(launch_ > 0);  // its words would pass for this round's
-  ++launch_;
-  std::fill(released_.begin(), released_.end(), 0);
+  forget();
   std::fill(acquired_.begin(), acquired_.end(), 0);
 }
 
-void GlobalRaces::order(uint64_t block, bool reads, bool writes) {
+void GlobalRaces::forget() {
+  const uint32_t next = round_.load() + 1;
+  if (next % kRounds == 0) map_table(true);  // its words would pass for those of this round
+  round_.store(next);
+}
+
+/// In half of what would wrap a round ends, unless another block has just ended one.
+void GlobalRaces::release(uint64_t block) {
   const uint64_t b = block % kBlocks;
-  if (reads) std::atomic_ref<uint8_t>(acquired_[b]).store(1, std::memory_order_relaxed);
-  if (writes) std::atomic_ref<uint8_t>(released_[b]).fetch_add(1, std::memory_order_relaxed);
+  const uint8_t count = std::atomic_ref<uint8_t>(released_[b]).fetch_add(1) + 1;
+  if (count % (kReleases / 2) != 0) return;
+  const std::lock_guard lock(mutex_);
+  if (round_of_[b] == uint8_t(round_.load())) forget();
+  round_of_[b] = uint8_t(round_.load());
+}
+
+void GlobalRaces::acquire(uint64_t block) {
+  std::atomic_ref<uint8_t>(acquired_[block % kBlocks]).store(1, std::memory_order_relaxed);
 }
 
 void GlobalRaces::touch(Warp& w, uint32_t lanes, const Addresses& at, uint32_t bytes, Use use,
                         bool strong, std::vector<Conflict>& found) {
   const uint64_t me = w.block().number() % kBlocks;
-  const uint64_t my_releases = released_[me] & 7;
+  const auto released = [&](uint64_t block) -> uint64_t {
+    return std::atomic_ref<uint8_t>(released_[block]).load() % kReleases;
+  };
+  const uint64_t my_releases = released(me), round = round_.load() % kRounds;
   const auto ordered = [&](uint64_t other, uint64_t releases) {
-    return other == me || (acquired_[me] && (released_[other] & 7) != releases);
+    return other == me || (acquired_[me] && released(other) != releases);
   };
   for (uint32_t rest = lanes; rest; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);
@@ -82,8 +100,9 @@ void GlobalRaces::touch(Warp& w, uint32_t lanes, const Addresses& at, uint32_t b
       const auto mask = uint32_t((1u << high) - (1u << low));
       const auto place = entry_at(word);
       auto e = std::bit_cast<WordUse>(place.load(std::memory_order_relaxed));
-      if (e.launch != launch_ % kLaunches) e = {}, e.launch = launch_ % kLaunches;
-      const bool written = (e.written & mask) && !ordered(e.writer, e.writer_releases);
+      if (e.round != round) e = {}, e.round = round;
+      const bool written =
+          (e.written & mask) && !(strong && e.strong) && !ordered(e.writer, e.writer_releases);
       const bool read =
           use != Use::read && (e.read & mask) && !ordered(e.reader, e.reader_releases);
       if (!known && (written || read)) {
@@ -91,13 +110,14 @@ void GlobalRaces::touch(Warp& w, uint32_t lanes, const Addresses& at, uint32_t b
         found.push_back(
             {lane, word + low, uint32_t(written ? e.writer : e.reader), written, false, 0, true});
       }
-      if (strong) continue;
+      if (strong && use == Use::read) continue;
       if (use == Use::read) {
         e.read = (e.reader == me ? e.read : 0) | mask;
         e.reader = me, e.reader_releases = my_releases;
-      } else {
-        e.written = (e.writer == me ? e.written : 0) | mask;
-        e.writer = me, e.writer_releases = my_releases;
+      } else if (!(strong && e.strong && e.written && !ordered(e.writer, e.writer_releases))) {
+        const bool same = e.writer == me && e.strong == strong;
+        e.written = (same ? e.written : 0) | mask;
+        e.writer = me, e.writer_releases = my_releases, e.strong = strong;
       }
       place.store(std::bit_cast<uint64_t>(e), std::memory_order_relaxed);
     }

@@ -80,6 +80,8 @@ void begin_memory(const std::vector<ExecNode>& nodes, bool free_first);
 std::optional<uint64_t> allocate_for(Graph& graph, uint64_t bytes, int device, const char* call,
                                      uint64_t limit);
 bool is_graph_memory(uint64_t address);
+/// The same where the program owes no free: the graph frees it itself, or has not run.
+bool is_kept_by_graph(uint64_t address);
 /// Work outside of the graph frees it; the graph's next launch may allocate it again.
 void graph_memory_freed(uint64_t address);
 struct GraphMemory {

@@ -58,6 +58,10 @@ bool has_memory_nodes(const Graph& graph) {
 }
 
 bool is_graph_memory(uint64_t address) { return blocks().contains(address); }
+bool is_kept_by_graph(uint64_t address) {
+  const auto it = blocks().find(address);
+  return it != blocks().end() && !it->second.left;
+}
 
 void graph_memory_freed(uint64_t address) {
   if (const auto it = blocks().find(address); it != blocks().end()) it->second.left = false;

@@ -111,6 +111,22 @@ TEST(Refused, MachineCode) {
 
 TEST(Refused, RelocatableCode) { expect_refused("refused_relocatable", "compile it without -rdc"); }
 
+/// Of a program that is right, with settings that are not.
+TEST(Settings, ThatNobodyKnowsAreNoted) {
+  const Outcome o = run("check_leak", "good", "SIM_CHEKCS=all");
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+  EXPECT_NE(o.output.find("note: SIM_CHEKCS is no setting of the software GPU"), o.output.npos)
+      << o.output;
+}
+TEST(Settings, FilesThatCannotBeAreRefusedAtOnce) {
+  for (const std::string setting :
+       {"SIM_PROFILE=/nonexistent/x.json", "SIM_PTXAS=/nonexistent", "SIM_PTXAS=/tmp"}) {
+    const Outcome o = run("check_leak", "good", setting);
+    EXPECT_EQ(o.exit_code, 2) << o.output;
+    EXPECT_NE(o.output.find(setting.substr(0, setting.find('='))), o.output.npos) << o.output;
+  }
+}
+
 constexpr int kSeeds = 16;
 
 std::string seed(int n) { return "SIM_SEED=" + std::to_string(n); }

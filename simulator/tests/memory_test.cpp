@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstring>
 #include <thread>
 
+#include "simulator/memory/lazy_shadow.h"
 #include "simulator/memory/padding.h"
 #include "simulator/memory/transfer.h"
 #include "simulator/report/fault.h"
@@ -227,6 +229,42 @@ TEST(Fault, TextSaysWhatAndWhere) {
   fault.source_file = "axpy.cu";
   fault.source_line = 12;
   EXPECT_NE(text_of(fault).find("  at axpy.cu:12, PTX line 40: st."), std::string::npos);
+}
+
+long resident_pages() {
+  long all = 0, resident = 0;
+  FILE* file = std::fopen("/proc/self/statm", "r");
+  if (!file || std::fscanf(file, "%ld %ld", &all, &resident) != 2) resident = 0;
+  if (file) std::fclose(file);
+  return resident;
+}
+
+TEST(LargeAllocation, TakesNothingBeforeItIsWritten) {
+  constexpr uint64_t kBytes = 300 * 1024 * 1024 + 100;
+  const long before = resident_pages();
+  const auto base = allocate(kBytes, 0, MemoryKind::device, "cudaMalloc");
+  ASSERT_TRUE(base);
+  EXPECT_LT(resident_pages() - before, 64 * 256);  // the patterns; 64 MiB
+  for (const uint64_t at : {uint64_t(0), kBytes / 2, kBytes - 1}) {
+    EXPECT_EQ(*shadow(*base + at), kAddressable);
+    EXPECT_EQ(*raw(*base + at), 0);
+  }
+  EXPECT_EQ(*shadow(*base + kBytes), kUnmapped);
+  EXPECT_EQ(*shadow(*base - 1), kUnmapped);
+
+  *shadow(*base + 5000) = kReady;
+  EXPECT_EQ(*shadow(*base + 5001), kAddressable);
+  EXPECT_EQ(*shadow(*base + 5000 + kLazyShadow), kAddressable);
+  mark_written(*base + 10, 200 * 1024 * 1024);
+  EXPECT_EQ(*shadow(*base + 9), kAddressable);
+  EXPECT_EQ(*shadow(*base + 10), kReady);
+  EXPECT_EQ(*shadow(*base + 9 + 200 * 1024 * 1024), kReady);
+  EXPECT_EQ(*shadow(*base + 10 + 200 * 1024 * 1024), kAddressable);
+  EXPECT_LT(resident_pages() - before, 128 * 256);
+
+  EXPECT_EQ(release(*base), FreeResult::done);
+  EXPECT_FALSE(*shadow(*base + kBytes / 2) & kAddressable && *shadow(*base) != kFreed);
+  EXPECT_NE(*shadow(*base + 10), kReady);
 }
 
 /// A shadow of `elements` like this one: 'w' for a byte that was written, '.' for another.

@@ -173,7 +173,7 @@ TEST(Profile, StaticFiguresComeFromTheAssembler) {
   EXPECT_EQ(figures["known"], true);
   EXPECT_GT(figures["registers"], 0);
   EXPECT_EQ(figures["shared_bytes"], 32 * 33 * 4);
-  const json none = json::parse(profile("no_ptxas", "SIM_PTXAS=/nowhere/ptxas"));
+  const json none = json::parse(profile("no_ptxas", "SIM_PTXAS=/bin/false"));
   EXPECT_EQ(kernel("copy", none)["static"]["known"], false);
 }
 
