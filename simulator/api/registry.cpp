@@ -96,7 +96,8 @@ std::shared_ptr<Program> program_of(Module& module, int device) {
     std::fprintf(stderr, "sim: %s\n",
                  module.relocatable
                      ? "the device code is relocatable (-rdc=true), which only nvlink "
-                       "can put together; compile it without -rdc"
+                       "can put together: compile it without -rdc; kernels that launch "
+                       "kernels, which need it, are not simulated"
                      : error.what());
     fail(cudaErrorNoKernelImageForDevice);
   }

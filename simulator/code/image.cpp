@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "simulator/code/decoder.h"
+#include "simulator/report/fault.h"
 
 namespace sim {
 namespace {
@@ -114,7 +115,7 @@ std::unique_ptr<Image> make_image(const ptx::Module& module, const Symbols& symb
                                   const ptx::Function& kernel,
                                   const std::vector<std::string>& dynamic) {
   if (std::any_of(kernel.cluster.begin(), kernel.cluster.end(), [](uint32_t n) { return n > 1; }))
-    throw Unsupported(".reqnctapercluster of " + kernel.name + " at line " +
+    throw Unsupported(".reqnctapercluster of " + readable_name(kernel.name) + " at line " +
                       std::to_string(kernel.line) +
                       " of the PTX: clusters of more than one block are not simulated");
   auto image = std::make_unique<Image>();

@@ -4,19 +4,21 @@
 #include <cstdio>
 #include <cstring>
 
+#include "simulator/exec/async.h"
 #include "simulator/exec/counters.h"
 #include "simulator/run/block.h"
 #include "simulator/run/global_races.h"
 #include "simulator/run/state.h"
 
 namespace sim {
-namespace {
 
 std::string hex(uint64_t value) {
   char text[32];
   std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(value));
   return text;
 }
+
+namespace {
 
 std::string words(Use use, uint32_t bytes) {
   const char* verb = use == Use::read    ? "read of "
@@ -27,7 +29,8 @@ std::string words(Use use, uint32_t bytes) {
 
 /// All shadow bytes of an access allow it. Nearly always they are all kReady, which is looked for
 /// first.
-bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
+bool allowed(const uint8_t* shadow, uint32_t bytes, Use use) {
+  const uint8_t want = use == Use::write ? kAddressable : kReady;
   uint64_t word = 0;
   if (bytes <= 8) {
     std::memcpy(&word, shadow, bytes);
@@ -35,12 +38,11 @@ bool allowed(const uint8_t* shadow, uint32_t bytes, uint8_t want) {
   }
   uint8_t all = 0xff, any = 0;
   for (uint32_t k = 0; k < bytes; ++k) all &= shadow[k], any |= shadow[k];
-  return (all & want) == want && any < kFreed;
+  if (any < kFreed) return (all & want) == want;
+  return use == Use::read && std::all_of(shadow, shadow + bytes, [](uint8_t mark) {
+           return mark == kReady || mark == kToBeRead;
+         });
 }
-
-/// Of bytes that an asynchronous copy is to write.
-constexpr const char* kNotWaited =
-    "access to bytes of an asynchronous copy that was not waited for";
 
 /// Returns where the access is a load of what nobody wrote, which may stay without effect.
 void fail_global(Warp& w, int lane, uint64_t at, uint32_t bytes, Use use) {
@@ -68,6 +70,35 @@ void fail_global(Warp& w, int lane, uint64_t at, uint32_t bytes, Use use) {
   throw w.at(fault, lane);
 }
 
+/// "the asynchronous copy that thread (1,0,0) began at a.cu:12, PTX line 9"
+std::string describe(Warp& w, const AsyncCopies::Copy& copy) {
+  return "the asynchronous copy that thread " + text_of(w.block().thread_at(copy.thread)) +
+         " began" + w.place_of(copy.line);
+}
+
+/// Shared bytes that an asynchronous copy has yet to write or to read.
+void fail_copy(Warp& w, int lane, uint64_t at, uint32_t bytes, Use use, const uint8_t* marks) {
+  const uint8_t* memory = w.block().shared().data();
+  const std::string what = words(use, bytes) + " at " + hex(at) + " of shared memory, which ";
+  for (uint64_t k = at; k < at + bytes; ++k) {
+    if (marks[k] == kPending)
+      if (const auto* copy = w.block().async().writer_of(memory + k))
+        throw w.at(
+            {kNotWaited,
+             what + describe(w, *copy) +
+                 " is to write: either a wait for the copy is missing before this access, or "
+                 "the copy began too early, and a barrier is missing before it"},
+            lane);
+    if (marks[k] == kToBeRead && use != Use::read)
+      if (const auto* copy = w.block().async().reader_of(memory + k))
+        throw w.at({"source of an asynchronous copy written before it was read",
+                    what + describe(w, *copy) +
+                        " has yet to read: cp.async.bulk.wait_group.read by that thread, and a "
+                        "barrier after it, are missing before this access"},
+                   lane);
+  }
+}
+
 void fail_block(Warp& w, int lane, const char* space, uint64_t at, uint32_t bytes, uint64_t size,
                 Use use, const uint8_t* marks) {
   const std::string what = words(use, bytes) + " at " + hex(at) + " of " + space + " memory";
@@ -78,6 +109,7 @@ void fail_block(Warp& w, int lane, const char* space, uint64_t at, uint32_t byte
   if (at + bytes > size || at + bytes < at)
     throw w.at({"out of bounds", what + ", which has " + std::to_string(size) + " bytes here"},
                lane);
+  if (std::strcmp(space, "shared") == 0) fail_copy(w, lane, at, bytes, use, marks);
   const bool pending = std::find(marks + at, marks + at + bytes, kPending) != marks + at + bytes;
   const char* why = pending || std::strcmp(space, "shared") != 0
                         ? ""
@@ -99,8 +131,6 @@ void fail_block(Warp& w, int lane, const char* space, uint64_t at, uint32_t byte
                        : "cudaMemPoolSetAccess for device " + here)},
              lane);
 }
-
-uint8_t wanted(Use use) { return use == Use::write ? kAddressable : kReady; }
 
 /// The lanes' addresses, where lanes outside the mask have that of one inside.
 void fill_lanes(uint32_t mask, const Addresses& at, Addresses& out) {
@@ -167,7 +197,7 @@ void check_global(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, U
   each_lane(mask, [&](int l) {
     const uint64_t a = at[size_t(l)];
     const bool inside = in_device_window(a) && in_device_window(a + bytes - 1);
-    if (!inside || (w.checks() && (a % bytes != 0 || !allowed(shadow(a), bytes, wanted(use)))))
+    if (!inside || (w.checks() && (a % bytes != 0 || !allowed(shadow(a), bytes, use))))
       fail_global(w, l, a, bytes, use);
     if (w.out_of_reach(a)) fail_reach(w, l, a, bytes, use);
     if (w.checks() && use != Use::read) std::memset(shadow(a), kReady, bytes);
@@ -241,7 +271,7 @@ void reach_shared(Warp& w, const Inst& i, uint32_t mask, const Addresses& at, ui
     each_lane(mask, [&](int l) {
       const uint64_t a = full[size_t(l)];
       if (a + bytes > size || a + bytes < a ||
-          (w.checks() && (a % bytes != 0 || !allowed(marks + a, bytes, wanted(use)))))
+          (w.checks() && (a % bytes != 0 || !allowed(marks + a, bytes, use))))
         fail_block(w, l, "shared", a, bytes, size, use, marks);
       if (w.checks() && use != Use::read) std::memset(marks + a, kReady, bytes);
     });
@@ -255,7 +285,7 @@ void reach_local(Warp& w, uint32_t mask, const Addresses& at, uint32_t bytes, Us
   each_lane(mask, [&](int l) {
     const uint64_t a = at[size_t(l)], size = w.local_bytes(l);
     if (a + bytes > size || a + bytes < a ||
-        (w.checks() && (a % bytes != 0 || !allowed(w.local_shadow(l, a), bytes, wanted(use)))))
+        (w.checks() && (a % bytes != 0 || !allowed(w.local_shadow(l, a), bytes, use))))
       fail_block(w, l, "local", a, bytes, size, use, w.local_shadow(l, 0));
     if (use != Use::read) std::memset(w.local_shadow(l, a), kReady, bytes);
     out.to[size_t(l)] = w.local(l, a);

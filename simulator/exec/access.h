@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <string>
 
 #include "simulator/code/decoder.h"
 #include "simulator/exec/lanes.h"
@@ -11,6 +12,15 @@
 #include "simulator/run/races.h"
 
 namespace sim {
+
+/// Kind of fault: bytes that an asynchronous copy is to write.
+inline constexpr const char* kNotWaited =
+    "access to bytes of an asynchronous copy that was not waited for";
+/// Shadow of shared bytes that such a copy has yet to read: they may be read and not written.
+inline constexpr uint8_t kToBeRead = 7;
+
+/// "0x10"
+std::string hex(uint64_t value);
 
 using Addresses = std::array<uint64_t, kLanes>;
 

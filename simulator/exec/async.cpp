@@ -1,8 +1,12 @@
 #include "simulator/exec/async.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
+#include "simulator/exec/access.h"
 #include "simulator/exec/lanes.h"
+#include "simulator/exec/wait_loop.h"
 #include "simulator/memory/memory.h"
 #include "simulator/run/block.h"
 
@@ -61,6 +65,30 @@ void AsyncCopies::Copy::land() const {
   if (filled) std::memcpy(to, read ? read->data() : from, filled);
   if (filled < bytes) std::memset(to + filled, 0, bytes - filled);
   if (marks) std::memset(marks, kReady, bytes);
+  if (!read) source_read();
+}
+
+void AsyncCopies::Copy::source_read() const {
+  if (source_marks) std::memset(source_marks, kReady, bytes);
+}
+
+template <class F>
+const AsyncCopies::Copy* AsyncCopies::find(F&& is) const {
+  for (const Queues& queues : queues_)
+    for (const Queue& queue : queues)
+      for (const Step& step : queue.steps)
+        if (!step.barrier && is(step.copy)) return &step.copy;
+  for (const auto& [barrier, copies] : owed_)
+    for (const Copy& copy : copies)
+      if (is(copy)) return &copy;
+  return nullptr;
+}
+
+const AsyncCopies::Copy* AsyncCopies::writer_of(const uint8_t* at) const {
+  return find([&](const Copy& c) { return at >= c.to && at < c.to + c.bytes; });
+}
+const AsyncCopies::Copy* AsyncCopies::reader_of(const uint8_t* at) const {
+  return find([&](const Copy& c) { return !c.read && at >= c.from && at < c.from + c.filled; });
 }
 
 void AsyncCopies::begin(Kind kind, uint32_t thread, const Copy& copy) {
@@ -82,14 +110,32 @@ void AsyncCopies::wait(Warp& w, Kind kind, uint32_t thread, size_t left) {
   }
 }
 
-void AsyncCopies::read(uint32_t thread, size_t left) {
+namespace {
+
+/// A thread reads shared bytes from the start of a copy to the wait for it: who writes them then is
+/// ordered after the wait.
+void read_until(Warp& w, const AsyncCopies::Copy& copy, uint32_t line) {
+  Races* races = w.block().races_or_none();
+  if (!races || !copy.source_marks) return;
+  Addresses at{};
+  const uint32_t lane = copy.thread % kLanes;
+  at[lane] = uint64_t(copy.from - w.block().shared().data());
+  Conflict found;  // none: a write since the start was a fault of its own
+  races->read({w.number(), 1u << lane, copy.bytes, line, false, at.data()}, found);
+}
+
+}  // namespace
+
+void AsyncCopies::read(Warp& w, uint32_t thread, size_t left, uint32_t line) {
   Queue& queue = queues_[bulk][thread];
   size_t count = 0;
   for (size_t k = 0; k + left < queue.groups.size(); ++k) count += queue.groups[k];
   for (size_t k = 0; k < count; ++k) {
     Copy& copy = queue.steps[k].copy;
-    if (!copy.read)
-      copy.read = std::make_shared<const std::vector<uint8_t>>(copy.from, copy.from + copy.filled);
+    if (copy.read) continue;
+    copy.read = std::make_shared<const std::vector<uint8_t>>(copy.from, copy.from + copy.filled);
+    copy.source_read();
+    read_until(w, copy, line);
   }
 }
 
@@ -156,12 +202,19 @@ void AsyncCopies::wait_at(Warp& w, uint8_t* barrier) {
   }
 }
 
+bool AsyncCopies::asks_until_over(const ptx::Function& function, uint32_t instruction) {
+  const auto [it, added] = loops_.try_emplace(&function.code[instruction], false);
+  if (added) it->second = sim::asks_until_over(function, instruction);
+  return it->second;
+}
+
 void AsyncCopies::finish() {
   for (Queue& queue : queues_[bulk]) land(nullptr, queue, queue.steps.size(), std::nullopt);
   for (Queues& queues : queues_)
     for (Queue& queue : queues) queue.steps.clear(), queue.groups.clear(), queue.open = 0;
   arrivals_.clear();
   owed_.clear();
+  std::fill(asked_.begin(), asked_.end(), Asked{});
 }
 
 }  // namespace sim

@@ -1,7 +1,9 @@
 // cp.async and cp.async.bulk: PTX ISA, sections 9.7.9.25.3 and 9.7.9.25.4. An instruction checks
 // both places, leaves the destination as if never written, and hands the copy to AsyncCopies.
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <string>
 
 #include "simulator/exec/access.h"
 #include "simulator/exec/async.h"
@@ -44,6 +46,14 @@ uint8_t* wait_for(Warp& w, const Form& f, uint64_t at, const uint8_t* to, uint32
   return marks;
 }
 
+/// Nobody may write a source in shared memory until the copy has read it; gives its shadow.
+uint8_t* keep_source(Warp& w, const Form& f, const uint8_t* from, uint32_t bytes) {
+  if (!w.checks() || f.from_space != Space::shared) return nullptr;
+  uint8_t* marks = w.block().shared_shadow().data() + (from - w.block().shared().data());
+  std::memset(marks, kToBeRead, bytes);
+  return marks;
+}
+
 /// Bytes that a lane's copy reads.
 uint32_t filled(Warp& w, const Form& f, int lane) {
   if (f.ignore != kNoPredicate &&
@@ -73,6 +83,31 @@ void reach_part(Warp& w, const Form& f, Addresses at, int lane, uint32_t bytes, 
   memory.to[size_t(lane)] = one.to[size_t(lane)];
 }
 
+/// A thread may still use the bytes that a copy writes, or did not wait for the copy. Where nobody
+/// wrote them before, it can only have wanted what the copy brings.
+[[noreturn]] void fail_copy_race(Warp& w, const Conflict& c, uint32_t bytes, bool fresh,
+                                 const std::string& wait) {
+  if (c.written || c.between_blocks) fail_race(w, c, bytes, Use::write);
+  const std::string what = "this copy writes byte " + hex(c.at) +
+                           " of shared memory, which thread " +
+                           text_of(w.block().thread_at(c.thread)) + " read, the last time" +
+                           w.place_of(c.line) + ", and nothing orders the two: ";
+  if (fresh) throw w.at({kNotWaited, what + wait + " is missing before that read"}, c.lane);
+  throw w.at({"race in shared memory",
+              what + "either that read wants what the copy brings, and " + wait +
+                  " is missing before it; or it wants what was there, and a barrier is missing "
+                  "before the copy"},
+             c.lane);
+}
+
+/// Whether nobody has written the 16 bytes that end at begin + left.
+bool fresh_shared(Warp& w, uint64_t begin, uint32_t left) {
+  const auto& marks = w.block().shared_shadow();
+  const uint64_t at = begin + left - 16;
+  if (!w.checks() || at + 16 > marks.size()) return false;
+  return std::all_of(&marks[at], &marks[at] + 16, [](uint8_t m) { return m == kAddressable; });
+}
+
 void copy_async(Warp& w, const Inst& i, uint32_t mask) {
   const auto& f = *static_cast<const Form*>(i.extra);
   Addresses to_at, from_at;
@@ -84,7 +119,9 @@ void copy_async(Warp& w, const Inst& i, uint32_t mask) {
     whole |= uint32_t(size[l] == f.bytes) << l;
   });
   Reached to, from = {};
-  reach(w, f.to, f.to_space, mask, to_at, f.bytes, Use::write, to);
+  Suspects races;
+  reach(w, f.to, f.to_space, mask, to_at, f.bytes, Use::write, to, &races);
+  if (!races.empty()) fail_copy_race(w, races.front(), f.bytes, false, "cp.async.wait_group");
   if (whole) reach(w, f.from, f.from_space, whole, from_at, f.bytes, Use::read, from);
   each_lane(mask & ~whole, [&](int l) {
     if (size[l]) reach_part(w, f, from_at, l, size[l], from);
@@ -92,8 +129,9 @@ void copy_async(Warp& w, const Inst& i, uint32_t mask) {
   each_lane(mask, [&](int l) {
     uint8_t* begin = to.to[size_t(l)];
     uint8_t* marks = wait_for(w, f, to_at[size_t(l)], begin, f.bytes);
-    w.block().async().begin(AsyncCopies::plain, thread_of(w, l),
-                            {from.to[size_t(l)], begin, marks, f.bytes, size[l], w.line_of(i)});
+    w.block().async().begin(
+        AsyncCopies::plain, thread_of(w, l),
+        {from.to[size_t(l)], begin, marks, f.bytes, size[l], thread_of(w, l), w.line_of(i)});
   });
 }
 
@@ -113,7 +151,10 @@ uint8_t* reach_bulk(Warp& w, const Inst& address, Space space, int lane, uint32_
   Reached memory;
   for (uint32_t left = bytes; left > 0; left -= 16) {  // the last that is asked for is the first
     at[size_t(lane)] = begin + left - 16;
-    reach(w, address, space, 1u << lane, at, 16, use, memory);
+    const bool fresh = use == Use::write && space == Space::shared && fresh_shared(w, begin, left);
+    Suspects races;
+    reach(w, address, space, 1u << lane, at, 16, use, memory, &races);
+    if (!races.empty()) fail_copy_race(w, races.front(), 16, fresh, "a wait at its mbarrier");
   }
   return memory.to[size_t(lane)];
 }
@@ -133,7 +174,14 @@ void copy_bulk(Warp& w, const Inst& i, uint32_t mask) {
     uint64_t to_at = 0, from_at = 0;
     const uint8_t* from = reach_bulk(w, f.from, f.from_space, l, bytes, Use::read, from_at);
     uint8_t* to = reach_bulk(w, f.to, f.to_space, l, bytes, Use::write, to_at);
-    const Copy copy{from, to, wait_for(w, f, to_at, to, bytes), bytes, bytes, w.line_of(i)};
+    const Copy copy{from,
+                    to,
+                    wait_for(w, f, to_at, to, bytes),
+                    bytes,
+                    bytes,
+                    thread_of(w, l),
+                    w.line_of(i),
+                    keep_source(w, f, from, bytes)};
     if (counted)
       w.block().async().begin_for(barriers.to[size_t(l)], copy);
     else
@@ -151,13 +199,17 @@ template <AsyncCopies::Kind K>
 void wait(Warp& w, const Inst& i, uint32_t mask) {
   each_lane(mask, [&](int l) {
     if (i.option) w.block().async().commit(K, thread_of(w, l));
+    if (K == AsyncCopies::bulk)
+      w.block().async().read(w, thread_of(w, l), size_t(i.offset), w.line_of(i));
     w.block().async().wait(w, K, thread_of(w, l), size_t(i.offset));
   });
 }
 
 /// The sources of bulk copies have been read and may change; what is written lands later.
 void wait_read(Warp& w, const Inst& i, uint32_t mask) {
-  each_lane(mask, [&](int l) { w.block().async().read(thread_of(w, l), size_t(i.offset)); });
+  each_lane(mask, [&](int l) {
+    w.block().async().read(w, thread_of(w, l), size_t(i.offset), w.line_of(i));
+  });
 }
 
 /// Without .noinc the phase expects this arrival beside those of mbarrier.init.

@@ -1,6 +1,7 @@
 // mbarrier: PTX ISA, section 9.7.13.15. Lanes go one after another. A wait lets land what its
 // barrier counts, and where that is not enough other warps go first.
 #include <cstring>
+#include <string>
 
 #include "simulator/exec/access.h"
 #include "simulator/exec/async.h"
@@ -23,11 +24,7 @@ enum Option : uint8_t { kGeneric = 4, kDrop = 8, kNoComplete = 16, kParity = 32,
   throw w.at({"mbarrier misused", why}, lane);
 }
 
-MbarrierState state_of(const uint8_t* barrier) {
-  uint64_t word;
-  std::memcpy(&word, barrier, sizeof word);
-  return MbarrierState::from(word);
-}
+MbarrierState state_of(const uint8_t* barrier) { return mbarrier_at(barrier); }
 void keep(uint8_t* barrier, const MbarrierState& state) {
   const uint64_t word = state.word();
   std::memcpy(barrier, &word, sizeof word);
@@ -131,7 +128,13 @@ void wait(Warp& w, const Inst& i, uint32_t mask) {
     uint8_t* barrier = memory.to[size_t(l)];
     w.block().async().wait_at(w, barrier);
     const bool phase = i.option & kParity ? w.row(i.b)[l] & 1 : w.row<uint64_t>(i.b)[l] >> 63;
-    over |= uint32_t(state_of(barrier).phase != phase) << l;
+    const bool ended = state_of(barrier).phase != phase;
+    over |= uint32_t(ended) << l;
+    AsyncCopies::Asked& asked = w.block().async().asked(w.number() * kLanes + uint32_t(l));
+    if (ended)
+      asked = {};
+    else
+      asked = {w.code().function, i.source, barrier, phase};
   });
   write_predicate(w.predicate(i.p), mask, over);
   if (over) hand_on(w, over, memory, true);
@@ -168,6 +171,25 @@ void decode_wait(Decoder& d, const Instruction& inst, Inst& i) {
 }
 
 }  // namespace
+
+MbarrierState mbarrier_at(const uint8_t* barrier) {
+  uint64_t word;
+  std::memcpy(&word, barrier, sizeof word);
+  return MbarrierState::from(word);
+}
+
+std::string describe_mbarrier(Block& block, const uint8_t* barrier) {
+  const MbarrierState s = mbarrier_at(barrier);
+  const auto at = uint64_t(barrier - block.shared().data());
+  const auto bytes = [](int64_t n) { return std::to_string(n) + (n == 1 ? " byte" : " bytes"); };
+  const std::string arrivals =
+      std::to_string(s.pending) + " of " + std::to_string(s.expected) + " arrivals";
+  return "the phase of parity " + std::to_string(int(s.phase)) + " of the mbarrier at " + hex(at) +
+         " of shared memory: " +
+         (s.owed >= 0 ? arrivals + " and " + bytes(s.owed) + " of copies are missing"
+                      : arrivals + " are missing, and copies brought " + bytes(-s.owed) +
+                            " more than were expected");
+}
 
 void reach_mbarriers(Warp& w, const Inst& i, uint32_t mask, Reached& memory) {
   reach_word(w, i, mask, Use::update, memory);

@@ -268,7 +268,8 @@ void Warp::call(const Inst& inst, const Code& callee, uint32_t mask) {
   Frame* caller = group_->frame;
   if (caller->local_base + caller->code->local_bytes + callee.local_bytes > kStack ||
       caller->depth > 20000)
-    throw Fault{"stack overflow", "calls are nested too deeply for 1 MiB of local memory a thread"};
+    throw at({"stack overflow", "calls are nested too deeply for 1 MiB of local memory a thread"},
+             std::countr_zero(mask));
   if (mask != group_->mask) {  // the others go on behind the call
     save();
     split(group_->mask & ~mask, pc);

@@ -1,13 +1,33 @@
 // What a warp says of itself: where it stands, for faults, races and notes.
+#include <bit>
 #include <sstream>
 #include <string>
 
 #include "simulator/code/code.h"
+#include "simulator/exec/async.h"
 #include "simulator/exec/warp.h"
 #include "simulator/ptx/places.h"
 #include "simulator/run/block.h"
 
 namespace sim {
+namespace {
+
+/// What lanes asked of mbarriers last and did not get.
+std::string asked_of_mbarriers(Block& block, uint32_t warp, uint32_t lanes) {
+  std::string text;
+  const uint8_t* before = nullptr;
+  for (; lanes; lanes &= lanes - 1) {
+    const auto& asked = block.async().asked(warp * kLanes + uint32_t(std::countr_zero(lanes)));
+    const bool ended = asked.function && mbarrier_at(asked.barrier).phase != asked.phase;
+    if (!asked.function || ended || asked.barrier == before) continue;
+    before = asked.barrier;
+    text += text.empty() ? "; asked in vain for the end of " : " and of ";
+    text += describe_mbarrier(block, asked.barrier);
+  }
+  return text;
+}
+
+}  // namespace
 
 std::string Warp::state() const {
   std::ostringstream out;
@@ -15,7 +35,10 @@ std::string Warp::state() const {
     const ptx::Instruction& at =
         g.frame->code->function->code
             [g.frame->code->insts[g.wait == Wait::barrier && !g.again ? g.pc - 1 : g.pc].source];
-    out << "  warp " << number_ << ", lanes " << std::hex << "0x" << g.mask << std::dec << ": ";
+    if (g.mask == kAllLanes)
+      out << "all lanes: ";
+    else
+      out << "lanes 0x" << std::hex << g.mask << std::dec << ": ";
     switch (g.wait) {
       case Wait::none:
         out << "at ";
@@ -28,7 +51,9 @@ std::string Warp::state() const {
         out << "waits at barrier " << g.barrier << ", ";
         break;
     }
-    out << at.text() << ", " << ptx::brief_place_of(block_.module(), at) << "\n";
+    out << at.text() << ", " << ptx::brief_place_of(block_.module(), at);
+    if (g.wait == Wait::none) out << asked_of_mbarriers(block_, number_, g.mask);
+    out << "\n";
   }
   return out.str();
 }

@@ -15,6 +15,7 @@
 #include <mutex>
 
 #include "simulator/device/settings.h"
+#include "simulator/memory/heap.h"
 #include "simulator/memory/lazy_shadow.h"
 #include "simulator/memory/origins.h"
 
@@ -225,8 +226,8 @@ std::string count_of(uint64_t n) { return std::to_string(n) + (n == 1 ? " byte" 
 std::string text_of(const Allocation& a) {
   char base[32];
   std::snprintf(base, sizeof base, "0x%llx", static_cast<unsigned long long>(a.base));
-  std::string text =
-      is_variable(a) ? "variable " + a.name : "allocation " + std::to_string(a.number);
+  std::string text = "allocation " + std::to_string(a.number);
+  if (is_variable(a)) text = (is_of_heap(a) ? "memory of " : "variable ") + a.name;
   text += ", " + count_of(a.bytes) + " at " + base;
   if (!is_variable(a)) text += " by " + a.name;
   return text + (a.freed ? " (freed)" : "");

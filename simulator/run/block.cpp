@@ -8,6 +8,7 @@
 #include "simulator/memory/memory.h"
 #include "simulator/run/counts.h"
 #include "simulator/run/state.h"
+#include "simulator/run/stuck.h"
 
 namespace sim {
 namespace {
@@ -34,6 +35,12 @@ class RacesPool {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Races>> spare_;
 };
+[[noreturn]] void report_stuck(const char* kind, Dim3 block, const std::string& state) {
+  Fault fault{kind, "no thread of the block can go on:" + state};
+  fault.block = block;
+  throw fault;
+}
+
 RacesPool& races_pool() {
   static auto* const pool = new RacesPool;
   return *pool;
@@ -112,7 +119,9 @@ Ran Block::run() {
     if (tally_) launch_.counts->block_done(launch_.order_of(number_), *traffic_);
     return Ran::done;
   }
-  if (!moved) report_stuck();
+  if (!moved) report_stuck("barrier not reached by all its threads", index_, state());
+  if (async_ && async_->time_to_look() && wait_for_ever(warps_, *async_))
+    report_stuck("mbarrier phase never ends", index_, state());
   return yielded ? Ran::yielded : Ran::blocked;
 }
 
@@ -157,18 +166,6 @@ void Block::open(uint32_t barrier) {
       races_->leave(barrier, w->number(), lanes, (w->alive() & ~lanes) == 0);
 }
 
-std::string Block::state() const {
-  std::string all;
-  for (const auto& w : warps_)
-    if (!w->done()) all += "\n" + w->state();
-  return all;
-}
-
-void Block::report_stuck() {
-  Fault fault{"barrier not reached by all its threads",
-              "no thread of the block can go on:" + state()};
-  fault.block = index_;
-  throw fault;
-}
+std::string Block::state() const { return state_of(warps_); }
 
 }  // namespace sim

@@ -84,7 +84,6 @@ class Block {
 
  private:
   void open(uint32_t barrier);
-  [[noreturn]] void report_stuck();
 
   LaunchState& launch_;
   Tally* tally_;

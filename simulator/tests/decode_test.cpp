@@ -80,6 +80,19 @@ TEST(Refused, ClustersOfSeveralBlocks) {
   EXPECT_EQ(refusal("", " .explicitcluster .reqnctapercluster 1, 1, 1"), "");
 }
 
+TEST(Refused, NamesKernelsAsTheSourceDoes) {
+  const Program program(
+      ".version 8.6\n.target sm_90\n.address_size 64\n"
+      ".visible .entry _Z1kPi(.param .u64 p) .reqnctapercluster 2, 1, 1\n{\nret;\n}\n",
+      0);
+  try {
+    program.kernel("_Z1kPi");
+    FAIL();
+  } catch (const std::runtime_error& e) {
+    EXPECT_TRUE(std::string(e.what()).starts_with(".reqnctapercluster of k(int*) at")) << e.what();
+  }
+}
+
 /// Before anything is executed as if a word were not there.
 TEST(Refused, ModifiersThatNobodyKnows) {
   const std::pair<const char*, const char*> lines[] = {

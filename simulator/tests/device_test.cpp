@@ -109,7 +109,10 @@ TEST(Refused, MachineCode) {
   expect_refused("refused_machine_code", "compile with -gencode arch=compute_80,code=compute_80");
 }
 
-TEST(Refused, RelocatableCode) { expect_refused("refused_relocatable", "compile it without -rdc"); }
+TEST(Refused, RelocatableCode) {
+  expect_refused("refused_relocatable",
+                 "compile it without -rdc; kernels that launch kernels, which need it, are not");
+}
 
 /// Of a program that is right, with settings that are not.
 TEST(Settings, ThatNobodyKnowsAreNoted) {
@@ -158,6 +161,16 @@ TEST(Slow, KernelsSayWhereTheyStand) {
   const std::string text = "sim: note: no block of wait(int volatile*) has begun or ended for 1 s";
   EXPECT_NE(o.output.find(text), o.output.npos) << o.output;
   EXPECT_NE(o.output.find("ld.volatile.global.u32"), o.output.npos) << o.output;
+}
+
+TEST(Slow, WaitsAtMbarriersSayWhatIsMissing) {
+  const Outcome o = run("slow", "mbarrier", "SIM_NOTE_AFTER=1");
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+  for (const char* text : {"\n  warps 0 to 2, all lanes: at ",
+                           "; asked in vain for the end of the phase of parity 0 of the mbarrier "
+                           "at 0x0 of shared memory: "
+                           "1 of 128 arrivals and 0 bytes of copies are missing"})
+    EXPECT_NE(o.output.find(text), o.output.npos) << o.output;
 }
 
 TEST_P(Order, MistakeShowsUnderSomeSeed) {

@@ -222,6 +222,15 @@ class Tool : public testing::Test {
   }
 };
 
+TEST_F(Tool, SaysWhatIsNoProfile) {
+  for (const char* text : {"{}", "[]", "3"}) {
+    std::ofstream(file("other")) << text;
+    const Outcome o = run("'" SIM_PYTHON "' '" SIM_TOOL "' '" + file("other") + "'");
+    EXPECT_EQ(o.exit_code, 1) << o.output;
+    EXPECT_NE(o.output.find("is JSON, but not what SIM_PROFILE wrote"), o.output.npos) << o.output;
+  }
+}
+
 TEST_F(Tool, PrintsATableByEstimatedTime) {
   const std::string text = print("");
   EXPECT_TRUE(text.starts_with("Simulated estimate for NVIDIA H100")) << text;
