@@ -2,6 +2,8 @@
 // Without a seed it runs as late as it may, and of the tasks that do not depend on each other the
 // one that was asked for last goes first: what a program forgot to wait for has not happened.
 // SIM_SEED draws the order at random, and how early work runs that nothing waits for.
+// A program that looks whether work is done, by a query or in memory, goes on meanwhile, so threads
+// of the executor's own run what was handed over to them: beside.cpp.
 #pragma once
 #include <algorithm>
 #include <condition_variable>
@@ -21,14 +23,15 @@ using TaskPtr = std::shared_ptr<Task>;
 struct Task {
   std::function<void()> work;  // empty: a point in the order
   int device = 0;
-  bool host = false;  // calls the program, which may hold a lock: runs only when it is waited for
+  bool host = false;  // calls the program, which may hold a lock: never runs ahead
   bool done = false;
   double start = 0, finish = 0;  // simulated nanoseconds; start: at the earliest
 
   // Of the executor.
   uint64_t number = 0;
   bool wanted = false;
-  size_t missing = 0;  // of `after`, those not done
+  bool handed = false;  // over to the executor's threads
+  size_t missing = 0;   // of `after`, those not done
   std::vector<TaskPtr> after, before;
 };
 
@@ -66,32 +69,57 @@ class Executor {
                  bool host = false);
   /// Runs what `task` needs, and with a seed perhaps more.
   void wait(Lock& lock, const TaskPtr& task);
-  /// Runs one piece of work that `task` needs, if any; then whether it is done.
+  /// Whether `task` is done; if not, it is handed over.
   bool poll(Lock& lock, const TaskPtr& task);
   /// Until nothing is left on a device (-1: on any).
   void wait_all(Lock& lock, int device);
   /// At the end of a call: with a seed, some of the work that nothing waits for yet.
   void run_ahead(Lock& lock);
-  bool idle(int device) const;
 
  private:
+  using Condition = std::function<bool(const Task&)>;
+
   Executor();
-  void want(const TaskPtr& task);
+  void want(const TaskPtr& task, bool hand_over = false);
+  bool may_run(const Task& task) const { return !task.work || !busy_[task.host]; }
+  TaskPtr take(std::vector<TaskPtr>& ready, const Condition& may);
   TaskPtr choose();
   TaskPtr stray();
-  void run(Lock& lock, Task& task);
-  bool run_one(Lock& lock);  // true where it was more than a point in the order
-  void finish(Task& task);
-  void see(const Task& task) { host_time_ = std::max(host_time_, task.finish); }
+  void run(Lock& lock, const TaskPtr& task);
+  void run_one(Lock& lock);
+  void finish(Task& task, double time);
+  void see(double finish) { host_time_ = std::max(host_time_, finish); }
+
+  // beside.cpp
+  void hand_over(const TaskPtr& task);
+  bool run_beside(Lock& lock, const TaskPtr& task);  // false: it goes on and on
+  void start_watch();
+  void watch();
+  void hand_over_late_work();
+  void start_helper(bool host);
+  void help(bool host);
 
   std::map<uint64_t, TaskPtr> pending_;   // by number, so that a seed gives the same order again
   std::vector<TaskPtr> wanted_, others_;  // ready to run
-  bool running_ = false;
+  // What a device does, and functions of the program: one of each runs at a time. A function that
+  // waits for a lock keeps no kernel from running.
+  bool busy_[2] = {};
   std::condition_variable changed_;
   std::mt19937_64 random_;
   unsigned eagerness_ = 0;  // of 256: how often work runs ahead
   uint64_t count_ = 0;
-  double host_time_ = 0;  // when the host last saw something finish
+  double host_time_ = 0;          // when the host last saw something finish
+  std::map<int, double> latest_;  // by device: when it finished what it did so far
+
+  // Of the threads that run what was handed over, one for each of `busy_`, and of the watch.
+  static constexpr unsigned kTicks = 100;  // of the watch; 2 s
+  size_t handed_ = 0;                      // of the pending tasks
+  std::condition_variable work_for_helpers_, work_to_watch_;
+  bool helpers_[2] = {}, watched_ = false, resting_ = false;
+  unsigned waiting_ = 0;  // threads of the program in a wait
+  uint64_t moves_ = 0;    // submissions and waits of the program
+  unsigned patience_ = kTicks;
+  bool noted_late_ = false, noted_early_ = false;
 };
 
 }  // namespace sim

@@ -15,11 +15,10 @@ struct Outcome {
   std::string output;
 };
 
-Outcome run(const std::string& program) {
+Outcome run(const std::string& program, const std::string& settings = "") {
   // exec: the code of a program that a signal ended is seen as a shell's, 128 + its number
-  const std::string command = "LD_LIBRARY_PATH='" SIM_LIBRARY_FOLDER "' " SIM_PRELOAD
-                              " timeout 100 " +
-                              program + " 2>&1; exit $?";
+  const std::string command = "LD_LIBRARY_PATH='" SIM_LIBRARY_FOLDER "' " SIM_PRELOAD + settings +
+                              " timeout 100 " + program + " 2>&1; exit $?";
   Outcome o;
   FILE* pipe = popen(command.c_str(), "r");
   if (!pipe) return o;
@@ -32,6 +31,10 @@ Outcome run(const std::string& program) {
 }
 
 Outcome process(const std::string& mode) { return run("'" SIM_PROGRAM_FOLDER "/process' " + mode); }
+
+Outcome polling(const std::string& mode, const std::string& settings = "") {
+  return run("'" SIM_PROGRAM_FOLDER "/polling' " + mode, settings);
+}
 
 Outcome host(const std::string& mode) {
   return run("'" SIM_HOST "' " + mode +
@@ -91,6 +94,48 @@ TEST(Process, ReportsOnceAndWhole) {
   expect_report("fault_in_graph", "out of bounds", "PTX line");
   expect_report("fault_in_callback", "host access to device memory", "Copy it with cudaMemcpy");
   expect_report("fault_at_exit", "out of bounds", "PTX line");
+}
+
+void expect_polling(const std::string& mode, int exit_code, const std::string& output) {
+  const Outcome o = polling(mode);
+  EXPECT_EQ(o.exit_code, exit_code) << mode << "\n" << o.output;
+  EXPECT_EQ(o.output, output) << mode;
+}
+
+TEST(Polling, Queries) { expect_polling("query", 0, ""); }
+
+/// Early or late, the kernel runs beside the program.
+TEST(Polling, QueriesUnderSeeds) {
+  for (const int seed : {1, 2, 3}) {
+    const Outcome o = polling("query", "SIM_SEED=" + std::to_string(seed));
+    EXPECT_EQ(o.exit_code, 0) << seed << "\n" << o.output;
+  }
+}
+
+TEST(Polling, ThroughMemory) {
+  for (const char* seed : {"", "SIM_SEED=1"}) {
+    const Outcome o = polling("memory", seed);
+    EXPECT_EQ(o.exit_code, 0) << seed << "\n" << o.output;
+    EXPECT_EQ(count(o.output, "sim: note: work has waited for 2 s"), 1u) << seed << "\n"
+                                                                         << o.output;
+  }
+}
+
+TEST(Polling, FaultsStopTheProgram) {
+  const Outcome o = polling("fault");
+  EXPECT_EQ(o.exit_code, 86) << o.output;
+  EXPECT_TRUE(o.output.starts_with("sim: out of bounds")) << o.output;
+  EXPECT_EQ(count(o.output, "sim: "), 1u) << o.output;
+}
+
+TEST(Polling, EndsWhileAKernelRuns) {
+  expect_polling("end_at_once", 5, "");
+  expect_polling("exit_error", 3, "");
+  expect_polling("fork", 0, "");
+  expect_polling("destructor", 0, "the kernel wrote 1\n");
+  const Outcome o = polling("leak");
+  EXPECT_EQ(o.exit_code, 86) << o.output;
+  EXPECT_TRUE(o.output.starts_with("sim: leak: 4 bytes")) << o.output;
 }
 
 TEST(Process, LibrariesWithKernels) {

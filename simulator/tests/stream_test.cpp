@@ -181,24 +181,6 @@ TEST_F(Streams, PerThreadDefaultMakesZeroTheThreadsStream) {
   EXPECT_EQ(trace, "t");
 }
 
-TEST_F(Streams, QueryRunsOneStepAndSaysNotReady) {
-  note(a, '1');
-  note(a, '2');
-  EXPECT_EQ(cudaStreamQuery(a), cudaErrorNotReady);
-  EXPECT_EQ(trace, "1");
-  EXPECT_EQ(cudaStreamQuery(a), cudaSuccess);
-  EXPECT_EQ(trace, "12");
-}
-
-TEST_F(Streams, EventQueryGetsThereInTheEnd) {
-  note(a, '1');
-  cudaEventRecord(event, a);
-  int polls = 0;
-  while (cudaEventQuery(event) == cudaErrorNotReady) ASSERT_LT(++polls, 10);
-  EXPECT_GE(polls, 1);
-  EXPECT_EQ(trace, "1");
-}
-
 TEST_F(Streams, EventSynchronizeRunsNoMoreThanItNeeds) {
   note(a, '1');
   cudaEventRecord(event, a);
