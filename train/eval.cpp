@@ -9,7 +9,6 @@
 #include "framework/autograd/autograd.h"
 #include "framework/core/check.h"
 #include "framework/ops/elementwise.h"
-#include "kernels/frozen_weights.h"
 #include "kernels/random.h"
 
 namespace noisette {
@@ -266,7 +265,6 @@ EvalResult evaluate(const EvalModel& model, const DataSplit& data, const EvalOpt
   check_user(data.size() > 0, "[eval] the split '{}' of {} is empty", data.name(),
              data.dataset().origin());
   const NoGrad no_grad;
-  const cpu::FrozenWeights frozen;
   const Tables tables(model);
   const int64_t steps = tables.schedule.steps();
   const int64_t n = o.images > 0 ? std::min(o.images, data.size()) : data.size();

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 
 #include "framework/autograd/autograd.h"
 #include "framework/optim/adamw.h"
 #include "framework/report/sysinfo.h"
 #include "framework/report/table.h"
-#include "kernels/frozen_weights.h"
 #include "kernels/philox.h"
 #include "models/unet/unet.h"
 #include "train/precision.h"
@@ -43,12 +41,8 @@ void one_update(Task& task, ParameterArena& arena, AdamW& optimizer, const Batch
                 int64_t global) {
   const int64_t micro = batch.images.dim(0);
   arena.reset_grads();
-  {
-    std::optional<cpu::FrozenWeights> frozen;
-    if (micro < global) frozen.emplace(kFilterBytes);
-    for (int64_t done = 0; done < global; done += micro)
-      backward(task.loss(batch, global, true).total);
-  }
+  for (int64_t done = 0; done < global; done += micro)
+    backward(task.loss(batch, global, true).total);
   arena.finish_grads();
   optimizer.step(0);
 }

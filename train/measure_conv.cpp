@@ -9,7 +9,6 @@
 #include "framework/core/tensor.h"
 #include "framework/ops/elementwise.h"
 #include "framework/ops/random.h"
-#include "kernels/frozen_weights.h"
 
 namespace noisette {
 namespace {
@@ -111,18 +110,6 @@ ConvTimes time_conv(const ConvCase& c, int64_t pairs) {
   t.direct = median(direct);
   t.winograd = median(winograd);
   return t;
-}
-
-double time_with_kept_filters(const ConvCase& c, int64_t calls) {
-  const ChoiceKept kept;
-  const Pass pass(c);
-  const cpu::FrozenWeights frozen;
-  std::vector<double> seconds;
-  for (int64_t i = 0; i <= calls; ++i) {
-    const double one = pass.seconds_as(ConvMode::winograd);
-    if (i > 0) seconds.push_back(one);
-  }
-  return median(seconds);
 }
 
 ConvErrors conv_errors(ConvCase c) {

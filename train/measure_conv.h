@@ -12,9 +12,6 @@ struct ConvTimes {
 };
 ConvTimes time_conv(const cpu::ConvCase& c, int64_t pairs);
 
-/// Median seconds of Winograd's form with filters of an earlier call (kernels/frozen_weights.h).
-double time_with_kept_filters(const cpu::ConvCase& c, int64_t calls);
-
 /// Root mean square error of each form over that of the result, normal data, against f64; of one
 /// image of at most 8x8 pixels, for f64 is slow. Inputs are rounded to bf16 first where the case is
 /// in bf16.

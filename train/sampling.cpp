@@ -7,7 +7,6 @@
 #include "framework/io/resample.h"
 #include "framework/ops/random.h"
 #include "kernels/accumulate.h"
-#include "kernels/frozen_weights.h"
 #include "models/diffusion/sample.h"
 
 namespace noisette {
@@ -59,7 +58,6 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
   check(sampler.autoguidance == 1 || r.weaker != nullptr,
         "[sample] autoguidance {} needs a weaker network; got none", sampler.autoguidance);
   const NoGrad no_grad;
-  const cpu::FrozenWeights frozen;
   const auto plan = diffusion::make_plan(diffusion::Schedule(schedule), target, sampler);
   const int64_t item = c.sample_size * c.sample_size * c.in_channels;
   std::vector<uint8_t> pixels(std::size_t(r.count * item));

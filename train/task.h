@@ -26,10 +26,6 @@ struct StepLoss {
   Tensor timesteps;   // [n] i64
 };
 
-/// What the pieces of an update may keep of the weights from one to the next, in bytes
-/// (kernels/frozen_weights.h): pieces are there to save memory.
-inline constexpr int64_t kFilterBytes = int64_t(1) << 28;
-
 class Task {
  public:
   virtual ~Task() = default;

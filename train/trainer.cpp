@@ -13,7 +13,6 @@
 #include "framework/report/progress.h"
 #include "framework/report/sysinfo.h"
 #include "framework/report/tensorboard.h"
-#include "kernels/frozen_weights.h"
 #include "train/checkpoint.h"
 #include "train/conv_forms.h"
 #include "train/feed.h"
@@ -234,8 +233,6 @@ StepRecord Run::step(int64_t update) {
   const int64_t batch = config_.run.batch;
   const int64_t micro =
       config_.run.micro_batch > 0 ? std::min(config_.run.micro_batch, batch) : batch;
-  std::optional<cpu::FrozenWeights> frozen;  // one piece alone has no use for it
-  if (micro < batch) frozen.emplace(kFilterBytes);
   for (int64_t done = 0; done < batch; done += micro) {
     StepLoss loss = task_->loss(feed_->next(), batch, true);
     backward(loss.total);
@@ -243,7 +240,6 @@ StepRecord Run::step(int64_t update) {
     loss.per_sample = loss.per_sample.detach();
     record.pieces.push_back(std::move(loss));
   }
-  frozen.reset();
   const std::vector<std::string> missing = arena_->finish_grads();
   check(missing.empty(), "[train] no gradient reached {} parameters: {}", missing.size(),
         fmt::join(missing, ", "));

@@ -96,11 +96,9 @@ void plain_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accu
 template <class T>
 constexpr bool kBf16 = std::is_same_v<T, bfloat16>;
 
-/// weight: null for the pass that makes its gradient.
 template <class T>
-bool by_winograd(ConvPass pass, const ConvDims& d, const T* weight) {
-  const bool kept = weight != nullptr && winograd_keeps_filters(pass, d, weight);
-  return conv_form({pass, d, kBf16<T>}, kept) == ConvForm::winograd;
+bool by_winograd(ConvPass pass, const ConvDims& d) {
+  return conv_form({pass, d, kBf16<T>}) == ConvForm::winograd;
 }
 
 void forward_f32(const float* x, const float* weight, const float* bias, float* y, bool add,
@@ -113,7 +111,7 @@ template <class T>
 void fast_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                   const ConvDims& d) {
   if (is_narrow(d)) return narrow_forward(x, weight, bias, residual, y, d);
-  if (by_winograd(ConvPass::forward, d, weight))
+  if (by_winograd<T>(ConvPass::forward, d))
     return winograd_forward(x, weight, bias, residual, y, d);
   const bool add = residual != nullptr;
   place(residual, y, d.y_numel());  // adding to what is in y is free, reading a third tensor is not
@@ -155,7 +153,7 @@ void fast_backward_data(const T* dy, const T* weight, const T* add, T* dx, const
   if (is_pointwise(d))
     return matmul<T>(dy, weight, nullptr, add, dx,
                      {.m = d.batch * d.in_h * d.in_w, .n = d.in_c, .k = d.out_c});
-  if (by_winograd(ConvPass::backward_data, d, weight))
+  if (by_winograd<T>(ConvPass::backward_data, d))
     return winograd_backward_data(dy, weight, add, dx, d);
   if (add == nullptr) return backward_data_alone(dy, weight, dx, d);
   Scratch scratch;
@@ -174,7 +172,7 @@ template <class T>
 void fast_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
                           const ConvDims& d) {
   if (is_narrow(d)) return narrow_backward_weight(x, dy, dweight, accumulate, d);
-  if (by_winograd<T>(ConvPass::backward_weight, d, nullptr))
+  if (by_winograd<T>(ConvPass::backward_weight, d))
     return winograd_backward_weight(x, dy, dweight, accumulate, d);
   if constexpr (kBf16<T>)
     if (onednn::conv_backward_weight(x, dy, dweight, accumulate, d)) return;

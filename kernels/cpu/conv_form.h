@@ -22,9 +22,8 @@ struct ConvCase {
 /// ones that have loops of their own (conv_narrow.h).
 bool has_forms(const ConvCase& c);
 
-/// The form that is expected to be faster, by the shape, by whether oneDNN has bf16 code for it,
-/// and by whether Winograd's filters are kept (kernels/frozen_weights.h).
-ConvForm form_by_rule(const ConvCase& c, bool filters_kept = false);
+/// The form that is expected to be faster, by the shape and by what bf16 arithmetic the CPU has.
+ConvForm form_by_rule(const ConvCase& c);
 
 /// automatic: by rule, but for the exceptions. The other two wherever there is a choice.
 enum class ConvMode { automatic, winograd, direct };
@@ -38,6 +37,6 @@ struct ConvChoice {
 void choose_conv_forms(ConvChoice choice);
 const ConvChoice& conv_choice();
 
-ConvForm conv_form(const ConvCase& c, bool filters_kept = false);
+ConvForm conv_form(const ConvCase& c);
 
 }  // namespace noisette::cpu

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #if defined(__AVX__)
 #include <immintrin.h>
@@ -111,6 +112,35 @@ inline void write(T* p, V v, int64_t n) {
   T part[kWidth<T>];
   write(part, v);
   std::copy_n(part, n, p);
+}
+
+namespace detail {
+/// The lanes of a, those whose number has the bit Step taken from the lane Step below it in b.
+template <int Step, int... L>
+inline Vec lower_halves(Vec a, Vec b, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(a, b, ((L & Step) == 0 ? L : kLanes + L - Step)...);
+}
+/// The lanes of b, those whose number lacks the bit Step taken from the lane Step above it in a.
+template <int Step, int... L>
+inline Vec upper_halves(Vec a, Vec b, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(a, b, ((L & Step) == 0 ? L + Step : kLanes + L)...);
+}
+}  // namespace detail
+
+/// m[i][j] becomes m[j][i].
+template <int Step = 1>
+inline void transpose(Vec (&m)[kLanes]) {
+  if constexpr (Step < kLanes) {
+    constexpr auto kAll = std::make_integer_sequence<int, kLanes>{};
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+      if ((i & Step) != 0) continue;
+      const Vec a = m[i], b = m[i + Step];
+      m[i] = detail::lower_halves<Step>(a, b, kAll);
+      m[i + Step] = detail::upper_halves<Step>(a, b, kAll);
+    }
+    transpose<2 * Step>(m);
+  }
 }
 
 /// 2^x for x <= 127, within 2^-22 of the value; 0 below -150 and for -inf, NaN for NaN.

@@ -325,6 +325,11 @@ bool has_conv(ConvPass pass, const ConvDims& d) {
   return plan.usable();
 }
 
+bool has_bf16_tiles() {
+  constexpr auto kAmx = unsigned(dnnl::cpu_isa::avx512_core_amx);  // a set of bits
+  return (unsigned(dnnl::get_effective_cpu_isa()) & kAmx) == kAmx;
+}
+
 template <class T, class C>
 bool matmul(const T* a, const T* b, const float* bias, C* c, bool add, const MatmulDims& d) {
   const bool with_bias = bias != nullptr;

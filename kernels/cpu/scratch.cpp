@@ -1,5 +1,7 @@
 #include "kernels/cpu/scratch.h"
 
+#include <sys/mman.h>
+
 #include <memory>
 #include <new>
 #include <vector>
@@ -10,16 +12,25 @@ namespace {
 constexpr std::size_t kAlign = 64;
 constexpr std::size_t kSmallestBlock = std::size_t(1) << 16;
 
+/// Blocks from kLarge bytes on are whole large pages: kernels that write many rows at once (the
+/// points of winograd.h) touch more small pages than the processor remembers.
+constexpr std::size_t kLargePage = std::size_t(1) << 21, kLarge = std::size_t(1) << 18;
+
 struct FreeAligned {
-  void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t(kAlign)); }
+  std::align_val_t align;
+  void operator()(std::byte* p) const { ::operator delete(p, align); }
 };
 
 struct Block {
-  explicit Block(std::size_t bytes)
-      : data(static_cast<std::byte*>(::operator new(bytes, std::align_val_t(kAlign)))),
-        bytes(bytes) {}
-  std::unique_ptr<std::byte, FreeAligned> data;
+  explicit Block(std::size_t wanted) : bytes(wanted) {
+    const bool large = bytes >= kLarge;
+    if (large) bytes = (bytes + kLargePage - 1) / kLargePage * kLargePage;
+    const std::align_val_t align{large ? kLargePage : kAlign};
+    data = {static_cast<std::byte*>(::operator new(bytes, align)), FreeAligned{align}};
+    if (large) madvise(data.get(), bytes, MADV_HUGEPAGE);
+  }
   std::size_t bytes;
+  std::unique_ptr<std::byte, FreeAligned> data{nullptr, {}};
 };
 
 /// A stack over a few blocks. Blocks never move while something is taken from them; once the stack

@@ -12,7 +12,6 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/vector_math.h"
-#include "kernels/frozen_weights.h"
 
 namespace noisette::cpu {
 namespace {
@@ -104,7 +103,6 @@ void upsample_conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, 
     for (int64_t kind = 0; kind < 4; ++kind) std::copy_n(bias, d.out_c, biases + kind * d.out_c);
   }
   sum_weights(weight, sums, d);
-  const PassingWeights passing;  // sums are others at the next call
   conv2d_forward<T>(x, sums, biases, nullptr, z, c);
   interleave(z, y, d);
 }
@@ -119,7 +117,6 @@ void upsample_conv2d_backward(const T* x, const T* weight, const T* dy, const T*
   if (dx != nullptr) {
     T* sums = scratch.take<T>(c.weight_numel());
     sum_weights(weight, sums, d);
-    const PassingWeights passing;
     conv2d_backward_data(dz, sums, add, dx, c);
   }
   if (dweight != nullptr) {

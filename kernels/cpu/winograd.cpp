@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include "kernels/cpu/gemm_tile.h"
-#include "kernels/cpu/kept_filters.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/winograd_tiles.h"
 
@@ -14,19 +13,12 @@ using namespace winograd;
 using lanes::kLanes;
 using lanes::Vec;
 
-/// The transformed filters U, as gemm_rows reads them: for each point and each kTileCols output
-/// channels a panel [C, kTileCols]. The last panel is filled up with zeros.
-struct Filters {
-  const float* data;
-  int64_t points, in, out;
+/// One tap of filters from kLanes input channels to kLanes output channels: lane l of element j
+/// leads from channel from + j to channel to + l. Outside the filters it is zero.
+using Tap = Vec[kLanes];
 
-  int64_t panels() const { return ceil_div(out, kTileCols); }
-  int64_t point() const { return panels() * in * kTileCols; }
-  int64_t numel() const { return points * point(); }
-  const float* panel(int64_t p, int64_t n) const { return data + p * point() + n * in * kTileCols; }
-};
-
-/// U = G g G^T of the filters g[a, b] of a vector of output channels, for one input channel.
+/// U = G g G^T for the filters from one input channel to a vector of output channels; point p goes
+/// to u[p * point_stride].
 template <class S>
 void transform_filter(const Vec (&g)[S::kTaps][S::kTaps], float* u, int64_t point_stride) {
   Vec half[S::kTaps][S::kPatch];
@@ -40,96 +32,87 @@ void transform_filter(const Vec (&g)[S::kTaps][S::kTaps], float* u, int64_t poin
   }
 }
 
-/// Which filters the pass takes from `weight`.
-FilterKey key_of(ConvPass pass, const ConvDims& d, const void* weight) {
-  const bool turned = pass == ConvPass::backward_data;
-  return {weight, turned, d.kernel_h, turned ? d.out_c : d.in_c, turned ? d.in_c : d.out_c};
-}
-
+/// The filters from up to kTileTerms input channels to kTileCols output channels, transformed:
+/// point p at data + p * point, as a matrix [kTileTerms, kTileCols].
 template <class S>
-int64_t numel_of(const FilterKey& key) {
-  return Filters{nullptr, S::kPoints, key.in, key.out}.numel();
-}
+struct Filters {
+  float* data = nullptr;
+  int64_t point = spread(kTileTerms * kTileCols);
 
-/// The filters under `key`: kept ones, or made by `fill` where they are to be kept or in `scratch`.
-template <class S, class Fill>
-Filters filters_of(const FilterKey& key, Scratch& scratch, const Fill& fill) {
-  const int64_t numel = numel_of<S>(key);
-  const KeptFilters kept = kept_filters(key, numel);
-  float* u = kept.data != nullptr ? kept.data : scratch.take<float>(numel);
-  if (!kept.filled) fill(u);
-  return {u, S::kPoints, key.in, key.out};
-}
+  int64_t numel() const { return S::kPoints * point; }
 
-/// Fills u. read(to, n, from, a) gives tap a of the filters from input channel `from` to the
-/// n <= kLanes output channels from `to` on; the other lanes are zero.
-template <class S, class Read>
-void transform(float* u, int64_t in, int64_t out, const Read& read) {
-  const Filters f{u, S::kPoints, in, out};
-  parallel_items(f.panels() * 2, f.numel(), [&](int64_t block) {
-    const int64_t to = block * kLanes, n = std::clamp<int64_t>(out - to, 0, kLanes);
-    float* panel = u + block / 2 * in * kTileCols + block % 2 * kLanes;
-    for (int64_t from = 0; from < in; ++from) {
-      Vec g[S::kTaps][S::kTaps] = {};
-      if (n > 0)
-        for (int a = 0; a < S::kTaps * S::kTaps; ++a)
-          g[a / S::kTaps][a % S::kTaps] = read(to, n, from, a);
-      transform_filter<S>(g, panel + from * kTileCols, f.point());
-    }
-  });
-}
+  /// read(to, n, from, m, a, tap) fills in tap a from m input channels to n output channels.
+  template <class Read>
+  void fill(int64_t to, int64_t to_end, int64_t from, int64_t from_end, const Read& read) const {
+    constexpr int kAll = S::kTaps * S::kTaps;
+    for (int64_t half = 0; half < kTileCols; half += kLanes)
+      for (int64_t c = from; c < from_end; c += kLanes) {
+        const int64_t n = std::clamp<int64_t>(to_end - to - half, 0, kLanes);
+        const int64_t m = std::min<int64_t>(kLanes, from_end - c);
+        Tap taps[kAll];
+        for (int a = 0; a < kAll; ++a) read(to + half, n, c, m, a, taps[a]);
+        for (int64_t j = 0; j < m; ++j) {
+          Vec g[S::kTaps][S::kTaps];
+          for (int a = 0; a < kAll; ++a) g[a / S::kTaps][a % S::kTaps] = taps[a][j];
+          transform_filter<S>(g, data + (c - from + j) * kTileCols + half, point);
+        }
+      }
+  }
+};
 
-/// Bytes of V and M that one thread works on at a time: what a second-level cache holds.
-constexpr int64_t kChunkBytes = 640 << 10;
-/// Filters larger than this are read by one thread each instead of by every thread: all work on one
-/// large chunk.
-constexpr int64_t kSharedFilters = 8 << 20;
-constexpr int64_t kJointBytes = 8 << 20;
+/// Tiles that a thread works on by itself, where there are enough of them and their patches take no
+/// more than kOwnBytes; else all threads work on chunks of up to kSharedTiles.
+constexpr int64_t kOwnTiles = 64, kOwnBytes = 3 << 20, kSharedTiles = 128;
 
-/// Point p of M = V U, for the panels [first, last) of U.
-void multiply(const Points& v, const Filters& f, int64_t p, int64_t first, int64_t last,
-              const Points& m, int64_t tiles) {
-  for (int64_t n = first; n < last; ++n)
-    for (int64_t t = 0; t < tiles; t += kTileRows)
-      gemm_rows(std::min<int64_t>(kTileRows, tiles - t), v.at(p, t), v.row, 1, f.panel(p, n),
-                kTileCols, m.at(p, t) + n * kTileCols, m.row, f.in, false);
-}
-
-template <class S, class T>
-void convolve(const T* x, const Filters& f, const float* bias, const T* add, T* y,
+/// y = the convolution of x with the filters that `read` gives (Filters::fill), + bias + add.
+template <class S, class T, class Read>
+void convolve(const T* x, const Read& read, const float* bias, const T* add, T* y,
               const ConvDims& d) {
+  using V = Points<S, kTileTerms>;
+  using M = Points<S, kTileCols>;
   const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
-  const int64_t tiles = d.batch * in.per_image();
-  const int64_t tile_floats = S::kPoints * (Points(1, d.in_c).row + Points(1, d.out_c).row);
-  const bool joint = f.numel() * int64_t(sizeof(float)) > kSharedFilters;
-  const int64_t fitting = std::max<int64_t>(
-      kTileRows, (joint ? kJointBytes : kChunkBytes) / int64_t(sizeof(float)) / tile_floats);
+  const int64_t tiles = d.batch * in.per_image(), threads = omp_get_max_threads();
+  const int64_t panels = ceil_div(d.out_c, kTileCols);
+  const bool shared = tiles < threads * kOwnTiles ||
+                      V(kOwnTiles).numel(d.in_c) * int64_t(sizeof(float)) > kOwnBytes;
   // As many chunks for every thread. A tile's result does not depend on the others of its chunk.
-  const int64_t shares = joint ? 1 : omp_get_max_threads();
+  const int64_t shares = shared ? 1 : threads, fitting = shared ? kSharedTiles : kOwnTiles;
   const int64_t chunk = ceil_div(tiles, shares * ceil_div(tiles, shares * fitting));
   const int64_t chunks = ceil_div(tiles, chunk);
+  // The panels of a chunk are shared out whole, or in parts where that leaves threads idle.
+  const int64_t parts = !shared || panels % threads == 0 || panels > 4 * threads ? 1 : threads;
 
   const auto work = [&](int64_t number) {
     const int64_t first = number * chunk, count = std::min(chunk, tiles - first);
-    Points v(count, d.in_c), m(count, d.out_c);
     Scratch scratch;
-    v.data = scratch.take<float>(S::kPoints * v.point);
-    m.data = scratch.take<float>(S::kPoints * m.point);
-    parallel_items(count, S::kPoints * v.point, [&](int64_t t) {
-      gather<S::kPatch, S::kPatch>(x, in, first + t, v.at(0, t), v.point,
-                                   [](const auto& d, auto& out) { S::input(d, out); });
+    V v(count);
+    v.data = scratch.take<float>(v.numel(d.in_c));
+    parallel_items(count, v.numel(d.in_c), [&](int64_t t) {
+      gather<S::kPatch>(x, in, first + t, v, t, [](const auto& d, auto& out) { S::input(d, out); });
     });
-    // Filters come in panels; a few of them make an item, so that many threads have work.
-    const int64_t group = 4, groups = ceil_div(f.panels(), group);
-    parallel_items(S::kPoints * groups, S::kPoints * m.point, [&](int64_t item) {
-      const int64_t p = item / groups, n = item % groups * group;
-      multiply(v, f, p, n, std::min(f.panels(), n + group), m, count);
-    });
-    parallel_items(count, S::kPoints * m.point, [&](int64_t t) {
-      scatter<S>(m.at(0, t), m.point, bias, add, y, out, first + t);
+    const int64_t part = ceil_div(count, parts);
+    parallel_items(panels * parts, count * S::kPoints * d.out_c, [&](int64_t item) {
+      const int64_t panel = item / parts, begin = item % parts * part;
+      const int64_t n = std::min(part, count - begin);
+      if (n <= 0) return;
+      Scratch own;
+      M m(n);
+      Filters<S> u;
+      m.data = own.take<float>(m.block);
+      u.data = own.take<float>(u.numel());
+      for (int64_t c = 0; c < d.in_c; c += kTileTerms) {
+        const int64_t terms = std::min(kTileTerms, d.in_c - c);
+        u.fill(panel * kTileCols, d.out_c, c, c + terms, read);
+        for (int64_t p = 0; p < S::kPoints; ++p)
+          for (int64_t t = 0; t < n; t += kTileRows)
+            gemm_rows(std::min<int64_t>(kTileRows, n - t), v.at(c / kTileTerms, p, begin + t),
+                      kTileTerms, 1, u.data + p * u.point, kTileCols, m.at(0, p, t), kTileCols,
+                      terms, c > 0);
+      }
+      for (int64_t t = 0; t < n; ++t) scatter(m, t, panel, bias, add, y, out, first + begin + t);
     });
   };
-  if (joint || chunks < omp_get_max_threads())
+  if (shared)
     for (int64_t i = 0; i < chunks; ++i) work(i);
   else
     parallel_items(chunks, d.x_numel() + kSerial, work);
@@ -137,30 +120,24 @@ void convolve(const T* x, const Filters& f, const float* bias, const T* add, T* 
 
 }  // namespace
 
-// In units of one multiplication and addition of a product. Per tile: one product a point against
-// one a tap for each of its pixels inside the image. Transforms cost kPerPoint for each value of V
-// and M, and kPerFilter for each of U, which is what a few tiles with many channels are bound by.
-// Fitted to times of both forms on two AVX2 cores (docs/winograd.md); kMargin keeps the definition
-// where the difference is small.
-bool winograd_pays(ConvPass pass, const ConvDims& d, bool filters_kept) {
+// In units of one multiplication and addition of the direct form. Per tile: one product a point
+// against one a tap for each of its pixels inside the image. Transforms cost kPerPoint for each
+// value of V and M; those of filters kPerFilter for each value of U, which is what a few tiles with
+// many channels are bound by. Fitted to times of both forms (docs/winograd.md); kMargin keeps the
+// definition where the difference is small.
+bool winograd_pays(ConvPass pass, const ConvDims& d, double direct_rate) {
   if (!winograd_takes(d)) return false;
-  constexpr double kPerPoint = 15, kMargin = 1.15;
-  const double per_filter = filters_kept && pass != ConvPass::backward_weight ? 0 : 35;
+  constexpr double kPerProduct = 1.4, kPerPoint = 22, kMargin = 1.05;
+  const double per_filter = pass == ConvPass::backward_weight ? 14 : 8;
   const double in = double(d.in_c), out = double(d.out_c);
-  const double direct = d.flops() / 2;
+  const double direct = d.flops() / 2 / direct_rate;
   const double winograd = with_scheme(d.kernel_h, [&]<class S>(S) {
     const double tiles = double(d.batch * Grid::patches<S>(d).per_image());
-    const double products = tiles * in * double(padded(d.out_c));
-    return S::kPoints * (products + kPerPoint * tiles * (in + out) + per_filter * in * out);
+    const double products = tiles * in * double(ceil_div(d.out_c, kTileCols) * kTileCols);
+    return S::kPoints *
+           (kPerProduct * products + kPerPoint * tiles * (in + out) + per_filter * in * out);
   });
   return direct > kMargin * winograd;
-}
-
-bool winograd_keeps_filters(ConvPass pass, const ConvDims& d, const void* weight) {
-  if (!winograd_takes(d) || pass == ConvPass::backward_weight) return false;
-  const FilterKey key = key_of(pass, d, weight);
-  return with_scheme(d.kernel_h,
-                     [&]<class S>(S) { return can_keep_filters(key, numel_of<S>(key)); });
 }
 
 template <class T>
@@ -168,16 +145,17 @@ void winograd_forward(const T* x, const T* weight, const float* bias, const T* r
                       const ConvDims& d) {
   with_scheme(d.kernel_h, [&]<class S>(S) {
     constexpr int kAll = S::kTaps * S::kTaps;
-    const auto read = [&](int64_t o, int64_t n, int64_t c, int a) {
-      Vec g = {};
-      for (int64_t l = 0; l < n; ++l) g[l] = float(weight[((o + l) * kAll + a) * d.in_c + c]);
-      return g;
+    const auto read = [&](int64_t to, int64_t n, int64_t from, int64_t m, int a, Tap& tap) {
+      const int64_t row = kAll * d.in_c;
+      const T* p = weight + to * row + a * d.in_c + from;
+      for (int64_t l = 0; l < n; ++l) __builtin_prefetch(p + l * row + kTileTerms, 0, 2);
+      if (n == kLanes && m == kLanes)
+        for (int64_t l = 0; l < kLanes; ++l) tap[l] = lanes::read(p + l * row);
+      else
+        for (int64_t l = 0; l < kLanes; ++l) tap[l] = l < n ? lanes::read(p + l * row, m) : Vec{};
+      lanes::transpose(tap);
     };
-    Scratch scratch;
-    const Filters filters =
-        filters_of<S>(key_of(ConvPass::forward, d, weight), scratch,
-                      [&](float* u) { transform<S>(u, d.in_c, d.out_c, read); });
-    convolve<S>(x, filters, bias, residual, y, d);
+    convolve<S>(x, read, bias, residual, y, d);
   });
 }
 
@@ -199,14 +177,17 @@ void winograd_backward_data(const T* dy, const T* weight, const T* add, T* dx, c
   // dx is the convolution of dy with the filters turned by half a turn, in and out exchanged.
   with_scheme(d.kernel_h, [&]<class S>(S) {
     constexpr int kAll = S::kTaps * S::kTaps;
-    const auto read = [&](int64_t c, int64_t n, int64_t o, int a) {
-      return lanes::read(weight + (o * kAll + kAll - 1 - a) * d.in_c + c, n);
+    const auto read = [&](int64_t to, int64_t n, int64_t from, int64_t m, int a, Tap& tap) {
+      const int64_t row = kAll * d.in_c;
+      const T* p = weight + from * row + (kAll - 1 - a) * d.in_c + to;
+      for (int64_t j = 0; j < m; ++j) __builtin_prefetch(p + (j + kTileTerms) * row, 0, 2);
+      if (n == kLanes && m == kLanes)
+        for (int64_t j = 0; j < kLanes; ++j) tap[j] = lanes::read(p + j * row);
+      else
+        for (int64_t j = 0; j < kLanes; ++j)
+          tap[j] = j < m && n > 0 ? lanes::read(p + j * row, n) : Vec{};
     };
-    Scratch scratch;
-    const Filters filters =
-        filters_of<S>(key_of(ConvPass::backward_data, d, weight), scratch,
-                      [&](float* u) { transform<S>(u, d.out_c, d.in_c, read); });
-    convolve<S>(dy, filters, static_cast<const float*>(nullptr), add, dx, mirrored);
+    convolve<S>(dy, read, static_cast<const float*>(nullptr), add, dx, mirrored);
   });
 }
 

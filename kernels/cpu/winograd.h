@@ -10,8 +10,9 @@
 //   M[p] [tiles, O] = V[p] [tiles, C] * U[p] [C, O]
 //
 // Arithmetic is f32 also where x, weights and y are bf16. Tiles at the edge of the image reach
-// outside, where x is zero. The work is cut into chunks of tiles whose V and M stay in the caches.
-// Results do not depend on the number of threads. For the error and the speed see docs/winograd.md.
+// outside, where x is zero. The work is cut into chunks of tiles whose points stay in the caches;
+// transformed filters exist a block at a time. Results do not depend on the number of threads. For
+// the error and the speed see docs/winograd.md.
 #pragma once
 #include "kernels/conv.h"
 
@@ -25,12 +26,9 @@ inline bool winograd_takes(const ConvDims& d) {
          fits(d.pad_top) && fits(d.pad_left) && fits(d.pad_bottom) && fits(d.pad_right);
 }
 
-/// Whether that pass is expected to be faster than the definition in f32: a rule of the shape and
-/// of whether its transformed filters are kept. How it was fitted stands beside it.
-bool winograd_pays(ConvPass pass, const ConvDims& d, bool filters_kept = false);
-
-/// Whether the filters of that pass are kept, or will be (kernels/frozen_weights.h).
-bool winograd_keeps_filters(ConvPass pass, const ConvDims& d, const void* weight);
+/// Whether that pass is expected to be faster than the definition, where that runs at `direct_rate`
+/// times its speed in f32: a rule of the shape. How it was fitted stands beside it.
+bool winograd_pays(ConvPass pass, const ConvDims& d, double direct_rate = 1);
 
 /// T is float or bfloat16; no extent is zero; see conv2d_forward and its gradients in
 /// kernels/conv.h.

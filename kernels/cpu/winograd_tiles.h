@@ -49,31 +49,34 @@ struct Grid {
   }
 };
 
-/// Values of `channels` channels, filled up with zeros to whole vectors of a product.
-inline int64_t padded(int64_t channels) { return ceil_div(channels, kTileCols) * kTileCols; }
+/// The length of a point, in whole lines and an odd number of them, so that points do not fall into
+/// the same few sets of a cache.
+inline int64_t spread(int64_t floats) {
+  constexpr int64_t kLine = 16;
+  const int64_t lines = ceil_div(floats, kLine);
+  return (lines + (lines + 1) % 2) * kLine;
+}
 
-/// The points of some tiles: channel c of point p of tile t at data[p * point + t * row + c].
+/// The points of some tiles, in blocks of Width channels: channel c of point p of tile t at
+/// data[c / Width * block + p * point + t * Width + c % Width].
+template <class S, int64_t Width>
 struct Points {
   float* data = nullptr;
-  int64_t row, point;
+  int64_t point, block;
 
-  /// Lengths that are multiples of a large power of two would put all rows, or all points, into the
-  /// same few sets of a cache; a line more spreads them.
-  Points(int64_t tiles, int64_t channels) {
-    constexpr int64_t kLine = 16;
-    row = ceil_div(padded(channels), kLine) * kLine;
-    if (row % (8 * kLine) == 0) row += kLine;
-    point = tiles * row;
-    if (point / kLine % 2 == 0) point += kLine;
+  explicit Points(int64_t tiles) : point(spread(tiles * Width)), block(S::kPoints * point) {}
+  int64_t numel(int64_t channels) const { return ceil_div(channels, Width) * block; }
+  float* at(int64_t of_block, int64_t p, int64_t tile) const {
+    return data + of_block * block + p * point + tile * Width;
   }
-  float* at(int64_t p, int64_t tile) const { return data + p * point + tile * row; }
 };
 
-/// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to Patch)
-/// and stores point p of channel c at v[p * point_stride + c]. Pixels outside the image are zero.
-template <int Side, int Patch, class T, class Line>
-void gather(const T* x, const Grid& g, int64_t tile, float* v, int64_t point_stride,
+/// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to those
+/// of a patch) and stores them as tile t of `to`. Pixels outside the image are zero.
+template <int Side, class S, int64_t Width, class T, class Line>
+void gather(const T* x, const Grid& g, int64_t tile, const Points<S, Width>& to, int64_t t,
             const Line& line) {
+  constexpr int Patch = S::kPatch;
   using lanes::kLanes;
   using lanes::Vec;
   const auto [image, h0, w0] = g.place(tile);
@@ -101,38 +104,40 @@ void gather(const T* x, const Grid& g, int64_t tile, float* v, int64_t point_str
       }
       line(d, half[i]);
     }
+    float* v = to.at(c / Width, 0, t) + c % Width;
     for (int j = 0; j < Patch; ++j) {
       Vec d[Side], out[Patch];
 #pragma GCC unroll 6
       for (int i = 0; i < Side; ++i) d[i] = half[i][j];
       line(d, out);
 #pragma GCC unroll 6
-      for (int i = 0; i < Patch; ++i) lanes::write(v + (i * Patch + j) * point_stride + c, out[i]);
+      for (int i = 0; i < Patch; ++i) lanes::write(v + (i * Patch + j) * to.point, out[i]);
     }
   }
 }
 
-/// y = bias + add + A^T M A for one tile, the points of channel c at m[p * point_stride + c];
-/// pixels outside the image are left out. bias and add may be null; add may be y.
-template <class S, class T>
-void scatter(const float* m, int64_t point_stride, const float* bias, const T* add, T* y,
-             const Grid& g, int64_t tile) {
+/// y = bias + add + A^T M A for one tile and the channels of one block of M. Pixels outside the
+/// image are left out. bias and add may be null; add may be y.
+template <class S, int64_t Width, class T>
+void scatter(const Points<S, Width>& from, int64_t t, int64_t block, const float* bias,
+             const T* add, T* y, const Grid& g, int64_t tile) {
   using lanes::kLanes;
   using lanes::Vec;
   const auto [image, h0, w0] = g.place(tile);
   const int64_t rows = std::min<int64_t>(S::kTile, g.height - h0);
   const int64_t cols = std::min<int64_t>(S::kTile, g.width - w0);
   const int64_t origin = ((image * g.height + h0) * g.width + w0) * g.channels;
+  const int64_t end = std::min(g.channels, (block + 1) * Width);
 
-  for (int64_t c = 0; c < g.channels; c += kLanes) {
-    const int64_t n = std::min<int64_t>(kLanes, g.channels - c);
+  for (int64_t c = block * Width; c < end; c += kLanes) {
+    const int64_t n = std::min<int64_t>(kLanes, end - c);
+    const float* m = from.at(0, 0, t) + c % Width;
     const Vec b = bias != nullptr ? lanes::read(bias + c, n) : Vec{};
     Vec half[S::kTile][S::kPatch];  // columns done, rows not
     for (int j = 0; j < S::kPatch; ++j) {
       Vec d[S::kPatch], out[S::kTile];
 #pragma GCC unroll 6
-      for (int i = 0; i < S::kPatch; ++i)
-        d[i] = lanes::read(m + (i * S::kPatch + j) * point_stride + c);
+      for (int i = 0; i < S::kPatch; ++i) d[i] = lanes::read(m + (i * S::kPatch + j) * from.point);
       S::output(d, out);
 #pragma GCC unroll 6
       for (int i = 0; i < S::kTile; ++i) half[i][j] = out[i];

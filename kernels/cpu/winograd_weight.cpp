@@ -2,10 +2,14 @@
 //
 //   dU[p] [C, O] = V[p]^T [C, tiles] * dM[p] [tiles, O]        dM = A dy A^T
 //
-// summed over all tiles, and dg = G^T dU G. The shape cuts the tiles into one, two or four parts,
-// whose sums are added in order. Where there are no more threads than parts, a thread has whole
-// parts, with chunks of tiles that stay in its own cache; else all threads take one chunk after the
-// other and share out the points and rows of dU. Both run the same sums.
+// summed over all tiles, and dg = G^T dU G. dU is cut into blocks of kBlockRows input channels and
+// kTileCols output channels.
+//
+// Few tiles of many channels: V and dM of all tiles are made first, and a block of dU is summed and
+// transformed back in the cache. Otherwise chunks of tiles are added to a dU in memory: the shape
+// cuts the tiles into one, two or four parts, whose sums are added in order. Where there are no
+// more threads than parts, a thread has whole parts; else all threads take one chunk after the
+// other and share out the blocks of dU. Both run the same sums.
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/winograd.h"
@@ -18,37 +22,71 @@ using namespace winograd;
 using lanes::kLanes;
 using lanes::Vec;
 
-/// V and dM of one chunk together: what the last cache before memory holds.
-constexpr int64_t kChunkBytes = 3 << 20;
-/// The same where a thread has a chunk of its own.
-constexpr int64_t kOwnChunkBytes = 640 << 10;
+/// Tiles of a chunk: of a thread's own, and of one that threads share. Whole runs of kTileTerms, so
+/// that no sum depends on it.
+constexpr int64_t kOwnTiles = kTileTerms, kSharedTiles = 4 * kTileTerms;
 /// The sums of all parts together.
 constexpr int64_t kSumBytes = 16 << 20;
 /// Tiles that a part has at least, so that adding up the parts is little beside the products.
 constexpr int64_t kMinTiles = 128;
 constexpr int64_t kMostParts = 4;
 
-/// Channels on both sides that are brought from dU to dweight at a time: cache lines of both.
-constexpr int64_t kBlock = 16;
+/// Input channels of a block of dU: whole tiles of a product and whole vectors.
+constexpr int64_t kBlockRows = 48;
+static_assert(kBlockRows % kTileRows == 0 && kBlockRows % kLanes == 0);
 
-/// The sums of the parts, in their order: part q of dU at du.data + q * part.
-struct Sums {
-  Points du;  // of part 0
-  int64_t parts, part;
+template <class S>
+using V = Points<S, kBlockRows>;
+template <class S>
+using M = Points<S, kTileCols>;
+
+/// The blocks of dU: point p of a block at p * kPoint, as a matrix [kBlockRows, kTileCols].
+template <class S>
+struct Blocks {
+  static inline const int64_t kPoint = spread(kBlockRows * kTileCols);
+  static inline const int64_t kNumel = S::kPoints * kPoint;
+  int64_t down, across;  // their numbers along C and along O
+  explicit Blocks(const ConvDims& d)
+      : down(ceil_div(d.in_c, kBlockRows)), across(ceil_div(d.out_c, kTileCols)) {}
+  int64_t count() const { return down * across; }
+  int64_t row(int64_t number) const { return number / across; }
+  int64_t col(int64_t number) const { return number % across; }
 };
 
-/// dg = G^T dU G of one input channel and a vector of output channels; tap a of output channel l
-/// goes to dg[(l * kTaps^2 + a) * kBlock].
+/// V and dM of `count` tiles from `first` on.
+template <class S, class T>
+void transform(const T* x, const T* dy, int64_t first, int64_t count, const V<S>& v, const M<S>& m,
+               const ConvDims& d) {
+  const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
+  parallel_items(count, v.numel(d.in_c) + m.numel(d.out_c), [&](int64_t t) {
+    gather<S::kPatch>(x, in, first + t, v, t, [](const auto& d, auto& out) { S::input(d, out); });
+    gather<S::kTile>(dy, out, first + t, m, t,
+                     [](const auto& d, auto& out) { S::output_transposed(d, out); });
+  });
+}
+
+/// Adds the tiles of v and m to point p of a block of dU, or begins it with them.
 template <class S>
-void transform_back(const float* du, const Sums& sums, float* dg) {
-  constexpr int kAll = S::kTaps * S::kTaps;
+void multiply(const V<S>& v, const M<S>& m, int64_t row, int64_t col, int64_t p, int64_t count,
+              float* du, bool add, const ConvDims& d) {
+  const int64_t rows = std::min(kBlockRows, d.in_c - row * kBlockRows);
+  for (int64_t c = 0; c < rows; c += kTileRows)
+    gemm_rows(std::min<int64_t>(kTileRows, rows - c), v.at(row, p, 0) + c, 1, kBlockRows,
+              m.at(col, p, 0), kTileCols, du + p * Blocks<S>::kPoint + c * kTileCols, kTileCols,
+              count, add);
+}
+
+/// dg = G^T dU G of one input channel and a vector of output channels, of dU's `parts` sums, which
+/// lie `stride` apart; g[a] is tap a.
+template <class S>
+void transform_back(const float* du, int64_t parts, int64_t stride, Vec (&g)[S::kTaps * S::kTaps]) {
   Vec half[S::kTaps][S::kPatch];
   for (int j = 0; j < S::kPatch; ++j) {
     Vec column[S::kPatch], out[S::kTaps];
     for (int i = 0; i < S::kPatch; ++i) {
-      const float* point = du + (i * S::kPatch + j) * sums.du.point;
+      const float* point = du + (i * S::kPatch + j) * Blocks<S>::kPoint;
       column[i] = lanes::read(point);
-      for (int64_t q = 1; q < sums.parts; ++q) column[i] += lanes::read(point + q * sums.part);
+      for (int64_t q = 1; q < parts; ++q) column[i] += lanes::read(point + q * stride);
     }
     S::filter_transposed(column, out);
     for (int a = 0; a < S::kTaps; ++a) half[a][j] = out[a];
@@ -56,99 +94,122 @@ void transform_back(const float* du, const Sums& sums, float* dg) {
   for (int a = 0; a < S::kTaps; ++a) {
     Vec out[S::kTaps];
     S::filter_transposed(half[a], out);
-    for (int b = 0; b < S::kTaps; ++b)
-      for (int64_t l = 0; l < kLanes; ++l) dg[(l * kAll + a * S::kTaps + b) * kBlock] = out[b][l];
+    for (int b = 0; b < S::kTaps; ++b) g[a * S::kTaps + b] = out[b];
   }
 }
 
-/// The gradient of the filters from input channels [c0, c0 + kBlock) to output channels [o0, o0 +
-/// kBlock). The rows of dU are input channels; beyond the last output channel they are zero.
+/// The gradient of the filters of one block.
 template <class S>
-void add_block(const Sums& sums, int64_t c0, int64_t o0, float* dweight, bool accumulate,
-               const ConvDims& d) {
-  constexpr int64_t kAll = S::kTaps * S::kTaps;
-  const int64_t nc = std::min(kBlock, d.in_c - c0), no = std::min(kBlock, d.out_c - o0);
-  float dg[kBlock * kAll * kBlock];
-  for (int64_t c = 0; c < nc; ++c)
-    for (int64_t o = 0; o < kBlock; o += kLanes)
-      transform_back<S>(sums.du.at(0, c0 + c) + o0 + o, sums, dg + o * kAll * kBlock + c);
-  for (int64_t row = 0; row < no * kAll; ++row) {
-    float* to = dweight + (o0 * kAll + row) * d.in_c + c0;
-    const float* from = dg + row * kBlock;
-    if (accumulate)
-      for (int64_t c = 0; c < nc; ++c) to[c] += from[c];
-    else
-      std::copy_n(from, nc, to);
-  }
+void finish(const float* du, int64_t parts, int64_t stride, int64_t row, int64_t col,
+            float* dweight, bool accumulate, const ConvDims& d) {
+  constexpr int kAll = S::kTaps * S::kTaps;
+  const int64_t c_end = std::min(d.in_c, (row + 1) * kBlockRows);
+  const int64_t o_end = std::min(d.out_c, (col + 1) * kTileCols);
+  for (int64_t o = col * kTileCols; o < o_end; o += kLanes)
+    for (int64_t c = row * kBlockRows; c < c_end; c += kLanes) {
+      const int64_t n = std::min<int64_t>(kLanes, c_end - c);
+      const int64_t rows = std::min<int64_t>(kLanes, o_end - o);
+      const auto at = [&](int64_t l, int a) { return dweight + ((o + l) * kAll + a) * d.in_c + c; };
+      Vec taps[kAll][kLanes];
+      for (int64_t j = 0; j < kLanes; ++j) {
+        if (j < rows)  // lines far from each other, which no prefetcher foresees
+          for (int a = 0; a < kAll; ++a) __builtin_prefetch(at(j, a), 1);
+        Vec g[kAll] = {};
+        if (j < n)
+          transform_back<S>(du + (c % kBlockRows + j) * kTileCols + o % kTileCols, parts, stride,
+                            g);
+        for (int a = 0; a < kAll; ++a) taps[a][j] = g[a];
+      }
+      for (int a = 0; a < kAll; ++a) {
+        lanes::transpose(taps[a]);
+        for (int64_t l = 0; l < rows; ++l) {
+          float* to = at(l, a);
+          lanes::write(to, accumulate ? lanes::read(to, n) + taps[a][l] : taps[a][l], n);
+        }
+      }
+    }
 }
 
-/// du = the sum over the tiles [begin, end), in chunks of about `bytes`. Chunks are whole runs of
-/// kTileTerms tiles, so that their size changes no sum.
+/// All tiles at once, block by block.
 template <class S, class T>
-void add_tiles(const T* x, const T* dy, int64_t begin, int64_t end, int64_t bytes, const Points& du,
-               const ConvDims& d) {
-  constexpr int64_t kPoints = S::kPoints;
-  const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
-  const int64_t C = d.in_c, O = d.out_c;
-  const int64_t tile_floats = kPoints * (Points(1, C).row + Points(1, O).row);
-  const int64_t runs = bytes / int64_t(sizeof(float)) / tile_floats / kTileTerms;
-  const int64_t chunk = std::max<int64_t>(1, runs) * kTileTerms;
-
+void at_once(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d,
+             int64_t tiles) {
+  const Blocks<S> blocks(d);
   Scratch scratch;
-  Points v(chunk, C), m(chunk, O);
-  v.data = scratch.take<float>(kPoints * v.point);
-  m.data = scratch.take<float>(kPoints * m.point);
-  if (padded(O) != O) std::fill_n(m.data, kPoints * m.point, 0.0f);  // the columns beyond O
-  const int64_t group = 4 * kTileRows, groups = ceil_div(C, group);
+  V<S> v(tiles);
+  M<S> m(tiles);
+  v.data = scratch.take<float>(v.numel(d.in_c));
+  m.data = scratch.take<float>(m.numel(d.out_c));
+  transform<S>(x, dy, 0, tiles, v, m, d);
+  parallel_items(blocks.count(), blocks.count() * Blocks<S>::kNumel, [&](int64_t b) {
+    Scratch own;
+    float* du = own.take<float>(Blocks<S>::kNumel);
+    for (int64_t p = 0; p < S::kPoints; ++p)
+      multiply<S>(v, m, blocks.row(b), blocks.col(b), p, tiles, du, false, d);
+    finish<S>(du, 1, 0, blocks.row(b), blocks.col(b), dweight, accumulate, d);
+  });
+}
 
+/// du = the sum over the tiles [begin, end), in chunks.
+template <class S, class T>
+void add_tiles(const T* x, const T* dy, int64_t begin, int64_t end, int64_t chunk, float* du,
+               const ConvDims& d) {
+  const Blocks<S> blocks(d);
+  Scratch scratch;
+  V<S> v(chunk);
+  M<S> m(chunk);
+  v.data = scratch.take<float>(v.numel(d.in_c));
+  m.data = scratch.take<float>(m.numel(d.out_c));
   for (int64_t first = begin; first < end; first += chunk) {
     const int64_t count = std::min(chunk, end - first);
-    parallel_items(count, kPoints * (v.point + m.point), [&](int64_t t) {
-      gather<S::kPatch, S::kPatch>(x, in, first + t, v.at(0, t), v.point,
-                                   [](const auto& d, auto& out) { S::input(d, out); });
-      gather<S::kTile, S::kPatch>(dy, out, first + t, m.at(0, t), m.point,
-                                  [](const auto& d, auto& out) { S::output_transposed(d, out); });
-    });
-    parallel_items(kPoints * groups, kPoints * du.point, [&](int64_t item) {
-      const int64_t p = item / groups, from = item % groups * group;
-      for (int64_t o = 0; o < O; o += kTileCols)
-        for (int64_t c = from; c < std::min(C, from + group); c += kTileRows)
-          gemm_rows(std::min<int64_t>(kTileRows, C - c), v.at(p, 0) + c, 1, v.row, m.at(p, 0) + o,
-                    m.row, du.at(p, c) + o, du.row, count, first > begin);
+    transform<S>(x, dy, first, count, v, m, d);
+    // All blocks of a point in turn: they share its V and dM.
+    const int64_t n = blocks.count();
+    parallel_items(S::kPoints * n, n * Blocks<S>::kNumel, [&](int64_t item) {
+      const int64_t p = item / n, b = item % n;
+      multiply<S>(v, m, blocks.row(b), blocks.col(b), p, count, du + b * Blocks<S>::kNumel,
+                  first > begin, d);
     });
   }
+}
+
+template <class S, class T>
+void in_parts(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d,
+              int64_t tiles) {
+  const Blocks<S> blocks(d);
+  const int64_t numel = blocks.count() * Blocks<S>::kNumel;
+  int64_t parts = 1;
+  while (parts < kMostParts && 2 * parts * kMinTiles <= tiles &&
+         2 * parts * numel * int64_t(sizeof(float)) <= kSumBytes)
+    parts *= 2;
+
+  Scratch scratch;
+  float* du = scratch.take<float>(parts * numel);
+  const int64_t share = ceil_div(ceil_div(tiles, parts), kTileTerms) * kTileTerms;
+  const bool by_part = parts > 1 && omp_get_max_threads() <= parts;
+  const auto add_part = [&](int64_t q) {
+    const int64_t begin = q * share;  // every part has tiles: kMinTiles is more than a run
+    add_tiles<S>(x, dy, begin, std::min(begin + share, tiles), by_part ? kOwnTiles : kSharedTiles,
+                 du + q * numel, d);
+  };
+  if (by_part)
+    parallel_items(parts, tiles * numel, add_part);
+  else
+    for (int64_t q = 0; q < parts; ++q) add_part(q);
+  parallel_items(blocks.count(), numel, [&](int64_t b) {
+    finish<S>(du + b * Blocks<S>::kNumel, parts, numel, blocks.row(b), blocks.col(b), dweight,
+              accumulate, d);
+  });
 }
 
 template <class S, class T>
 void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d) {
-  const int64_t C = d.in_c, O = d.out_c;
   const int64_t tiles = d.batch * Grid::patches<S>(d).per_image();
-  Sums sums{Points(C, O), 1, 0};
-  sums.part = S::kPoints * sums.du.point;
-  while (sums.parts < kMostParts && 2 * sums.parts * kMinTiles <= tiles &&
-         2 * sums.parts * sums.part * int64_t(sizeof(float)) <= kSumBytes)
-    sums.parts *= 2;
-
-  Scratch scratch;
-  sums.du.data = scratch.take<float>(sums.parts * sums.part);
-  const int64_t share = ceil_div(ceil_div(tiles, sums.parts), kTileTerms) * kTileTerms;
-  const bool by_part = sums.parts > 1 && omp_get_max_threads() <= sums.parts;
-  const auto add_part = [&](int64_t q) {
-    Points du = sums.du;
-    du.data += q * sums.part;
-    const int64_t begin = q * share;  // every part has tiles: kMinTiles is more than a run
-    add_tiles<S>(x, dy, begin, std::min(begin + share, tiles),
-                 by_part ? kOwnChunkBytes : kChunkBytes, du, d);
-  };
-  if (by_part)
-    parallel_items(sums.parts, tiles * sums.part, add_part);
+  const int64_t points = V<S>(tiles).numel(d.in_c) + M<S>(tiles).numel(d.out_c);
+  if (points <= Blocks<S>(d).count() * Blocks<S>::kNumel)
+    at_once<S>(x, dy, dweight, accumulate, d, tiles);
   else
-    for (int64_t q = 0; q < sums.parts; ++q) add_part(q);
-
-  const int64_t across = ceil_div(C, kBlock);
-  parallel_items(across * ceil_div(O, kBlock), sums.part, [&](int64_t block) {
-    add_block<S>(sums, block % across * kBlock, block / across * kBlock, dweight, accumulate, d);
-  });
+    in_parts<S>(x, dy, dweight, accumulate, d, tiles);
 }
 
 }  // namespace

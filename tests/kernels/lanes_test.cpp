@@ -96,5 +96,14 @@ TEST(Lanes, SigmoidFarOut) {
   }
 }
 
+TEST(Lanes, TransposeExchangesRowsAndLanes) {
+  Vec m[kLanes];
+  for (int i = 0; i < kLanes; ++i)
+    for (int l = 0; l < kLanes; ++l) m[i][l] = float(100 * i + l);
+  transpose(m);
+  for (int i = 0; i < kLanes; ++i)
+    for (int l = 0; l < kLanes; ++l) EXPECT_EQ(m[i][l], float(100 * l + i));
+}
+
 }  // namespace
 }  // namespace noisette

@@ -212,6 +212,8 @@ TEST(WinogradPays, ByShape) {
   d.stride = 1, d.kernel_w = 5;
   EXPECT_FALSE(forward(d));
   EXPECT_TRUE(forward(same2(32, 14, 14, 64, 256)));
+  const ConvDims many = same3(16, 32, 32, 128, 128);
+  EXPECT_FALSE(cpu::winograd_pays(ConvPass::forward, many, 4)) << "a direct form that is faster";
 }
 
 }  // namespace

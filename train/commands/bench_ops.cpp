@@ -32,7 +32,6 @@ struct Options {
 struct FormMeasurement {
   cpu::ConvCase c;
   ConvTimes seconds;
-  double kept_seconds = 0;  // of Winograd with filters of an earlier call
   ConvErrors error;
 };
 
@@ -72,9 +71,7 @@ Measurements measure_all(const Options& o) {
         fmt::format("[bench] no op has '{}' in its family, name or configuration; families: {}",
                     o.filter, families(cases)));
   for (const cpu::ConvCase& c : observer.cases())
-    if (cpu::has_forms(c))
-      all.forms.push_back(
-          {c, time_conv(c, o.repeat), time_with_kept_filters(c, o.repeat), conv_errors(c)});
+    if (cpu::has_forms(c)) all.forms.push_back({c, time_conv(c, o.repeat), conv_errors(c)});
   return all;
 }
 
@@ -91,7 +88,6 @@ Json json_of(const FormMeasurement& m) {
           {"dtype", m.c.bf16 ? "bf16" : "f32"},
           {"direct_seconds", m.seconds.direct},
           {"winograd_seconds", m.seconds.winograd},
-          {"winograd_seconds_with_kept_filters", m.kept_seconds},
           {"direct_gflops_per_second", flops / m.seconds.direct / 1e9},
           {"winograd_gflops_per_second", flops / m.seconds.winograd / 1e9},
           {"direct_error", m.error.direct},
@@ -125,8 +121,8 @@ Json json_of(const Measurements& all) {
 
 /// Rates of the direct form's arithmetic.
 std::string text_of(const std::vector<FormMeasurement>& all) {
-  Table t({"convolution", "dtype", "pass", "direct GFLOP/s", "Winograd", "filters kept", "faster",
-           "direct error", "Winograd", "by rule"});
+  Table t({"convolution", "dtype", "pass", "direct GFLOP/s", "Winograd", "faster", "direct error",
+           "Winograd", "by rule"});
   std::string shape;
   for (const FormMeasurement& m : all) {
     const std::string now = shape_of(m.c.dims);
@@ -136,7 +132,6 @@ std::string text_of(const std::vector<FormMeasurement>& all) {
     t.row({now, m.c.bf16 ? "bf16" : "f32", std::string(kPassNames[std::size_t(m.c.pass)]),
            fmt::format("{:.0f}", gflop / m.seconds.direct),
            fmt::format("{:.0f}", gflop / m.seconds.winograd),
-           fmt::format("{:.0f}", gflop / m.kept_seconds),
            fmt::format("{:.2f}x", m.seconds.direct / m.seconds.winograd),
            fmt::format("{:.1e}", m.error.direct), fmt::format("{:.1e}", m.error.winograd),
            std::string(kFormNames[std::size_t(cpu::form_by_rule(m.c))])});
