@@ -28,8 +28,8 @@ bool conv_backward_weight(const T* x, const T* dy, float* dweight, bool accumula
 template <class T>
 bool has_conv(ConvPass pass, const ConvDims& d);
 
-/// Whether this machine has tiles of bf16 (AMX) and the library uses them. They multiply eight times
-/// as fast as vectors of f32.
+/// Whether this machine has tiles of bf16 (AMX) and the library uses them. They multiply eight
+/// times as fast as vectors of f32.
 bool has_bf16_tiles();
 
 /// c = A B + bias, plus what is in c before if `add`. C is T or float; bias may be null.

@@ -60,6 +60,8 @@ struct Filters {
   }
 };
 
+/// Panels of output channels that a thread computes at a time: V is read once for all of them.
+constexpr int64_t kPanels = 2;
 /// Tiles that a thread works on by itself, where there are enough of them and their patches take no
 /// more than kOwnBytes; else all threads work on chunks of up to kSharedTiles.
 constexpr int64_t kOwnTiles = 64, kOwnBytes = 3 << 20, kSharedTiles = 128;
@@ -72,7 +74,7 @@ void convolve(const T* x, const Read& read, const float* bias, const T* add, T* 
   using M = Points<S, kTileCols>;
   const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
   const int64_t tiles = d.batch * in.per_image(), threads = omp_get_max_threads();
-  const int64_t panels = ceil_div(d.out_c, kTileCols);
+  const int64_t panels = ceil_div(d.out_c, kTileCols), groups = ceil_div(panels, kPanels);
   const bool shared = tiles < threads * kOwnTiles ||
                       V(kOwnTiles).numel(d.in_c) * int64_t(sizeof(float)) > kOwnBytes;
   // As many chunks for every thread. A tile's result does not depend on the others of its chunk.
@@ -80,7 +82,7 @@ void convolve(const T* x, const Read& read, const float* bias, const T* add, T* 
   const int64_t chunk = ceil_div(tiles, shares * ceil_div(tiles, shares * fitting));
   const int64_t chunks = ceil_div(tiles, chunk);
   // The panels of a chunk are shared out whole, or in parts where that leaves threads idle.
-  const int64_t parts = !shared || panels % threads == 0 || panels > 4 * threads ? 1 : threads;
+  const int64_t parts = !shared || panels % threads == 0 || panels > 8 * threads ? 1 : threads;
 
   const auto work = [&](int64_t number) {
     const int64_t first = number * chunk, count = std::min(chunk, tiles - first);
@@ -91,25 +93,29 @@ void convolve(const T* x, const Read& read, const float* bias, const T* add, T* 
       gather<S::kPatch>(x, in, first + t, v, t, [](const auto& d, auto& out) { S::input(d, out); });
     });
     const int64_t part = ceil_div(count, parts);
-    parallel_items(panels * parts, count * S::kPoints * d.out_c, [&](int64_t item) {
-      const int64_t panel = item / parts, begin = item % parts * part;
-      const int64_t n = std::min(part, count - begin);
+    parallel_items(groups * parts, count * S::kPoints * d.out_c, [&](int64_t item) {
+      const int64_t panel = item / parts * kPanels, begin = item % parts * part;
+      const int64_t n = std::min(part, count - begin), width = std::min(kPanels, panels - panel);
       if (n <= 0) return;
       Scratch own;
       M m(n);
-      Filters<S> u;
-      m.data = own.take<float>(m.block);
-      u.data = own.take<float>(u.numel());
+      Filters<S> u[kPanels];
+      m.data = own.take<float>(width * m.block);
+      for (Filters<S>& f : u) f.data = own.take<float>(f.numel());
       for (int64_t c = 0; c < d.in_c; c += kTileTerms) {
         const int64_t terms = std::min(kTileTerms, d.in_c - c);
-        u.fill(panel * kTileCols, d.out_c, c, c + terms, read);
+        for (int64_t q = 0; q < width; ++q)
+          u[q].fill((panel + q) * kTileCols, d.out_c, c, c + terms, read);
         for (int64_t p = 0; p < S::kPoints; ++p)
           for (int64_t t = 0; t < n; t += kTileRows)
-            gemm_rows(std::min<int64_t>(kTileRows, n - t), v.at(c / kTileTerms, p, begin + t),
-                      kTileTerms, 1, u.data + p * u.point, kTileCols, m.at(0, p, t), kTileCols,
-                      terms, c > 0);
+            for (int64_t q = 0; q < width; ++q)
+              gemm_rows(std::min<int64_t>(kTileRows, n - t), v.at(c / kTileTerms, p, begin + t),
+                        kTileTerms, 1, u[q].data + p * u[q].point, kTileCols, m.at(q, p, t),
+                        kTileCols, terms, c > 0);
       }
-      for (int64_t t = 0; t < n; ++t) scatter(m, t, panel, bias, add, y, out, first + begin + t);
+      for (int64_t t = 0; t < n; ++t)
+        for (int64_t q = 0; q < width; ++q)
+          scatter<S>(m.at(q, 0, t), m.point, panel + q, bias, add, y, out, first + begin + t);
     });
   };
   if (shared)

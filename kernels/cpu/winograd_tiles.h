@@ -116,28 +116,28 @@ void gather(const T* x, const Grid& g, int64_t tile, const Points<S, Width>& to,
   }
 }
 
-/// y = bias + add + A^T M A for one tile and the channels of one block of M. Pixels outside the
-/// image are left out. bias and add may be null; add may be y.
-template <class S, int64_t Width, class T>
-void scatter(const Points<S, Width>& from, int64_t t, int64_t block, const float* bias,
-             const T* add, T* y, const Grid& g, int64_t tile) {
+/// y = bias + add + A^T M A for one tile and one panel of kTileCols channels, whose points lie at
+/// from[p * point]. Pixels outside the image are left out. bias and add may be null; add may be y.
+template <class S, class T>
+void scatter(const float* from, int64_t point, int64_t panel, const float* bias, const T* add, T* y,
+             const Grid& g, int64_t tile) {
   using lanes::kLanes;
   using lanes::Vec;
   const auto [image, h0, w0] = g.place(tile);
   const int64_t rows = std::min<int64_t>(S::kTile, g.height - h0);
   const int64_t cols = std::min<int64_t>(S::kTile, g.width - w0);
   const int64_t origin = ((image * g.height + h0) * g.width + w0) * g.channels;
-  const int64_t end = std::min(g.channels, (block + 1) * Width);
+  const int64_t end = std::min(g.channels, (panel + 1) * kTileCols);
 
-  for (int64_t c = block * Width; c < end; c += kLanes) {
+  for (int64_t c = panel * kTileCols; c < end; c += kLanes) {
     const int64_t n = std::min<int64_t>(kLanes, end - c);
-    const float* m = from.at(0, 0, t) + c % Width;
+    const float* m = from + c % kTileCols;
     const Vec b = bias != nullptr ? lanes::read(bias + c, n) : Vec{};
     Vec half[S::kTile][S::kPatch];  // columns done, rows not
     for (int j = 0; j < S::kPatch; ++j) {
       Vec d[S::kPatch], out[S::kTile];
 #pragma GCC unroll 6
-      for (int i = 0; i < S::kPatch; ++i) d[i] = lanes::read(m + (i * S::kPatch + j) * from.point);
+      for (int i = 0; i < S::kPatch; ++i) d[i] = lanes::read(m + (i * S::kPatch + j) * point);
       S::output(d, out);
 #pragma GCC unroll 6
       for (int i = 0; i < S::kTile; ++i) half[i][j] = out[i];
