@@ -25,14 +25,24 @@ endif()
 string(JOIN " " NOISETTE_ARCH_FLAGS ${arch_flags})
 message(STATUS "noisette: instruction set flags: ${NOISETTE_ARCH_FLAGS}")
 
-add_compile_options(${arch_flags} -Wall -Wextra -Werror -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+# For C and C++; nvcc, which compiles .cu files, has flags of its own.
+function(noisette_compile_options)
+  add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:${ARGN}>")
+endfunction()
+if(NOISETTE_HAVE_CUDA)
+  # PTX carries the lines of the source, which is what the software GPU and compute-sanitizer report.
+  set(cuda_flags -lineinfo --expt-relaxed-constexpr -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
+endif()
+
+noisette_compile_options(${arch_flags} -Wall -Wextra -Werror -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 # Error messages name the source by its path in the repository, not by this machine's path.
-add_compile_options(-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
+noisette_compile_options(-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
 string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
 string(REPLACE "-DNDEBUG" "" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
 
 if(NOISETTE_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  noisette_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
@@ -40,21 +50,22 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Two warnings with known false alarms: -Wrestrict on std::string insertions (GCC bug 105651, version 12), and
   # -Wdangling-reference on any function that takes a temporary and returns a reference to something else (13, 14).
   if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    add_compile_options(-Wno-restrict)
+    noisette_compile_options(-Wno-restrict)
   else()
-    add_compile_options(-Wno-dangling-reference)
+    noisette_compile_options(-Wno-dangling-reference)
   endif()
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  add_compile_options(-Wno-pass-failed)  # says of an `omp simd` loop that it stayed scalar
+  noisette_compile_options(-Wno-pass-failed)  # says of an `omp simd` loop that it stayed scalar
 endif()
 if(NOISETTE_FUZZ AND CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  noisette_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
 endif()
 find_program(MOLD mold)
 if(MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

@@ -32,6 +32,17 @@ function(noisette_library name)
   endif()
 endfunction()
 
+# noisette_cuda(NAME FOLDER): adds the .cu and .cpp files of a folder to a room, in a build with CUDA.
+function(noisette_cuda name folder)
+  if(NOT NOISETTE_HAVE_CUDA)
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cu ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
+  target_sources(noisette_${name} PRIVATE ${sources})
+  target_compile_definitions(noisette_${name} PUBLIC NOISETTE_CUDA)
+  target_link_libraries(noisette_${name} PUBLIC CUDA::cudart)
+endfunction()
+
 # noisette_test(FOLDER DEPENDS room...): one executable per test folder, tests/FOLDER/*.cpp.
 function(noisette_test folder)
   cmake_parse_arguments(A "" "" "DEPENDS;LINK" ${ARGN})

@@ -9,13 +9,14 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
 namespace noisette {
 
 enum class Activation { silu, gelu, gelu_tanh, quick_gelu };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 template <class T>
 void activation_forward(const T* x, T* y, int64_t n, Activation kind);
@@ -31,5 +32,5 @@ void geglu_forward(const T* x, T* y, int64_t rows, int64_t channels);
 template <class T>
 void geglu_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t channels);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

@@ -16,6 +16,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
 namespace noisette {
@@ -28,7 +29,7 @@ struct AttentionDims {
   double scale = 1;
 };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 /// o: strided by o_stride. lse [batch, heads, queries], or null when no gradient will be asked for.
 /// A query that sees no key gets o = 0 and lse = -inf.
@@ -43,5 +44,5 @@ template <class T>
 void attention_backward(const T* q, const T* k, const T* v, const T* o, const acc_t<T>* lse,
                         const T* dout, T* dq, T* dk, T* dv, const AttentionDims& d);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

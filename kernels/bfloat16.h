@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "kernels/device.h"
+
 namespace noisette {
 
 struct bfloat16 {
@@ -10,13 +12,15 @@ struct bfloat16 {
 
   bfloat16() = default;
   /// Rounds to nearest, ties to even; every NaN becomes the quiet NaN of the same sign.
-  explicit bfloat16(float value) {
+  NOISETTE_BOTH explicit bfloat16(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
     const uint32_t nan = (u >> 16) | 0x40u;
     bits = static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
   }
-  explicit operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
+  NOISETTE_BOTH explicit operator float() const {
+    return std::bit_cast<float>(uint32_t(bits) << 16);
+  }
 };
 static_assert(sizeof(bfloat16) == 2);
 

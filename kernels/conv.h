@@ -10,6 +10,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
 namespace noisette {
@@ -31,7 +32,7 @@ struct ConvDims {
 
 enum class ConvPass { forward, backward_data, backward_weight };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 /// bias and residual may be null; residual may be y itself.
 template <class T>
@@ -51,5 +52,5 @@ template <class T>
 void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accumulate,
                             const ConvDims& d);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

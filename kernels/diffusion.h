@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
 namespace noisette {
@@ -24,7 +25,7 @@ struct SamplerCoefficients {
   double to_x0 = 0, to_x = 0, to_out = 0, sigma = 0;
 };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 /// With k = t[n]:  x_t[n] = signal[k] x0[n] + noise[k] eps[n],   target[n] = target_x0[k] x0[n] +
 /// target_eps[k] eps[n]
@@ -42,5 +43,5 @@ template <class T>
 void sampler_step(const acc_t<T>* x, const T* out, const acc_t<T>* z, acc_t<T>* y,
                   const SamplerCoefficients& c, int64_t n);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

@@ -3,9 +3,12 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
-namespace noisette::cpu {
+namespace noisette {
+
+NOISETTE_BACKENDS(  // clang-format off
 
 /// y = a * x + b * z; z may be null (y = a * x), y may be x or z.
 template <class T>
@@ -54,4 +57,6 @@ void finite_flag(const T* x, int64_t n, bool keep, float* flag);
 template <class A>
 void sum_of_squares(const A* x, int64_t n, bool accumulate, double* total);
 
-}  // namespace noisette::cpu
+)  // clang-format on
+
+}  // namespace noisette

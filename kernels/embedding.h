@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
 namespace noisette {
@@ -14,7 +15,7 @@ struct TimestepOptions {
   double max_period = 10000;
 };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 /// y[n] = table[index[n]]; an index outside [0, rows) gives a row of NaN (and no gradient).
 template <class T>
@@ -33,5 +34,5 @@ template <class T, class Time>
 void timestep_embedding(const Time* t, T* y, int64_t count, int64_t dim,
                         const TimestepOptions& options);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

@@ -2,9 +2,12 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
-namespace noisette::cpu {
+namespace noisette {
+
+NOISETTE_BACKENDS(  // clang-format off
 
 /// loss[n] = weight[n] / per_item * sum over i of (x[n,i] - target[n,i])^2
 template <class T>
@@ -24,4 +27,6 @@ template <class T, class Label>
 void cross_entropy_backward(const T* x, const Label* label, const acc_t<T>* dloss, T* dx,
                             int64_t batch, int64_t classes);
 
-}  // namespace noisette::cpu
+)  // clang-format on
+
+}  // namespace noisette

@@ -9,6 +9,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
 namespace noisette {
@@ -26,7 +27,7 @@ struct MatmulDims {
   bool operator==(const MatmulDims&) const = default;
 };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 /// bias [n] and residual [batch, m, n] may be null; residual may be c itself.
 template <class T>
@@ -42,5 +43,5 @@ void matmul_accumulate(const T* a, const T* b, acc_t<T>* c, bool accumulate, con
 template <class T>
 void column_sum(const T* x, acc_t<T>* out, int64_t rows, int64_t cols, bool accumulate);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

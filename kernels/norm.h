@@ -12,6 +12,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
 namespace noisette {
@@ -31,7 +32,7 @@ struct LayerNormDims {
   double eps = 1e-5;
 };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 /// mean, rstd [N, groups] are outputs that backward needs. shift may be null.
 template <class T>
@@ -64,5 +65,5 @@ void layer_norm_backward(const T* x, const acc_t<T>* weight, const acc_t<T>* mea
                          const acc_t<T>* rstd, const T* dy, const T* add, T* dx, acc_t<T>* dweight,
                          acc_t<T>* dbias, bool accumulate, const LayerNormDims& d);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

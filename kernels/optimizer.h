@@ -12,6 +12,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
 namespace noisette {
@@ -32,7 +33,7 @@ struct AdamWOptions {
   double grad_scale = 1;
 };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 /// numbers->squares = sum of g[i]^2, in double over fixed chunks; numbers->finite is cleared unless
 /// it is finite.
@@ -49,5 +50,5 @@ template <class A>
 void adamw_step(A* w, const A* g, A* m, A* v, A* average, bfloat16* compute, int64_t n,
                 const UpdateNumbers* numbers, const AdamWOptions& options);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

@@ -4,10 +4,13 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 #include "kernels/philox.h"
 
-namespace noisette::cpu {
+namespace noisette {
+
+NOISETTE_BACKENDS(  // clang-format off
 
 /// y[n,e]: standard normal numbers, computed in f32, then rounded to T. Words 2k and 2k+1 of a
 /// block give r cos(a) and r sin(a), r = sqrt(-2 ln u), a = 2 pi v (Box & Muller 1958).
@@ -32,4 +35,6 @@ template <class T>
 void dropout(const T* x, T* y, const int64_t* index, int64_t batch, int64_t per_item, double p,
              const RngKey& key);
 
-}  // namespace noisette::cpu
+)  // clang-format on
+
+}  // namespace noisette

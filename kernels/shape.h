@@ -3,15 +3,10 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
-namespace noisette::cpu {
-
-/// to[r, to_begin + c] = from[r, from_begin + c] for c in [0, width); rows of to_width and
-/// from_width channels.
-template <class T>
-void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to, int64_t to_width,
-                   int64_t to_begin, int64_t width, int64_t rows);
+namespace noisette {
 
 struct ImageDims {
   int64_t batch = 0;
@@ -19,6 +14,14 @@ struct ImageDims {
   int64_t width = 0;
   int64_t channels = 0;
 };
+
+NOISETTE_BACKENDS(  // clang-format off
+
+/// to[r, to_begin + c] = from[r, from_begin + c] for c in [0, width); rows of to_width and
+/// from_width channels.
+template <class T>
+void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to, int64_t to_width,
+                   int64_t to_begin, int64_t width, int64_t rows);
 
 /// y[n, h, w, c] = x[n, h / factor, w / factor, c];  y [N, factor * H, factor * W, C]
 template <class T>
@@ -33,4 +36,6 @@ void average_pool_forward(const T* x, T* y, int64_t factor, const ImageDims& d);
 template <class T>
 void average_pool_backward(const T* dy, T* dx, int64_t factor, const ImageDims& d);
 
-}  // namespace noisette::cpu
+)  // clang-format on
+
+}  // namespace noisette

@@ -2,9 +2,12 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
-namespace noisette::cpu {
+namespace noisette {
+
+NOISETTE_BACKENDS(  // clang-format off
 
 template <class T>
 void softmax_forward(const T* x, T* y, int64_t rows, int64_t cols);
@@ -12,4 +15,6 @@ void softmax_forward(const T* x, T* y, int64_t rows, int64_t cols);
 template <class T>
 void softmax_backward(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols);
 
-}  // namespace noisette::cpu
+)  // clang-format on
+
+}  // namespace noisette

@@ -11,7 +11,9 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/backends.h"
 #include "kernels/conv.h"
+#include "kernels/device.h"
 
 namespace noisette {
 
@@ -19,9 +21,9 @@ struct UpsampleConvDims {
   int64_t batch = 0, height = 0, width = 0, in_c = 0;  // of x
   int64_t out_c = 0;
 
-  int64_t x_numel() const { return batch * height * width * in_c; }
-  int64_t y_numel() const { return 4 * batch * height * width * out_c; }
-  int64_t weight_numel() const { return out_c * 9 * in_c; }
+  NOISETTE_BOTH int64_t x_numel() const { return batch * height * width * in_c; }
+  NOISETTE_BOTH int64_t y_numel() const { return 4 * batch * height * width * out_c; }
+  NOISETTE_BOTH int64_t weight_numel() const { return out_c * 9 * in_c; }
   /// Of the definition, in each of the three directions, so that rates compare with those of
   /// conv2d.
   double flops() const { return 2.0 * double(y_numel()) * double(9 * in_c); }
@@ -31,7 +33,7 @@ struct UpsampleConvDims {
   }
 };
 
-namespace cpu {
+NOISETTE_BACKENDS(  // clang-format off
 
 /// bias may be null.
 template <class T>
@@ -44,5 +46,5 @@ template <class T>
 void upsample_conv2d_backward(const T* x, const T* weight, const T* dy, const T* add, T* dx,
                               acc_t<T>* dweight, bool accumulate, const UpsampleConvDims& d);
 
-}  // namespace cpu
+)  // clang-format on
 }  // namespace noisette

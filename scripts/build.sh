@@ -11,5 +11,9 @@ fi
 folder=${1:-$root/build}
 (($# == 0)) || shift
 
+# Kernels for the card of this machine; without one PTX alone, which the software GPU reads.
+if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
+  set -- -DNOISETTE_CUDA_ARCHITECTURES=native "$@"
+fi
 cmake -G Ninja -S "$root" -B "$folder" -DCMAKE_BUILD_TYPE=Release "$@"
 cmake --build "$folder" --parallel "$(nproc)" --target "$target"

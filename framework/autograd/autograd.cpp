@@ -6,6 +6,7 @@
 
 #include "framework/core/dispatch.h"
 #include "kernels/accumulate.h"
+#include "kernels/elementwise.h"
 
 namespace noisette {
 namespace {
@@ -15,11 +16,11 @@ thread_local int finite_checks = 0;
 thread_local uint64_t next_sequence = 1;
 
 bool is_finite(const Tensor& x) {
-  if (!x.device().is_cpu() || !is_floating(x.dtype()) || x.dtype() == DType::f16) return true;
-  bool finite = true;
-  dispatch_dtype(x.dtype(), x.device(), "all_finite",
-                 [&]<class T>() { finite = cpu::all_finite(x.data<T>(), x.numel()); });
-  return finite;
+  if (!is_floating(x.dtype()) || x.dtype() == DType::f16) return true;
+  if (x.device().is_meta()) return true;
+  const Tensor flag = empty({}, DType::f32, x.device());
+  NOISETTE_DISPATCH(x, finite_flag, x.data<T>(), x.numel(), false, flag.data<float>());
+  return flag.item() != 0;
 }
 
 std::string parameters_of(const std::vector<std::shared_ptr<Node>>& inputs) {
@@ -32,17 +33,18 @@ std::string parameters_of(const std::vector<std::shared_ptr<Node>>& inputs) {
 /// to (accumulate ? +=: =) from, where the element types may differ as bf16 and f32 do.
 void accumulate_into(const Tensor& to, const Tensor& from, bool add) {
   const int64_t n = to.numel();
-  dispatch_kernel(to.device(), "accumulate", [&] {
-    if (to.dtype() == DType::f64)
-      return cpu::accumulate(to.data<double>(), from.data<double>(), n, add);
-    if (to.dtype() == DType::f32 && from.dtype() == DType::f32)
-      return cpu::accumulate(to.data<float>(), from.data<float>(), n, add);
-    if (to.dtype() == DType::f32)
-      return cpu::accumulate(to.data<float>(), from.data<bfloat16>(), n, add);
-    if (from.dtype() == DType::f32)
-      return cpu::accumulate(to.data<bfloat16>(), from.data<float>(), n, add);
-    return cpu::accumulate(to.data<bfloat16>(), from.data<bfloat16>(), n, add);
-  });
+  const Device device = to.device();
+  if (to.dtype() == DType::f64) {
+    NOISETTE_CPU_KERNEL(device, accumulate, to.data<double>(), from.data<double>(), n, add);
+  } else if (to.dtype() == DType::f32 && from.dtype() == DType::f32) {
+    NOISETTE_KERNEL(device, accumulate, to.data<float>(), from.data<float>(), n, add);
+  } else if (to.dtype() == DType::f32) {
+    NOISETTE_KERNEL(device, accumulate, to.data<float>(), from.data<bfloat16>(), n, add);
+  } else if (from.dtype() == DType::f32) {
+    NOISETTE_KERNEL(device, accumulate, to.data<bfloat16>(), from.data<float>(), n, add);
+  } else {
+    NOISETTE_KERNEL(device, accumulate, to.data<bfloat16>(), from.data<bfloat16>(), n, add);
+  }
 }
 
 void check_gradient(const Node& op, std::size_t i, const Node& input, const Tensor& g) {

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <unordered_map>
 
 #include "framework/core/check.h"
+#include "kernels/cuda/runtime.h"
 
 namespace noisette {
 namespace {
@@ -21,7 +23,6 @@ constexpr bool kUseMalloc = true;  // so that AddressSanitizer sees the bounds o
 constexpr bool kUseMalloc = false;
 #endif
 constexpr std::size_t kAlign = 64;
-constexpr std::size_t kSegment = std::size_t(1) << 30;  // address space, touched only when used
 
 struct Tags {
   std::mutex mutex;
@@ -88,10 +89,55 @@ class Ledger {
   int64_t live_ = 0, peak_ = 0, allocations_ = 0;
 };
 
-class CpuAllocator final : public Allocator {
+/// Where a caching allocator takes its segments from.
+class Source {
  public:
-  CpuAllocator() {
-    limit_ = machine_ = std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGE_SIZE));
+  virtual ~Source() = default;
+  /// Null where there is not enough.
+  virtual void* segment(std::size_t bytes) = 0;
+  virtual std::size_t capacity() const = 0;
+  /// What is taken at a time, where there is room for it.
+  virtual std::size_t step() const = 0;
+};
+
+class HostMemory final : public Source {
+ public:
+  void* segment(std::size_t bytes) override {
+    void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) return nullptr;
+    madvise(data, bytes, MADV_HUGEPAGE);
+    return data;
+  }
+  std::size_t capacity() const override {
+    return std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGE_SIZE));
+  }
+  std::size_t step() const override { return std::size_t(1) << 30; }  // touched only when used
+};
+
+#ifdef NOISETTE_CUDA
+class CudaMemory final : public Source {
+ public:
+  explicit CudaMemory(int device) : device_(device) {}
+  void* segment(std::size_t bytes) override {
+    cuda::use_device(device_);
+    return cuda::reserve(bytes);
+  }
+  std::size_t capacity() const override { return std::size_t(cuda::device_info(device_).memory); }
+  std::size_t step() const override { return std::size_t(1) << 28; }
+
+ private:
+  int device_;
+};
+#endif
+
+/// Best fit with coalescing over large segments. On a device all work of a thread goes to one
+/// stream, so that memory may be handed on as soon as its last tensor is gone.
+class CachingAllocator final : public Allocator {
+ public:
+  CachingAllocator(Device device, std::unique_ptr<Source> source)
+      : device_(device), source_(std::move(source)) {
+    limit_ = machine_ = source_->capacity();
   }
 
   void* allocate(std::size_t bytes, MemoryTag tag) override {
@@ -100,7 +146,7 @@ class CpuAllocator final : public Allocator {
     const std::size_t size = rounded(bytes);
     std::byte* data = nullptr;
     if (std::size_t(ledger_.live()) + size <= limit_)
-      data = kUseMalloc ? static_cast<std::byte*>(std::aligned_alloc(kAlign, size)) : take(size);
+      data = by_malloc() ? static_cast<std::byte*>(std::aligned_alloc(kAlign, size)) : take(size);
     if (data == nullptr) throw_out_of_memory(bytes);
     ledger_.add(size, tag);
     return data;
@@ -110,7 +156,7 @@ class CpuAllocator final : public Allocator {
     if (data == nullptr) return;
     const std::lock_guard lock(mutex_);
     ledger_.remove(rounded(bytes), tag);
-    if (kUseMalloc)
+    if (by_malloc())
       std::free(data);
     else
       give(static_cast<std::byte*>(data));
@@ -129,6 +175,8 @@ class CpuAllocator final : public Allocator {
     return s;
   }
 
+  std::size_t capacity() const override { return machine_; }
+
   void reset_peak() override {
     const std::lock_guard lock(mutex_);
     ledger_.reset_peak();
@@ -144,6 +192,7 @@ class CpuAllocator final : public Allocator {
   };
   using Blocks = std::map<std::byte*, Block>;
 
+  bool by_malloc() const { return kUseMalloc && device_.is_cpu(); }
   static std::size_t rounded(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
   std::byte* take(std::size_t size) {
@@ -186,12 +235,10 @@ class CpuAllocator final : public Allocator {
   }
 
   bool grow(std::size_t size) {
-    for (std::size_t want : {std::max(size, kSegment), size}) {
+    for (std::size_t want : {std::max(size, source_->step()), size}) {
       want = (want + 0x1fffff) & ~std::size_t(0x1fffff);
-      void* data = mmap(nullptr, want, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (data == MAP_FAILED) continue;
-      madvise(data, want, MADV_HUGEPAGE);
+      void* data = source_->segment(want);
+      if (data == nullptr) continue;
       auto* begin = static_cast<std::byte*>(data);
       blocks_[begin] = {want, true, true};
       free_.insert({want, begin});
@@ -208,11 +255,14 @@ class CpuAllocator final : public Allocator {
       largest += fmt::format("{}{} {:.1f} MB", i ? ", " : "", s.live_by_tag[i].first,
                              double(s.live_by_tag[i].second) / 1e6);
     fail(
-        "[memory] out of memory on cpu: wanted {:.1f} MB with {:.1f} MB live of {:.1f} MB; "
+        "[memory] out of memory on {}: wanted {:.1f} MB with {:.1f} MB live of {:.1f} MB; "
         "largest: {}",
-        double(bytes) / 1e6, double(s.live_bytes) / 1e6, double(limit_) / 1e6, largest);
+        device_.is_cpu() ? "cpu" : device_.str(), double(bytes) / 1e6, double(s.live_bytes) / 1e6,
+        double(limit_) / 1e6, largest);
   }
 
+  Device device_;
+  std::unique_ptr<Source> source_;
   mutable std::mutex mutex_;
   Ledger ledger_;
   Blocks blocks_;
@@ -244,6 +294,7 @@ class MetaAllocator final : public Allocator {
     const std::lock_guard lock(mutex_);
     ledger_.reset_peak();
   }
+  std::size_t capacity() const override { return 0; }
   void set_limit(std::size_t) override {}
 
  private:
@@ -263,11 +314,22 @@ MemoryTag memory_tag(std::string_view name) {
 
 Allocator& Allocator::of(Device device) {
   // Never destroyed: tensors with static lifetime free through them.
-  static Allocator* cpu = new CpuAllocator;
+  static Allocator* cpu = new CachingAllocator(kCpu, std::make_unique<HostMemory>());
   static Allocator* meta = new MetaAllocator;
-  check(device.type != DeviceType::cuda, "[memory] {} was asked for, but this build has no CUDA",
-        device);
-  return device.is_meta() ? *meta : *cpu;
+  if (device.type != DeviceType::cuda) return device.is_meta() ? *meta : *cpu;
+#ifdef NOISETTE_CUDA
+  static std::mutex mutex;
+  static auto* of_device = new std::map<int, CachingAllocator>;
+  const std::lock_guard lock(mutex);
+  if (const auto at = of_device->find(device.index); at != of_device->end()) return at->second;
+  const int count = cuda::device_count();
+  check(device.index >= 0 && device.index < count,
+        "[memory] there is no {}; CUDA devices on this machine: {}", device, count);
+  return of_device->try_emplace(device.index, device, std::make_unique<CudaMemory>(device.index))
+      .first->second;
+#else
+  fail("[memory] {} was asked for, but this build has no CUDA", device);
+#endif
 }
 
 }  // namespace noisette

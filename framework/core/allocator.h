@@ -1,4 +1,4 @@
-// Memory of tensors: one caching allocator per device type, with live and peak statistics by op
+// Memory of tensors: one caching allocator per device, with live and peak statistics by op
 // name.
 #pragma once
 #include <cstddef>
@@ -25,9 +25,10 @@ struct MemoryStats {
   std::vector<std::pair<std::string, int64_t>> peak_by_tag;  // at the moment of the peak
 };
 
-/// Best fit with coalescing over large anonymous mappings; freed blocks are kept for reuse, so a
-/// training step touches the same pages again and again. 64-byte aligned. Thread-safe. On `meta`
-/// only the accounting happens.
+/// Best fit with coalescing over large segments; freed blocks are kept for reuse, so a training
+/// step touches the same pages again and again. 64-byte aligned. Thread-safe. On `meta` only the
+/// accounting happens. On CUDA memory is handed on in the order of the device's stream
+/// (kernels/cuda/runtime.h).
 class Allocator {
  public:
   static Allocator& of(Device device);
@@ -41,6 +42,8 @@ class Allocator {
   /// Moves `bytes` of accounting from one tag to another.
   virtual void retag(std::size_t bytes, MemoryTag from, MemoryTag to) = 0;
   virtual MemoryStats stats() const = 0;
+  /// Bytes that the device has in all; 0 on meta.
+  virtual std::size_t capacity() const = 0;
   virtual void reset_peak() = 0;
   /// Most bytes that live tensors may hold; for tests and for --memory-limit. 0: what the machine
   /// has.

@@ -1,8 +1,11 @@
 #pragma once
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace noisette {
 
@@ -21,6 +24,19 @@ struct Device {
     return type == DeviceType::cpu ? "cpu" : "meta";
   }
 };
+/// "cpu", "cuda" (the first device) or "cuda:2"; none for any other text.
+inline std::optional<Device> parse_device(std::string_view text) {
+  if (text == "cpu") return Device{};
+  if (text == "cuda") return Device{DeviceType::cuda, 0};
+  constexpr std::string_view kPrefix = "cuda:";
+  if (!text.starts_with(kPrefix)) return std::nullopt;
+  int index = -1;
+  const auto [end, error] =
+      std::from_chars(text.data() + kPrefix.size(), text.data() + text.size(), index);
+  if (error != std::errc() || end != text.data() + text.size() || index < 0) return std::nullopt;
+  return Device{DeviceType::cuda, index};
+}
+
 inline constexpr Device kCpu{DeviceType::cpu, 0};
 inline constexpr Device kMeta{DeviceType::meta, 0};
 

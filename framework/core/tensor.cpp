@@ -2,7 +2,21 @@
 
 #include <cstring>
 
+#include "framework/core/dispatch.h"
+#include "kernels/accumulate.h"
+
 namespace noisette {
+namespace {
+
+thread_local const Dispatching* running = nullptr;
+
+/// Runs `on_host` or `on_device` for a tensor's bytes; neither where it has none.
+template <class Host, class Card>
+void on_bytes(const Tensor& x, const char* name, const Host& on_host, const Card& on_card) {
+  if (x.raw() != nullptr && x.numel() > 0) dispatch_kernel(x.device(), name, on_host, on_card);
+}
+
+}  // namespace
 
 Storage::Storage(std::size_t bytes, Device device)
     : data_(Allocator::of(device).allocate(bytes, 0)), bytes_(bytes), device_(device) {}
@@ -14,15 +28,26 @@ void Storage::tag(MemoryTag tag) {
   tag_ = tag;
 }
 
+Dispatching::Dispatching(Device device, const char* kernel)
+    : device_(device), kernel_(kernel), before_(running) {
+  running = this;
+}
+Dispatching::~Dispatching() { running = before_; }
+
 void* Tensor::raw() const {
   check(defined(), "[tensor] data of an undefined tensor was asked for");
+  if (running != nullptr)
+    check(running->device_ == device(),
+          "[{}] all tensors must be on one device; it runs on {} and got {} on {}",
+          running->kernel_, running->device_, shape_, device());
   if (storage_->data() == nullptr) return nullptr;
   return static_cast<std::byte*>(storage_->data()) + std::size_t(offset_) * size_of(dtype_);
 }
 
 double Tensor::item() const {
-  check(numel_ == 1 && device().is_cpu(),
-        "[tensor] item() needs one element on the cpu; got shape {} on {}", shape_, device());
+  check(numel_ == 1 && !device().is_meta(), "[tensor] item() needs one element; got shape {} on {}",
+        shape_, device());
+  if (!device().is_cpu()) return to_device(*this, kCpu).item();
   switch (dtype_) {
     case DType::f32:
       return double(*data<float>());
@@ -100,8 +125,10 @@ Tensor empty(const Shape& shape, DType dtype, Device device) {
 }
 
 Tensor zeros(const Shape& shape, DType dtype, Device device) {
-  Tensor x = empty(shape, dtype, device);
-  if (x.raw() != nullptr) std::memset(x.raw(), 0, x.bytes());
+  const Tensor x = empty(shape, dtype, device);
+  on_bytes(
+      x, "zeros", [&] { std::memset(x.raw(), 0, x.bytes()); },
+      [&] { NOISETTE_CUDA_CALL(set_bytes, x.raw(), 0, x.bytes()); });
   return x;
 }
 
@@ -113,7 +140,9 @@ Tensor full(const Shape& shape, double value, DType dtype, Device device) {
 
 void fill(const Tensor& x, double value) {
   if (x.raw() == nullptr) return;
-  const auto set = [&]<class T>(T v) { std::fill_n(x.data<T>(), x.numel(), v); };
+  const auto set = [&]<class T>(T v) {
+    NOISETTE_KERNEL(x.device(), fill, x.data<T>(), v, x.numel());
+  };
   switch (x.dtype()) {
     case DType::f32:
       return set(float(value));
@@ -137,7 +166,35 @@ void copy(const Tensor& from, const Tensor& to) {
   check(from.shape() == to.shape() && from.dtype() == to.dtype() && from.device() == to.device(),
         "[copy] both sides must agree; got {} {} on {} and {} {} on {}", from.dtype(), from.shape(),
         from.device(), to.dtype(), to.shape(), to.device());
-  if (from.raw() != nullptr && from.numel() > 0) std::memcpy(to.raw(), from.raw(), from.bytes());
+  on_bytes(
+      from, "copy", [&] { std::memcpy(to.raw(), from.raw(), from.bytes()); },
+      [&] { NOISETTE_CUDA_CALL(copy_on_device, to.raw(), from.raw(), from.bytes()); });
+}
+
+Tensor to_device(const Tensor& x, Device device) {
+  if (x.device() == device) return x.detach();
+  const Tensor y = empty(x.shape(), x.dtype(), device);
+  if (device.is_meta()) return y;
+  check(!x.device().is_meta(), "[to_device] a tensor {} on meta has no data to copy", x.shape());
+  check(x.device().is_cpu() || device.is_cpu(),
+        "[to_device] one side must be the cpu; got {} to {}", x.device(), device);
+  if (x.device().is_cpu())
+    copy_in(x.raw(), y);
+  else
+    copy_out(x, y.raw());
+  return y;
+}
+
+void copy_in(const void* from, const Tensor& to) {
+  on_bytes(
+      to, "copy_in", [&] { std::memcpy(to.raw(), from, to.bytes()); },
+      [&] { NOISETTE_CUDA_CALL(copy_to_device, to.raw(), from, to.bytes()); });
+}
+
+void copy_out(const Tensor& from, void* to) {
+  on_bytes(
+      from, "copy_out", [&] { std::memcpy(to, from.raw(), from.bytes()); },
+      [&] { NOISETTE_CUDA_CALL(copy_to_host, to, from.raw(), from.bytes()); });
 }
 
 }  // namespace noisette

@@ -68,7 +68,8 @@ class Tensor {
     check(device().is_cpu(), "[tensor] host access to a tensor on {}", device());
     return {data<T>(), std::size_t(numel_)};
   }
-  /// The only element of a one-element CPU tensor, as double. Never called inside a training step.
+  /// The only element of a one-element tensor, as double; waits for a device. Never called inside a
+  /// training step.
   double item() const;
 
   /// Same elements under another shape of equal size; one extent may be -1. Not for tensors on the
@@ -118,12 +119,18 @@ void fill(const Tensor& x, double value);
 /// Copies the bytes of `from` into `to`: equal shape, dtype and device.
 void copy(const Tensor& from, const Tensor& to);
 
+/// A copy on another device, off the tape; the tensor itself where it is there already.
+Tensor to_device(const Tensor& x, Device device);
+/// Host memory into a tensor, and back, which waits for all work before it. Nothing on meta.
+void copy_in(const void* from, const Tensor& to);
+void copy_out(const Tensor& from, void* to);
+
 template <class T>
 Tensor from_span(std::span<const T> values, const Shape& shape, Device device = kCpu) {
   check(int64_t(values.size()) == shape.numel(), "[tensor] shape {} needs {} values; got {}", shape,
         shape.numel(), values.size());
   Tensor x = empty(shape, dtype_of<T>, device);
-  if (!device.is_meta()) std::copy(values.begin(), values.end(), x.data<T>());
+  copy_in(values.data(), x);
   return x;
 }
 template <class T>
@@ -132,8 +139,12 @@ Tensor from_vector(const std::vector<T>& values, const Shape& shape, Device devi
 }
 template <class T>
 std::vector<T> to_vector(const Tensor& x) {
-  const auto s = x.span<T>();
-  return {s.begin(), s.end()};
+  check(!x.device().is_meta() && dtype_of<T> == x.dtype(),
+        "[tensor] values of type {} were asked of a {} tensor {} on {}", dtype_of<T>, x.dtype(),
+        x.shape(), x.device());
+  std::vector<T> values(std::size_t(x.numel()));
+  copy_out(x, values.data());
+  return values;
 }
 
 }  // namespace noisette

@@ -134,14 +134,16 @@ void ParameterArena::use(Weights weights) {
 
 void ParameterArena::initialize(uint64_t seed) {
   if (options_.device.is_meta()) return;
-  check(options_.device.is_cpu(), "[arena] initialize runs on the cpu; got {}", options_.device);
+  // Drawn on the host, so that the numbers are the same on every device.
+  const Tensor host = options_.device.is_cpu() ? master_ : zeros({size_}, master_.dtype());
   for (const Entry& e : entries_) {
-    const Tensor x = view(master_, e);
+    const Tensor x = view(host, e);
     if (x.dtype() == DType::f64)
       draw(x.data<double>(), x.numel(), e.init, e.shape, seed, e.name);
     else
       draw(x.data<float>(), x.numel(), e.init, e.shape, seed, e.name);
   }
+  if (!options_.device.is_cpu()) copy_in(host.raw(), master_);
   if (ema_.defined()) copy(master_, ema_);
   for (const Tensor& t : {m_, v_})
     if (t.defined()) fill(t, 0);

@@ -51,8 +51,8 @@ Tensor gather_table(const Tensor& table, const Tensor& t, DType dtype) {
   Tensor y = empty(t.shape(), dtype, t.device());
   const int64_t steps = table.numel(), batch = t.numel();
   if (dtype == DType::f64)
-    NOISETTE_KERNEL(t.device(), gather_table, table.data<double>(), steps, t.data<int64_t>(),
-                    y.data<double>(), batch);
+    NOISETTE_CPU_KERNEL(t.device(), gather_table, table.data<double>(), steps, t.data<int64_t>(),
+                        y.data<double>(), batch);
   else
     NOISETTE_KERNEL(t.device(), gather_table, table.data<double>(), steps, t.data<int64_t>(),
                     y.data<float>(), batch);

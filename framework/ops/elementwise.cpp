@@ -54,17 +54,10 @@ Tensor reduce(const char* name, const Tensor& x, double scale) {
 
 Tensor converted(const Tensor& x, DType dtype) {
   Tensor y = empty(x.shape(), dtype, x.device());
-  dispatch_dtype(x.dtype(), x.device(), "cast", [&]<class From>() {
-    switch (dtype) {
-      case DType::f32:
-        return cpu::cast(x.data<From>(), y.data<float>(), x.numel());
-      case DType::bf16:
-        return cpu::cast(x.data<From>(), y.data<bfloat16>(), x.numel());
-      case DType::f64:
-        return cpu::cast(x.data<From>(), y.data<double>(), x.numel());
-      default:
-        fail("[cast] casts to f32, bf16 or f64; got {}", dtype);
-    }
+  with_float(dtype, "cast", [&]<class To>() {
+    with_float(x.dtype(), "cast", [&]<class From>() {
+      NOISETTE_KERNEL(x.device(), cast, x.data<From>(), y.data<To>(), x.numel());
+    });
   });
   return y;
 }

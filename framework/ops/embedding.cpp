@@ -31,23 +31,25 @@ Tensor timestep_embedding(const Tensor& t, int64_t dim, DType dtype,
         "[timestep_embedding] half of dim must exceed freq_shift; got dim {} and freq_shift {}",
         dim, options.freq_shift);
   Tensor y = empty({t.dim(0), dim}, dtype, t.device());
-  dispatch_dtype(dtype, t.device(), "timestep_embedding", [&]<class T>() {
-    const auto run = [&]<class Time>(const Time* time) {
-      cpu::timestep_embedding(time, y.data<T>(), t.dim(0), dim, options);
-    };
-    switch (t.dtype()) {
-      case DType::f32:
-        return run(t.data<float>());
-      case DType::f64:
-        return run(t.data<double>());
-      case DType::i32:
-        return run(t.data<int32_t>());
-      case DType::i64:
-        return run(t.data<int64_t>());
-      default:
-        fail("[timestep_embedding] t must be f32, f64, i32 or i64; got {}", t.dtype());
-    }
-  });
+  const auto run = [&](const auto* time) {
+    NOISETTE_DISPATCH(y, timestep_embedding, time, y.data<T>(), t.dim(0), dim, options);
+  };
+  switch (t.dtype()) {
+    case DType::f32:
+      run(t.data<float>());
+      break;
+    case DType::f64:
+      run(t.data<double>());
+      break;
+    case DType::i32:
+      run(t.data<int32_t>());
+      break;
+    case DType::i64:
+      run(t.data<int64_t>());
+      break;
+    default:
+      fail("[timestep_embedding] t must be f32, f64, i32 or i64; got {}", t.dtype());
+  }
   return record("timestep_embedding", y, {t});
 }
 

@@ -49,20 +49,17 @@ Tensor cross_entropy(const Tensor& x, const Tensor& label) {
         "[cross_entropy] labels must be i64 or i32; got {}", label.dtype());
   const int64_t batch = x.dim(0), classes = x.dim(1);
   Tensor loss = empty({batch}, accumulator_of(x.dtype()), x.device());
-  dispatch_dtype(x.dtype(), x.device(), "cross_entropy_forward", [&]<class T>() {
-    with_labels(label, [&](const auto* k) {
-      cpu::cross_entropy_forward(x.data<T>(), k, loss.data<acc_t<T>>(), batch, classes);
-    });
+  with_labels(label, [&](const auto* k) {
+    NOISETTE_DISPATCH(x, cross_entropy_forward, x.data<T>(), k, loss.data<acc_t<T>>(), batch,
+                      classes);
   });
   return record("cross_entropy", loss, {x},
                 [x = x.detach(), label = label.detach(), batch, classes](const Tensor& dloss,
                                                                          const Needs&) -> Grads {
                   Tensor dx = empty_like(x);
-                  dispatch_dtype(x.dtype(), x.device(), "cross_entropy_backward", [&]<class T>() {
-                    with_labels(label, [&](const auto* k) {
-                      cpu::cross_entropy_backward(x.data<T>(), k, dloss.data<acc_t<T>>(),
-                                                  dx.data<T>(), batch, classes);
-                    });
+                  with_labels(label, [&](const auto* k) {
+                    NOISETTE_DISPATCH(x, cross_entropy_backward, x.data<T>(), k,
+                                      dloss.data<acc_t<T>>(), dx.data<T>(), batch, classes);
                   });
                   return {dx};
                 });

@@ -20,13 +20,6 @@ void check_full(const char* op, const Tensor& x) {
         op, x.dtype());
 }
 
-template <class A>
-void run(const OptimizerBuffers& b, const UpdateNumbers* numbers, const AdamWOptions& options) {
-  cpu::adamw_step(b.weight.data<A>(), b.grad.data<A>(), b.m.data<A>(), b.v.data<A>(),
-                  data_or_null<A>(b.average), data_or_null<bfloat16>(b.compute), b.weight.numel(),
-                  numbers, options);
-}
-
 }  // namespace
 
 Tensor make_update_numbers(const UpdateNumbers& numbers, Device device) {
@@ -39,7 +32,7 @@ void gradient_squares(const Tensor& grad, const Tensor& numbers) {
   check_full("gradient_squares", grad);
   UpdateNumbers* n = numbers_of(numbers);
   if (grad.dtype() == DType::f64)
-    NOISETTE_KERNEL(grad.device(), gradient_squares, grad.data<double>(), grad.numel(), n);
+    NOISETTE_CPU_KERNEL(grad.device(), gradient_squares, grad.data<double>(), grad.numel(), n);
   else
     NOISETTE_KERNEL(grad.device(), gradient_squares, grad.data<float>(), grad.numel(), n);
 }
@@ -48,7 +41,7 @@ void require_finite(const Tensor& x, const Tensor& numbers) {
   check_full("require_finite", x);
   UpdateNumbers* n = numbers_of(numbers);
   if (x.dtype() == DType::f64)
-    NOISETTE_KERNEL(x.device(), require_finite, x.data<double>(), x.numel(), n);
+    NOISETTE_CPU_KERNEL(x.device(), require_finite, x.data<double>(), x.numel(), n);
   else
     NOISETTE_KERNEL(x.device(), require_finite, x.data<float>(), x.numel(), n);
 }
@@ -65,10 +58,15 @@ void adamw_step(const OptimizerBuffers& b, const Tensor& numbers, const AdamWOpt
         "[adamw_step] the bf16 copy must be {} like the weights; got {}", b.weight.shape(),
         b.compute.defined() ? b.compute.shape() : Shape());
   const UpdateNumbers* n = numbers_of(numbers);
-  dispatch_kernel(b.weight.device(), "adamw_step", [&] {
-    if (b.weight.dtype() == DType::f64) return run<double>(b, n, options);
-    run<float>(b, n, options);
-  });
+  if (b.weight.dtype() == DType::f64)
+    NOISETTE_CPU_KERNEL(b.weight.device(), adamw_step, b.weight.data<double>(),
+                        b.grad.data<double>(), b.m.data<double>(), b.v.data<double>(),
+                        data_or_null<double>(b.average), data_or_null<bfloat16>(b.compute),
+                        b.weight.numel(), n, options);
+  else
+    NOISETTE_KERNEL(b.weight.device(), adamw_step, b.weight.data<float>(), b.grad.data<float>(),
+                    b.m.data<float>(), b.v.data<float>(), data_or_null<float>(b.average),
+                    data_or_null<bfloat16>(b.compute), b.weight.numel(), n, options);
 }
 
 }  // namespace noisette

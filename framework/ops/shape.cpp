@@ -34,7 +34,7 @@ void place(const Tensor& x, const Tensor& to, int64_t begin) {
                     x.dim(-1), rows_of(x.shape()));
 }
 
-cpu::ImageDims image_dims(const Shape& s) { return {s.dim(0), s.dim(1), s.dim(2), s.dim(3)}; }
+ImageDims image_dims(const Shape& s) { return {s.dim(0), s.dim(1), s.dim(2), s.dim(3)}; }
 
 }  // namespace
 
@@ -93,7 +93,7 @@ Tensor resize_nearest(const Tensor& x, int64_t factor) {
   check(x.ndim() == 4 && factor >= 1,
         "[resize_nearest] wants x [N, H, W, C] and a factor of at least 1; got x {} and factor {}",
         x.shape(), factor);
-  const cpu::ImageDims d = image_dims(x.shape());
+  const ImageDims d = image_dims(x.shape());
   Tensor y =
       empty({d.batch, d.height * factor, d.width * factor, d.channels}, x.dtype(), x.device());
   NOISETTE_DISPATCH(x, resize_nearest_forward, x.data<T>(), y.data<T>(), factor, d);
@@ -108,7 +108,7 @@ Tensor average_pool(const Tensor& x, int64_t factor) {
   check(x.ndim() == 4 && factor >= 1 && x.dim(1) % factor == 0 && x.dim(2) % factor == 0,
         "[average_pool] the factor must divide H and W of x [N, H, W, C]; got x {} and factor {}",
         x.shape(), factor);
-  const cpu::ImageDims d = image_dims(x.shape());
+  const ImageDims d = image_dims(x.shape());
   Tensor y =
       empty({d.batch, d.height / factor, d.width / factor, d.channels}, x.dtype(), x.device());
   NOISETTE_DISPATCH(x, average_pool_forward, x.data<T>(), y.data<T>(), factor, d);

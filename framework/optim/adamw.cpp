@@ -39,10 +39,10 @@ Tensor AdamW::step(int64_t update, std::span<const Tensor> losses) {
         "[adamw] the arena shows the average of the weights; a step needs use(Weights::master) "
         "before its forward pass");
   if (arena_.options().device.is_meta()) return numbers_;
-  UpdateNumbers* numbers = numbers_of(numbers_);
-  numbers->learning_rate = learning_rate_at(config_, update, updates_);
-  numbers->ema_decay = ema_decay_at(config_, update);
-  numbers->step = double(update + 1);
+  const double now[] = {learning_rate_at(config_, update, updates_), ema_decay_at(config_, update),
+                        double(update + 1)};
+  static_assert(offsetof(UpdateNumbers, step) == 2 * sizeof(double));
+  copy_in(now, numbers_.rows(0, 3));  // the others stay where they are
   gradient_squares(arena_.grad(), numbers_);
   for (const Tensor& loss : losses) require_finite(loss, numbers_);
   apply(0, arena_.matrix_size(), true);  // the compute copy covers the matrices alone
@@ -51,7 +51,8 @@ Tensor AdamW::step(int64_t update, std::span<const Tensor> losses) {
 }
 
 AdamW::Report AdamW::read(const Tensor& numbers) {
-  const UpdateNumbers& n = *numbers_of(numbers);
+  const Tensor host = to_device(numbers, kCpu);
+  const UpdateNumbers& n = *numbers_of(host);
   return {n.learning_rate, std::sqrt(n.squares), n.finite != 0};
 }
 

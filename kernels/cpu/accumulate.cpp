@@ -1,5 +1,6 @@
 #include "kernels/accumulate.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cpu/vector_math.h"
@@ -33,6 +34,11 @@ bool all_finite(const T* x, int64_t n) {
   return bad == 0;
 }
 
+template <class T>
+void fill(T* x, T value, int64_t n) {
+  std::fill_n(x, n, value);
+}
+
 #define NOISETTE_INSTANTIATE(T)                            \
   template void add_into(const T*, const T*, T*, int64_t); \
   template bool all_finite(const T*, int64_t);
@@ -45,5 +51,11 @@ template void accumulate(float*, const bfloat16*, int64_t, bool);
 template void accumulate(bfloat16*, const float*, int64_t, bool);
 template void accumulate(bfloat16*, const bfloat16*, int64_t, bool);
 template void accumulate(double*, const double*, int64_t, bool);
+template void fill(float*, float, int64_t);
+template void fill(bfloat16*, bfloat16, int64_t);
+template void fill(double*, double, int64_t);
+template void fill(int32_t*, int32_t, int64_t);
+template void fill(int64_t*, int64_t, int64_t);
+template void fill(uint8_t*, uint8_t, int64_t);
 
 }  // namespace noisette::cpu

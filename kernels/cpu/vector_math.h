@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/bfloat16.h"
+#include "kernels/device.h"
 
 namespace noisette::cpu {
 
@@ -30,7 +31,7 @@ struct Rounded {
   float value;
   int32_t integer;
 };
-inline Rounded round_to_int(float x) {
+NOISETTE_BOTH inline Rounded round_to_int(float x) {
   constexpr float kMagic = 12582912.0f;
   const float shifted = x + kMagic;
   return {shifted - kMagic, std::bit_cast<int32_t>(shifted) - std::bit_cast<int32_t>(kMagic)};
@@ -75,7 +76,7 @@ inline float vexp(float x) {
 inline double vexp(double x) { return std::exp(x); }
 
 /// ln(x) for normal x > 0.
-inline float vlog(float x) {
+NOISETTE_BOTH inline float vlog(float x) {
   constexpr uint32_t kSqrtHalf = 0x3f3504f3u;  // the mantissa is taken in [sqrt(1/2), sqrt(2))
   const uint32_t bits = std::bit_cast<uint32_t>(x) - kSqrtHalf;
   const float e = float(int32_t(bits) >> 23);
@@ -156,7 +157,7 @@ inline float vnormal_pdf(float x) { return 0.398942280f * detail::exp_clamped(-0
 inline double vnormal_pdf(double x) { return 0.39894228040143267794 * std::exp(-0.5 * x * x); }
 
 /// sin and cos of 2 pi u for u in [0, 1]: whole turns, so the reduction is exact.
-inline void vsincos_turns(float u, float& sine, float& cosine) {
+NOISETTE_BOTH inline void vsincos_turns(float u, float& sine, float& cosine) {
   const detail::Rounded q = detail::round_to_int(4.0f * u);
   const float r = 4.0f * u - q.value;  // [-1/2, 1/2] quarter turns
   const float t = r * r;

@@ -211,13 +211,15 @@ void read_weights(const SafetensorsModel& model, ParameterArena& arena) {
   }
   check_user(problems.empty(), "[safetensors] {} does not fit the model; {}",
              model.files().front().origin(), fmt::join(problems, "; "));
+  const Tensor host = to_device(arena.master(), kCpu);
   for (const ParameterArena::Entry& e : arena.entries()) {
     const std::vector<float> values = as_f32(*model.find(e.name));
-    if (arena.master().dtype() == DType::f64)
-      transpose_weight<false>(values.data(), arena.master().data<double>() + e.offset, e.shape);
+    if (host.dtype() == DType::f64)
+      transpose_weight<false>(values.data(), host.data<double>() + e.offset, e.shape);
     else
-      transpose_weight<false>(values.data(), arena.master().data<float>() + e.offset, e.shape);
+      transpose_weight<false>(values.data(), host.data<float>() + e.offset, e.shape);
   }
+  if (!host.same_data(arena.master())) copy_in(host.raw(), arena.master());
   if (arena.ema().defined()) copy(arena.master(), arena.ema());
   arena.use(ParameterArena::Weights::master);
 }
@@ -228,8 +230,10 @@ void write_unet_folder(const fs::path& folder, const UNetConfig& config,
   check_user(!fs::exists(folder) || (fs::is_directory(folder) && fs::is_empty(folder)),
              "[convert] {} exists and is not an empty folder; choose another or remove it",
              folder.string());
-  const Tensor& flat = which == ParameterArena::Weights::ema ? arena.ema() : arena.master();
-  check(flat.defined(), "[convert] the averaged weights were asked for, but this model keeps none");
+  const Tensor& wanted = which == ParameterArena::Weights::ema ? arena.ema() : arena.master();
+  check(wanted.defined(),
+        "[convert] the averaged weights were asked for, but this model keeps none");
+  const Tensor flat = to_device(wanted, kCpu);
   std::vector<std::vector<float>> values;
   std::vector<SafetensorsEntry> entries;
   for (const ParameterArena::Entry& e : arena.entries()) {

@@ -15,7 +15,7 @@ Tensor constant(const Tensor& x, const Shape& shape) {
   for (int64_t i = 0; i < shape.numel(); ++i)
     v.push_back((i % 2 ? -0.75 : 0.25) + 0.5 * double(i % 5));
   if (x.device().is_meta()) return empty(shape, accumulator_of(x.dtype()), kMeta);
-  return testing_support::tensor_of(v, shape, accumulator_of(x.dtype()));
+  return to_device(testing_support::tensor_of(v, shape, accumulator_of(x.dtype())), x.device());
 }
 
 auto mse(const std::vector<Tensor>& in) {

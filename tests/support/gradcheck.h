@@ -2,15 +2,18 @@
 //   the gradient check   f64 gradients against central differences, with a random cotangent
 //   the parity check     f32 and bf16 outputs and gradients against f64 on the same inputs
 //   the meta check       shapes and dtypes on the meta device
+// With NOISETTE_TEST_DEVICE=cuda f32 and bf16 run there; f64 is always the CPU's.
 // The checks return text, empty when all is well, so that a test can also demand a failure.
 #pragma once
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <limits>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "framework/autograd/autograd.h"
@@ -18,6 +21,12 @@
 #include "tests/support/message.h"
 
 namespace noisette::testing_support {
+
+/// Where the parity checks run.
+inline Device test_device() {
+  const char* name = std::getenv("NOISETTE_TEST_DEVICE");
+  return name != nullptr && std::string_view(name) == "cuda" ? Device{DeviceType::cuda, 0} : kCpu;
+}
 
 /// One input of a case: normal numbers of the given mean and spread.
 struct In {
@@ -64,7 +73,8 @@ inline Tensor tensor_of(const std::vector<double>& values, const Shape& shape, D
   return x;
 }
 
-inline std::vector<double> values_of(const Tensor& x) {
+inline std::vector<double> values_of(const Tensor& anywhere) {
+  const Tensor x = to_device(anywhere, kCpu);
   std::vector<double> v;
   for (int64_t i = 0; i < x.numel(); ++i) {
     if (x.dtype() == DType::f64) v.push_back(x.data<double>()[i]);
@@ -81,16 +91,17 @@ struct Outcome {
   Tensor out;
   std::vector<double> cotangent;
 
-  Outcome(const GradCase& c, DType dtype, uint32_t seed = 20240607) {
+  Outcome(const GradCase& c, DType dtype, Device device = kCpu, uint32_t seed = 20240607) {
     std::mt19937 engine(seed);
     for (const In& spec : c.inputs) {
       const auto x = normals(spec.shape.numel(), engine, spec.offset, spec.scale);
-      in.push_back(tensor_of(x, spec.shape, spec.full ? accumulator_of(dtype) : dtype));
+      in.push_back(
+          to_device(tensor_of(x, spec.shape, spec.full ? accumulator_of(dtype) : dtype), device));
       in.back().requires_grad();
     }
     out = c.fn(in);
     cotangent = normals(out.numel(), engine, 0, 1);
-    backward(out, tensor_of(cotangent, out.shape(), out.dtype()));
+    backward(out, to_device(tensor_of(cotangent, out.shape(), out.dtype()), device));
   }
 };
 
@@ -144,7 +155,7 @@ inline std::string distance_message(const std::string& what, const std::vector<d
 /// `units` leaves room for the arithmetic before it, which is in f32 for both: a bf16 case has the
 /// same room on top of its rounding.
 inline std::string parity_mismatch(const GradCase& c, DType dtype) {
-  const Outcome want(c, DType::f64), got(c, dtype);
+  const Outcome want(c, DType::f64), got(c, dtype, test_device());
   const double eps32 = std::numeric_limits<float>::epsilon(), eps16 = 0x1p-7;
   const auto bound_of = [&](DType d) {
     return c.units * eps32 + (d == DType::bf16 ? 0.5 * (1 + c.inner_roundings) * eps16 : 0.0);

@@ -1,0 +1,145 @@
+// Pointwise activations. Contract: kernels/activation.h. Reference: kernels/cpu/activation.cpp.
+// Bound by memory: every element is read and written once.
+#include "kernels/activation.h"
+
+#include "kernels/cuda/map.cuh"
+
+namespace noisette::cuda {
+namespace {
+
+__device__ inline float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+/// Distribution function and density of the standard normal.
+__device__ inline float normal_cdf(float x) { return 0.5f * erfcf(-0.707106781f * x); }
+__device__ inline float normal_pdf(float x) { return 0.398942280f * expf(-0.5f * x * x); }
+
+struct Silu {
+  __device__ static float value(float x) { return x * sigmoid(x); }
+  __device__ static float slope(float x) {
+    const float s = sigmoid(x);
+    return s * (1.f + x * (1.f - s));
+  }
+};
+struct Gelu {
+  __device__ static float value(float x) { return x * normal_cdf(x); }
+  __device__ static float slope(float x) { return normal_cdf(x) + x * normal_pdf(x); }
+};
+struct GeluTanh {
+  static constexpr float kScale = 0.797884561f, kCubic = 0.044715f;  // sqrt(2 / pi)
+  __device__ static float tanh_of(float x) { return tanhf(kScale * (x + kCubic * x * x * x)); }
+  __device__ static float value(float x) { return 0.5f * x * (1.f + tanh_of(x)); }
+  __device__ static float slope(float x) {
+    const float t = tanh_of(x);
+    return 0.5f * (1.f + t) + 0.5f * x * (1.f - t * t) * kScale * (1.f + 3.f * kCubic * x * x);
+  }
+};
+struct QuickGelu {
+  static constexpr float kScale = 1.702f;
+  __device__ static float value(float x) { return x * sigmoid(kScale * x); }
+  __device__ static float slope(float x) {
+    const float s = sigmoid(kScale * x);
+    return s * (1.f + kScale * x * (1.f - s));
+  }
+};
+
+template <class Act>
+struct Forward {
+  __device__ float operator()(float x) const { return Act::value(x); }
+};
+template <class Act>
+struct Backward {
+  __device__ float operator()(float x, float dy) const { return dy * Act::slope(x); }
+};
+
+template <class F>
+void with_activation(Activation kind, const F& f) {
+  switch (kind) {
+    case Activation::silu:
+      return f(Silu{});
+    case Activation::gelu:
+      return f(Gelu{});
+    case Activation::gelu_tanh:
+      return f(GeluTanh{});
+    case Activation::quick_gelu:
+      return f(QuickGelu{});
+  }
+}
+
+/// y[r,c] = x[r,c] * gelu(x[r,C+c]); an item is kWidth channels of y.
+template <int kWidth, class T>
+__global__ void geglu_fwd(const T* x, T* y, int64_t items, int64_t channels) {
+  using P = Pack<T, kWidth>;
+  for_each_item(items, [&](int64_t item) {
+    const DivMod at(item * kWidth, channels);
+    const T* row = x + at.quotient * 2 * channels + at.remainder;
+    const P value = P::read(row), gate = P::read(row + channels);
+    P out;
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) out.set(k, value[k] * Gelu::value(gate[k]));
+    out.write(y + item * kWidth);
+  });
+}
+
+template <int kWidth, class T>
+__global__ void geglu_bwd(const T* x, const T* dy, T* dx, int64_t items, int64_t channels) {
+  using P = Pack<T, kWidth>;
+  for_each_item(items, [&](int64_t item) {
+    const DivMod at(item * kWidth, channels);
+    const int64_t row = at.quotient * 2 * channels + at.remainder;
+    const P value = P::read(x + row), gate = P::read(x + row + channels);
+    const P grad = P::read(dy + item * kWidth);
+    P dvalue, dgate;
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      dvalue.set(k, grad[k] * Gelu::value(gate[k]));
+      dgate.set(k, grad[k] * value[k] * Gelu::slope(gate[k]));
+    }
+    dvalue.write(dx + row);
+    dgate.write(dx + row + channels);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void activation_forward(const T* x, T* y, int64_t n, Activation kind) {
+  with_activation(kind, [&]<class A>(A) { map("activation_forward", Forward<A>{}, n, y, x); });
+}
+
+template <class T>
+void activation_backward(const T* x, const T* dy, T* dx, int64_t n, Activation kind) {
+  with_activation(kind,
+                  [&]<class A>(A) { map("activation_backward", Backward<A>{}, n, dx, x, dy); });
+}
+
+template <class T>
+void geglu_forward(const T* x, T* y, int64_t rows, int64_t channels) {
+  const int64_t n = rows * channels;
+  if (n == 0) return;
+  if (channels % kVector<T> == 0 && aligned16(x, y))
+    launch("geglu_forward", geglu_fwd<kVector<T>, T>, blocks_for(n / kVector<T>), kThreads, 0, x, y,
+           n / kVector<T>, channels);
+  else
+    launch("geglu_forward", geglu_fwd<1, T>, blocks_for(n), kThreads, 0, x, y, n, channels);
+}
+
+template <class T>
+void geglu_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t channels) {
+  const int64_t n = rows * channels;
+  if (n == 0) return;
+  if (channels % kVector<T> == 0 && aligned16(x, dy, dx))
+    launch("geglu_backward", geglu_bwd<kVector<T>, T>, blocks_for(n / kVector<T>), kThreads, 0, x,
+           dy, dx, n / kVector<T>, channels);
+  else
+    launch("geglu_backward", geglu_bwd<1, T>, blocks_for(n), kThreads, 0, x, dy, dx, n, channels);
+}
+
+#define NOISETTE_INSTANTIATE(T)                                                   \
+  template void activation_forward(const T*, T*, int64_t, Activation);            \
+  template void activation_backward(const T*, const T*, T*, int64_t, Activation); \
+  template void geglu_forward(const T*, T*, int64_t, int64_t);                    \
+  template void geglu_backward(const T*, const T*, T*, int64_t, int64_t);
+NOISETTE_INSTANTIATE(float)
+NOISETTE_INSTANTIATE(bfloat16)
+#undef NOISETTE_INSTANTIATE
+
+}  // namespace noisette::cuda

@@ -1,0 +1,118 @@
+// Convolution, plainly: a thread an element of the result. Contract: kernels/conv.h. Reference:
+// kernels/cpu/conv.cpp. What an implicit product of matrices has to beat.
+#include "kernels/conv.h"
+
+#include "kernels/cuda/map.cuh"
+
+namespace noisette::cuda {
+namespace {
+
+template <class T>
+__global__ void conv_fwd(const T* x, const T* weight, const float* bias, const T* residual, T* y,
+                         ConvDims d, int64_t out_h, int64_t out_w) {
+  for_each_item(d.batch * out_h * out_w * d.out_c, [&](int64_t item) {
+    const DivMod channel(item, d.out_c), col(channel.quotient, out_w), row(col.quotient, out_h);
+    const int64_t o = channel.remainder, n = row.quotient;
+    float sum = 0;
+    for (int64_t a = 0; a < d.kernel_h; ++a)
+      for (int64_t b = 0; b < d.kernel_w; ++b) {
+        const int64_t h = row.remainder * d.stride + a - d.pad_top;
+        const int64_t w = col.remainder * d.stride + b - d.pad_left;
+        if (h < 0 || h >= d.in_h || w < 0 || w >= d.in_w) continue;
+        const T* pixel = x + ((n * d.in_h + h) * d.in_w + w) * d.in_c;
+        const T* filter = weight + ((o * d.kernel_h + a) * d.kernel_w + b) * d.in_c;
+        float tap = 0;
+        for (int64_t c = 0; c < d.in_c; ++c) tap += load(pixel + c) * load(filter + c);
+        sum += tap;
+      }
+    if (bias != nullptr) sum += bias[o];
+    if (residual != nullptr) sum += load(residual + item);
+    store(y + item, sum);
+  });
+}
+
+template <class T>
+__global__ void conv_bwd_data(const T* dy, const T* weight, const T* add, T* dx, ConvDims d,
+                              int64_t out_h, int64_t out_w) {
+  for_each_item(d.batch * d.in_h * d.in_w * d.in_c, [&](int64_t item) {
+    const DivMod channel(item, d.in_c), col(channel.quotient, d.in_w), row(col.quotient, d.in_h);
+    const int64_t c = channel.remainder, n = row.quotient;
+    float sum = 0;
+    for (int64_t a = 0; a < d.kernel_h; ++a)
+      for (int64_t b = 0; b < d.kernel_w; ++b) {
+        const int64_t h = row.remainder + d.pad_top - a, w = col.remainder + d.pad_left - b;
+        if (h < 0 || w < 0 || h % d.stride != 0 || w % d.stride != 0) continue;
+        const int64_t i = h / d.stride, j = w / d.stride;
+        if (i >= out_h || j >= out_w) continue;
+        const T* pixel = dy + ((n * out_h + i) * out_w + j) * d.out_c;
+        const T* tap = weight + (a * d.kernel_w + b) * d.in_c + c;
+        float part = 0;
+        for (int64_t o = 0; o < d.out_c; ++o)
+          part += load(pixel + o) * load(tap + o * d.kernel_h * d.kernel_w * d.in_c);
+        sum += part;
+      }
+    if (add != nullptr) sum += load(add + item);
+    store(dx + item, sum);
+  });
+}
+
+template <class T>
+__global__ void conv_bwd_weight(const T* x, const T* dy, float* dweight, bool accumulate,
+                                ConvDims d, int64_t out_h, int64_t out_w) {
+  for_each_item(d.out_c * d.kernel_h * d.kernel_w * d.in_c, [&](int64_t item) {
+    const DivMod channel(item, d.in_c), col(channel.quotient, d.kernel_w);
+    const DivMod row(col.quotient, d.kernel_h);
+    const int64_t c = channel.remainder, o = row.quotient;
+    double sum = 0;
+    for (int64_t n = 0; n < d.batch; ++n)
+      for (int64_t i = 0; i < out_h; ++i) {
+        const int64_t h = i * d.stride + row.remainder - d.pad_top;
+        if (h < 0 || h >= d.in_h) continue;
+        float part = 0;  // of a row of the image
+        for (int64_t j = 0; j < out_w; ++j) {
+          const int64_t w = j * d.stride + col.remainder - d.pad_left;
+          if (w < 0 || w >= d.in_w) continue;
+          part += load(dy + ((n * out_h + i) * out_w + j) * d.out_c + o) *
+                  load(x + ((n * d.in_h + h) * d.in_w + w) * d.in_c + c);
+        }
+        sum += double(part);
+      }
+    dweight[item] = accumulate ? dweight[item] + float(sum) : float(sum);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
+                    const ConvDims& d) {
+  if (d.y_numel() > 0)
+    launch("conv2d_forward", conv_fwd<T>, blocks_for(d.y_numel()), kThreads, 0, x, weight, bias,
+           residual, y, d, d.out_h(), d.out_w());
+}
+
+template <class T>
+void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
+  if (d.x_numel() > 0)
+    launch("conv2d_backward_data", conv_bwd_data<T>, blocks_for(d.x_numel()), kThreads, 0, dy,
+           weight, add, dx, d, d.out_h(), d.out_w());
+}
+
+template <class T>
+void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accumulate,
+                            const ConvDims& d) {
+  if (d.weight_numel() > 0)
+    launch("conv2d_backward_weight", conv_bwd_weight<T>, blocks_for(d.weight_numel()), kThreads, 0,
+           x, dy, dweight, accumulate, d, d.out_h(), d.out_w());
+}
+
+#define NOISETTE_INSTANTIATE(T)                                                             \
+  template void conv2d_forward<T>(const T*, const T*, const float*, const T*, T*,           \
+                                  const ConvDims&);                                         \
+  template void conv2d_backward_data<T>(const T*, const T*, const T*, T*, const ConvDims&); \
+  template void conv2d_backward_weight<T>(const T*, const T*, float*, bool, const ConvDims&);
+NOISETTE_INSTANTIATE(float)
+NOISETTE_INSTANTIATE(bfloat16)
+#undef NOISETTE_INSTANTIATE
+
+}  // namespace noisette::cuda

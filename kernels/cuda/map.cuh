@@ -1,0 +1,61 @@
+// Functions of elements: y[i] = f(x[i], z[i], ...), sixteen bytes at a time where the pointers
+// allow.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/vec.cuh"
+
+namespace noisette::cuda {
+
+template <int kWidth, class F, class Out, class... In>
+__device__ inline void map_packs(const F& f, Out* y, const Pack<In, kWidth>&... x) {
+  Pack<Out, kWidth> out;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) out.set(k, f(x[k]...));
+  out.write(y);
+}
+
+/// kWidth elements an item; the rest one by one.
+template <int kWidth, class F, class Out, class... In>
+__global__ void map_kernel(F f, int64_t n, Out* y, const In*... x) {
+  for_each_item(n / kWidth, [&](int64_t i) {
+    map_packs<kWidth>(f, y + i * kWidth, Pack<In, kWidth>::read(x + i * kWidth)...);
+  });
+  if constexpr (kWidth > 1) {
+    const int64_t done = n / kWidth * kWidth;
+    for_each_item(n - done, [&](int64_t i) {
+      map_packs<1>(f, y + done + i, Pack<In, 1>::read(x + done + i)...);
+    });
+  }
+}
+
+/// f takes and returns f32. y may be one of the x.
+template <class F, class Out, class... In>
+void map(const char* name, const F& f, int64_t n, Out* y, const In*... x) {
+  if (n == 0) return;
+  constexpr int kWidth = 16 / int(std::max({sizeof(Out), sizeof(In)...}));
+  if (aligned16(y, x...))
+    launch(name, map_kernel<kWidth, F, Out, In...>, blocks_for(ceil_div(n, kWidth)), kThreads, 0, f,
+           n, y, x...);
+  else
+    launch(name, map_kernel<1, F, Out, In...>, blocks_for(n), kThreads, 0, f, n, y, x...);
+}
+
+/// Quotient and remainder, in 32 bits where both numbers fit: division in 64 bits takes a hundred
+/// instructions.
+struct DivMod {
+  int64_t quotient, remainder;
+  __device__ DivMod(int64_t a, int64_t b) {
+    if (((a | b) >> 31) == 0) {
+      quotient = uint32_t(a) / uint32_t(b);
+      remainder = uint32_t(a) - uint32_t(quotient) * uint32_t(b);
+    } else {
+      quotient = a / b;
+      remainder = a - quotient * b;
+    }
+  }
+};
+
+}  // namespace noisette::cuda

@@ -1,0 +1,95 @@
+// Matrix products, plainly: a thread an element of the result. Contract: kernels/matmul.h.
+// Reference: kernels/cpu/matmul.cpp. Every element of a and b is read from the caches n or m times;
+// what a tensor-core kernel has to beat.
+#include "kernels/matmul.h"
+
+#include "kernels/cuda/columns.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/vec.cuh"
+
+namespace noisette::cuda {
+namespace {
+
+constexpr int kTile = 16;
+
+/// Terms that are added up before the sum meets the rest: long chains of additions in f32 are what
+/// most of the error comes from.
+constexpr int64_t kTerms = 32;
+
+/// write(index into c, bias[j] + sum over l of A[s,i,l] B[s,l,j]). Grid (columns, rows, batch).
+template <class T, class Write>
+__global__ void product(const T* a, const T* b, const float* bias, Write write, MatmulDims d) {
+  const int64_t j = int64_t(blockIdx.x) * kTile + threadIdx.x;
+  if (j >= d.n) return;
+  const int64_t a_step = d.trans_a ? d.m : 1, b_step = d.trans_b ? 1 : d.n;
+  for (int64_t s = blockIdx.z; s < d.batch; s += gridDim.z)
+    for (int64_t i = int64_t(blockIdx.y) * kTile + threadIdx.y; i < d.m;
+         i += int64_t(gridDim.y) * kTile) {
+      const T* left = a + s * d.m * d.k + (d.trans_a ? i : i * d.k);
+      const T* right = b + s * d.k * d.n + (d.trans_b ? j * d.k : j);
+      float sum = 0;
+      for (int64_t from = 0; from < d.k; from += kTerms) {
+        float part = 0;
+        const int64_t to = from + kTerms < d.k ? from + kTerms : d.k;
+        for (int64_t l = from; l < to; ++l)
+          part += load(left + l * a_step) * load(right + l * b_step);
+        sum += part;
+      }
+      if (bias != nullptr) sum += bias[j];
+      write((s * d.m + i) * d.n + j, sum);
+    }
+}
+
+template <class T>
+struct AddResidual {
+  const T* residual;
+  T* c;
+  __device__ void operator()(int64_t i, float sum) const {
+    store(c + i, residual != nullptr ? sum + load(residual + i) : sum);
+  }
+};
+struct Accumulate {
+  float* c;
+  bool accumulate;
+  __device__ void operator()(int64_t i, double sum) const {
+    c[i] = accumulate ? c[i] + float(sum) : float(sum);
+  }
+};
+
+template <class T, class Write>
+void multiply(const char* name, const T* a, const T* b, const float* bias, const Write& write,
+              const MatmulDims& d) {
+  if (d.c_numel() == 0) return;
+  constexpr int64_t kMost = 65535;
+  const dim3 grid(unsigned(ceil_div(d.n, kTile)), unsigned(std::min(ceil_div(d.m, kTile), kMost)),
+                  unsigned(std::min(d.batch, kMost)));
+  launch(name, product<T, Write>, grid, dim3(kTile, kTile), 0, a, b, bias, write, d);
+}
+
+}  // namespace
+
+template <class T>
+void matmul(const T* a, const T* b, const acc_t<T>* bias, const T* residual, T* c,
+            const MatmulDims& d) {
+  multiply("matmul", a, b, bias, AddResidual<T>{residual, c}, d);
+}
+
+template <class T>
+void matmul_accumulate(const T* a, const T* b, acc_t<T>* c, bool accumulate, const MatmulDims& d) {
+  multiply("matmul_accumulate", a, b, nullptr, Accumulate{c, accumulate}, d);
+}
+
+template <class T>
+void column_sum(const T* x, acc_t<T>* out, int64_t rows, int64_t cols, bool accumulate) {
+  sum_columns("column_sum", Element<T>{x, cols}, 1, rows, cols, Accumulate{out, accumulate});
+}
+
+#define NOISETTE_INSTANTIATE(T)                                                               \
+  template void matmul<T>(const T*, const T*, const float*, const T*, T*, const MatmulDims&); \
+  template void matmul_accumulate<T>(const T*, const T*, float*, bool, const MatmulDims&);    \
+  template void column_sum<T>(const T*, float*, int64_t, int64_t, bool);
+NOISETTE_INSTANTIATE(float)
+NOISETTE_INSTANTIATE(bfloat16)
+#undef NOISETTE_INSTANTIATE
+
+}  // namespace noisette::cuda

@@ -1,0 +1,30 @@
+// Temporary device memory of one kernel launcher.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace noisette::cuda {
+
+/// Hands out uninitialised device memory, aligned to 256 bytes, that is taken back when the Scratch
+/// ends. It belongs to the calling thread and its device and is kept for later calls; since they
+/// work in the same stream, none writes to it before earlier ones have read. Scratches nest.
+class Scratch {
+ public:
+  Scratch();
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  template <class T>
+  T* take(int64_t count) {
+    return static_cast<T*>(take_bytes(std::size_t(count) * sizeof(T)));
+  }
+  void* take_bytes(std::size_t bytes);
+
+ private:
+  int device_;
+  std::size_t block_;  // where the device's stack stood before
+  std::size_t used_;
+};
+
+}  // namespace noisette::cuda

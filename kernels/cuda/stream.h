@@ -1,0 +1,18 @@
+// The stream and the error checks that launchers and the runtime share.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+namespace noisette::cuda {
+
+/// The compute stream of the calling thread's device.
+cudaStream_t stream();
+
+/// Throws std::runtime_error "[name] text" unless status is success.
+void check(cudaError_t status, const char* name);
+/// Throws for a kernel that could not be started; with NOISETTE_SYNC=1 waits for it, so that what
+/// fails is named.
+void check_launch(const char* name, dim3 grid, dim3 block, std::size_t shared);
+
+}  // namespace noisette::cuda
