@@ -164,7 +164,8 @@ void save_checkpoint(const fs::path& path, const ParameterArena& arena,
     if (!buffers[i]->defined()) continue;
     hdf5::Dataset d = file.create_dataset(kBuffers[i], DType::f32, buffers[i]->shape(),
                                           {.chunk_rows = std::min(kChunk, buffers[i]->numel())});
-    d.write_rows(0, buffers[i]->numel(), std::as_bytes(buffers[i]->span<float>()));
+    const Tensor host = to_device(*buffers[i], kCpu);
+    d.write_rows(0, host.numel(), std::as_bytes(host.span<float>()));
   }
   file.finish();
 }
@@ -196,6 +197,9 @@ CheckpointInfo load_checkpoint(const fs::path& path, ParameterArena& arena) {
                path.string(), kBuffers[b]);
     buffers[b] = read_buffer(file, kBuffers[b]);
   }
+  std::vector<Tensor> hosts(std::size(targets));
+  for (std::size_t b = 0; b < std::size(targets); ++b)
+    if (targets[b]->defined()) hosts[b] = to_device(*targets[b], kCpu);
   for (std::size_t i = 0; i < model.names.size(); ++i) {  // all has been read: now change the arena
     const auto at = std::size_t(std::find(table.names.begin(), table.names.end(), model.names[i]) -
                                 table.names.begin());
@@ -206,9 +210,12 @@ CheckpointInfo load_checkpoint(const fs::path& path, ParameterArena& arena) {
                  "[checkpoint] {} is damaged: {} lies outside {}", path.string(), table.names[at],
                  kBuffers[b]);
       std::copy_n(buffers[b].data() + table.offsets[at], n,
-                  targets[b]->data<float>() + model.offsets[i]);
+                  hosts[b].data<float>() + model.offsets[i]);
     }
   }
+  for (std::size_t b = 0; b < std::size(targets); ++b)
+    if (hosts[b].defined() && !hosts[b].same_data(*targets[b]))
+      copy_in(hosts[b].raw(), *targets[b]);
   arena.use(ParameterArena::Weights::master);
   return info;
 }
@@ -216,8 +223,9 @@ CheckpointInfo load_checkpoint(const fs::path& path, ParameterArena& arena) {
 std::string first_not_finite(const ParameterArena& arena) {
   const Tensor* buffers[] = {&arena.master(), &arena.ema(), &arena.m(), &arena.v()};
   for (std::size_t b = 0; b < std::size(buffers); ++b) {
-    const Tensor& flat = *buffers[b];
-    if (!flat.defined() || cpu::all_finite(flat.data<float>(), flat.numel())) continue;
+    if (!buffers[b]->defined()) continue;
+    const Tensor flat = to_device(*buffers[b], kCpu);
+    if (cpu::all_finite(flat.data<float>(), flat.numel())) continue;
     for (const ParameterArena::Entry& e : arena.entries()) {
       const Tensor x = ParameterArena::view(flat, e);
       if (!cpu::all_finite(x.data<float>(), x.numel()))

@@ -40,6 +40,8 @@ void RunConfig::fields(config::Fields& f) {
         {.unit = "images",
          .min = 0,
          .doc = "images computed at once, to save memory; 0: the whole batch"});
+  f.add("device", device_name,
+        {.doc = "where it is computed: cpu, cuda or, of several cards, cuda:1"});
   f.add("precision", precision,
         {.doc = "of activations and products: f32 or bf16; weights, sums and statistics stay f32"});
   f.add("recompute", recompute,
@@ -58,6 +60,9 @@ void RunConfig::fields(config::Fields& f) {
 
 std::string RunConfig::problem() const {
   if (task != "ddpm") return fmt::format("task '{}' is unknown; known: ddpm", task);
+  if (!parse_device(device_name))
+    return fmt::format("device '{}' is unknown; known: cpu, cuda, cuda:0, cuda:1 and so on",
+                       device_name);
   if (name.find('/') != std::string::npos || name == "." || name == "..")
     return fmt::format("name '{}' must be a plain folder name; use folder for the place", name);
   for (const std::string& text : conv_forms)

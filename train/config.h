@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "framework/config/config.h"
+#include "framework/core/device.h"
 #include "framework/nn/module.h"
 #include "framework/optim/config.h"
 #include "models/diffusion/plan.h"
@@ -42,6 +43,8 @@ struct RunConfig {
   int64_t updates = 1000;
   int64_t batch = 128;
   int64_t micro_batch = 0;
+  std::string device_name = "cpu";
+  Device device() const { return parse_device(device_name).value_or(Device{}); }
   Precision precision = Precision::f32;
   Recompute recompute = Recompute::norms;
   Conv conv = Conv::automatic;

@@ -75,6 +75,7 @@ std::optional<ConvChosen> read_conv_form(const std::string& text) {
 
 void measure_conv_forms(TrainConfig& config) {
   if (config.run.conv != Conv::automatic || !config.run.conv_forms.empty()) return;
+  if (!config.run.device().is_cpu()) return;
   config.run.conv_forms.emplace_back(kByRule);
   const ConvObserver observer;
   plan_step(config);

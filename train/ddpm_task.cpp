@@ -50,7 +50,8 @@ class DdpmTask final : public Task {
                           .first = 0,
                           .batch = 64,
                           .seed = config_.run.seed(),
-                          .dtype = element_type(config_.run.precision)};
+                          .dtype = element_type(config_.run.precision),
+                          .device = config_.run.device()};
     int64_t columns = 8;
     if (m.num_class_embeds > 0) {
       std::vector<int64_t> classes;

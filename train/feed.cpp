@@ -58,18 +58,18 @@ Batch Feed::next() {
         config_.run.updates);
   const UNetConfig& m = config_.model;
   const int64_t n = got->size();
+  const Device device = config_.run.device();
+  std::vector<int64_t> index, labels;
+  for (int64_t i = 0; i < n; ++i) index.push_back(sample_index(got->update, got->position + i));
   Batch batch;
   batch.images =
-      from_vector<uint8_t>(got->images, {n, m.sample_size, m.sample_size, m.in_channels});
-  batch.sample_index = empty({n}, DType::i64);
-  for (int64_t i = 0; i < n; ++i)
-    batch.sample_index.data<int64_t>()[i] = sample_index(got->update, got->position + i);
+      from_vector<uint8_t>(got->images, {n, m.sample_size, m.sample_size, m.in_channels}, device);
+  batch.sample_index = from_vector<int64_t>(index, {n}, device);
   if (m.num_class_embeds == 0) return batch;
-  batch.labels = empty({n}, DType::i64);
-  for (int64_t i = 0; i < n; ++i)
-    batch.labels.data<int64_t>()[i] =
-        dropped_label(got->labels[std::size_t(i)], m.num_class_embeds, config_.data.label_dropout,
-                      config_.run.seed(), batch.sample_index.data<int64_t>()[i]);
+  for (std::size_t i = 0; i < index.size(); ++i)
+    labels.push_back(dropped_label(got->labels[i], m.num_class_embeds, config_.data.label_dropout,
+                                   config_.run.seed(), index[i]));
+  batch.labels = from_vector<int64_t>(labels, {n}, device);
   return batch;
 }
 

@@ -122,14 +122,17 @@ StepPlan plan_step(const TrainConfig& config) {
 
 void check_memory(const TrainConfig& config) {
   const StepPlan plan = plan_step(config);
-  const double machine = system_info().memory_bytes;
+  const Device device = config.run.device();
+  const double machine =
+      device.is_cpu() ? system_info().memory_bytes : double(Allocator::of(device).capacity());
   if (double(plan.peak_bytes) <= machine) return;
-  throw UsageError(fmt::format(
-      "[train] a step of {} images at once needs {} of memory and this machine has {}; {}",
-      plan.micro_batch, format_bytes(double(plan.peak_bytes)), format_bytes(machine),
-      double(plan.persistent_bytes) < machine
-          ? "compute fewer at once with run.micro_batch, or take a smaller run.batch"
-          : "the weights and their optimiser alone are too large"));
+  throw UsageError(
+      fmt::format("[train] a step of {} images at once needs {} of memory and {} has {}; {}",
+                  plan.micro_batch, format_bytes(double(plan.peak_bytes)),
+                  device.is_cpu() ? "this machine" : device.str(), format_bytes(machine),
+                  double(plan.persistent_bytes) < machine
+                      ? "compute fewer at once with run.micro_batch, or take a smaller run.batch"
+                      : "the weights and their optimiser alone are too large"));
 }
 
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup) {

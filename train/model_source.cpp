@@ -51,15 +51,17 @@ void add_scheduler(const fs::path& source, const ModelOptions& options, TrainCon
 LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
   LoadedModel model;
   model.config = std::move(config);
+  model.config.run.device_name = options.device;
   if (options.precision)
     model.config.run.precision = *options.precision;
   else if (!options.keep_precision)
     use_supported_precision(model.config);
   model.unet = std::make_unique<UNet>(model.config.model);
   model.arena = std::make_unique<ParameterArena>(
-      *model.unet,
-      ArenaOptions{
-          .dtype = element_type(model.config.run.precision), .trainable = false, .ema = ema});
+      *model.unet, ArenaOptions{.device = model.config.run.device(),
+                                .dtype = element_type(model.config.run.precision),
+                                .trainable = false,
+                                .ema = ema});
   return model;
 }
 

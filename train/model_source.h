@@ -23,10 +23,11 @@ struct LoadedModel {
 };
 
 struct ModelOptions {
-  bool ema = true;                         // the running average where there is one
-  std::optional<Precision> precision;      // default: the run's; f32 for a model folder
-  bool keep_precision = false;             // even where the CPU cannot compute in it
-  std::span<const std::string> overrides;  // --set assignments, on top of what the model says
+  bool ema = true;                              // the running average where there is one
+  std::optional<Precision> precision = {};      // default: the run's; f32 for a model folder
+  bool keep_precision = false;                  // even where the CPU cannot compute in it
+  std::string device = "cpu";                   // where the weights go
+  std::span<const std::string> overrides = {};  // --set assignments, on top of what the model says
   bool scheduler = true;  // read a model folder's scheduler; a single forward pass needs none
 };
 

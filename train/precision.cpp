@@ -29,7 +29,8 @@ bool cpu_has_bf16() {
 }
 
 void use_supported_precision(TrainConfig& config) {
-  if (config.run.precision != Precision::bf16 || cpu_has_bf16() || bf16_is_kept) return;
+  if (config.run.precision != Precision::bf16 || !config.run.device().is_cpu()) return;
+  if (cpu_has_bf16() || bf16_is_kept) return;
   config.run.precision = Precision::f32;
   static std::once_flag once;
   std::call_once(once, [] {

@@ -54,7 +54,7 @@ std::string convolutions(const TrainConfig& c) {
 
 /// |average - weights| / |weights|
 double distance_of_average(const ParameterArena& arena) {
-  const auto w = arena.master().span<float>(), a = arena.ema().span<float>();
+  const std::vector<float> w = to_vector<float>(arena.master()), a = to_vector<float>(arena.ema());
   double difference = 0, size = 0;
   for (std::size_t i = 0; i < w.size(); ++i) {
     difference += (double(a[i]) - double(w[i])) * (double(a[i]) - double(w[i]));

@@ -1,6 +1,7 @@
 #include "train/sampling.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "framework/autograd/autograd.h"
 #include "framework/data/loader.h"
@@ -12,10 +13,10 @@
 namespace noisette {
 namespace {
 
-Tensor numbers_from(int64_t first, int64_t n) {
-  Tensor t = empty({n}, DType::i64);
-  for (int64_t i = 0; i < n; ++i) t.data<int64_t>()[i] = first + i;
-  return t;
+Tensor numbers_from(int64_t first, int64_t n, Device device) {
+  std::vector<int64_t> numbers(static_cast<std::size_t>(n));
+  std::iota(numbers.begin(), numbers.end(), first);
+  return from_vector(numbers, {n}, device);
 }
 
 diffusion::Denoiser denoiser(const UNet& unet, const Tensor& labels, double guidance) {
@@ -65,11 +66,11 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
   for (int64_t b = 0; b < batches; ++b) {
     const int64_t begin = b * r.batch, n = std::min(r.batch, r.count - begin);
     const Shape shape{n, c.sample_size, c.sample_size, c.in_channels};
-    const Tensor index = numbers_from(r.first + begin, n);
+    const Tensor index = numbers_from(r.first + begin, n, r.device);
     Tensor labels;
     if (!r.labels.empty())
-      labels =
-          from_span<int64_t>(std::span(r.labels).subspan(std::size_t(begin), std::size_t(n)), {n});
+      labels = from_span<int64_t>(std::span(r.labels).subspan(std::size_t(begin), std::size_t(n)),
+                                  {n}, r.device);
     const auto noise = [&](int64_t step) {
       return normal(shape, DType::f32, {r.seed, Purpose::kSampleStep, uint32_t(step)}, index);
     };
@@ -80,8 +81,9 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
     // Outside the interval nothing goes beyond the class; less of it than 1 holds there too.
     const double outside = std::min(sampler.guidance, kConditional);
     const Tensor images =
-        diffusion::sample(denoiser(unet, r.weaker, labels, sampler), plan, start, r.dtype, noise,
-                          progress, denoiser(unet, labels, outside));
+        to_device(diffusion::sample(denoiser(unet, r.weaker, labels, sampler), plan, start, r.dtype,
+                                    noise, progress, denoiser(unet, labels, outside)),
+                  kCpu);
     if (r.only_finite) check_finite(images, r.first + begin);
     pixels_from_float(images.span<float>(), pixels.data() + begin * item);
   }

@@ -18,6 +18,7 @@ struct SampleRequest {
   uint64_t seed = 0;
   DType dtype = DType::f32;                             // what the network computes in
   std::function<void(int64_t, int64_t)> progress = {};  // network calls done and expected
+  Device device = kCpu;                                 // where the network's weights are
   const UNet* weaker = nullptr;  // wanted when sampler.autoguidance is not 1; of the same labels
   bool only_finite = false;      // an Error for values that are not finite, which no pixel shows
 };

@@ -16,8 +16,8 @@ double number_in(const std::map<std::string, double>& saved, const std::string& 
 }  // namespace
 
 void BandMeans::add(const Tensor& per_sample, const Tensor& t) {
-  const auto losses = per_sample.span<float>();
-  const auto steps = t.span<int64_t>();
+  const std::vector<float> losses = to_vector<float>(per_sample);
+  const std::vector<int64_t> steps = to_vector<int64_t>(t);
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const auto band = std::size_t(steps[i] * int64_t(sums_.size()) / timesteps_);
     sums_[band] += double(losses[i]);

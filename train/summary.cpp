@@ -46,7 +46,7 @@ void write_summary(const std::filesystem::path& folder, const TrainConfig& confi
   const SystemInfo system = system_info();
   const std::vector<Metrics> metrics = read_metrics(folder / "metrics.jsonl");
   const int64_t parameters = UNet(config.model).parameter_count();
-  const int64_t peak = Allocator::of(kCpu).stats().peak_bytes;
+  const int64_t peak = Allocator::of(config.run.device()).stats().peak_bytes;
   RunReport run;
   run.summary = {{"parameters", format_count(parameters)},
                  {"precision", std::string(config::name_of(config.run.precision))}};

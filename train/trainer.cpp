@@ -34,11 +34,11 @@ double seconds_since(Clock::time_point start) {
 }
 
 /// Keys that may differ between a checkpoint and the run that goes on from it: they do not change
-/// the result of an update.
+/// the result of an update, but for its rounding.
 bool may_change(const std::string& key) {
-  for (const char* prefix :
-       {"run.updates", "run.folder", "run.name", "run.log_every", "run.micro_batch",
-        "run.recompute", "checkpoint.", "preview.", "sampler.", "data.path", "data.held_out"})
+  for (const char* prefix : {"run.updates", "run.folder", "run.name", "run.log_every",
+                             "run.micro_batch", "run.recompute", "run.device", "checkpoint.",
+                             "preview.", "sampler.", "data.path", "data.held_out"})
     if (key.starts_with(prefix)) return true;
   return false;
 }
@@ -102,6 +102,13 @@ void warn_of_threads(const CheckpointInfo& info) {
       "the number of threads was {:g} and is {}: weights will round differently from here on "
       "(--threads {:g} goes on as before)",
       then->second, now, then->second);
+}
+
+void warn_of_device(const TrainConfig& now, const CheckpointInfo& info) {
+  const TrainConfig then = parse_train_config(info.config, "the checkpoint");
+  if (now.run.device().type == then.run.device().type) return;
+  spdlog::warn("the run was on {} and goes on on {}: weights will round differently from here on",
+               then.run.device_name, now.run.device_name);
 }
 
 /// Everything of one training run; step() does one update.
@@ -173,7 +180,8 @@ Run::Run(TrainConfig config, const TrainOptions& options)
   check_memory(config_);
   task_ = make_task(config_);
   arena_ = std::make_unique<ParameterArena>(
-      task_->module(), ArenaOptions{.dtype = element_type(config_.run.precision),
+      task_->module(), ArenaOptions{.device = config_.run.device(),
+                                    .dtype = element_type(config_.run.precision),
                                     .trainable = true,
                                     .ema = config_.optimizer.ema_decay > 0});
   optimizer_ = std::make_unique<AdamW>(*arena_, config_.optimizer, config_.run.updates);
@@ -219,7 +227,10 @@ CheckpointInfo Run::load(const fs::path& path) {
     throw UsageError(fmt::format("[resume] {} has {} updates already; run.updates is {}",
                                  path.string(), info.update, config_.run.updates));
   warn_of_new_length(config_, info);
-  if (info.update < config_.run.updates) warn_of_threads(info);
+  if (info.update < config_.run.updates) {
+    warn_of_device(config_, info);
+    warn_of_threads(info);
+  }
   first_ = info.update;
   last_checkpoint_ = path;
   time_before_ = info.numbers["time"];
@@ -316,7 +327,9 @@ void Run::save(int64_t update) {
 
 /// Of the running average, to see that it moves; "" without one.
 std::string Run::average_hash() const {
-  return arena_->ema().defined() ? hash_hex(std::as_bytes(arena_->ema().span<float>())) : "";
+  if (!arena_->ema().defined()) return "";
+  const Tensor host = to_device(arena_->ema(), kCpu);
+  return hash_hex(std::as_bytes(host.span<float>()));
 }
 
 void Run::show_preview(int64_t update) {

@@ -8,6 +8,8 @@
 #include <string>
 #include <type_traits>
 
+#include "framework/core/device.h"
+
 namespace noisette::commands {
 
 /// A number in [low, high], whole when the ends are; not a number is not in it.
@@ -42,6 +44,19 @@ inline CLI::Validator at_least(int64_t least) {
 inline CLI::Option* add_threads(CLI::App* cmd, int64_t& threads) {
   return cmd->add_option("--threads", threads, "OpenMP threads; default: all cores")
       ->check(between(1, 1024));
+}
+/// Of a device by name; the text says what there is.
+inline CLI::Option* add_device(CLI::App* cmd, std::string& device, const std::string& otherwise) {
+  return cmd
+      ->add_option("--device", device,
+                   fmt::format("cpu, cuda or, of several cards, cuda:1; default: {}", otherwise))
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return parse_device(text)
+                       ? std::string()
+                       : fmt::format("must be cpu, cuda, cuda:0, cuda:1 and so on; got {}", text);
+          },
+          ""));
 }
 inline void use_threads(int64_t threads) {
   if (threads > 0) omp_set_num_threads(int(threads));

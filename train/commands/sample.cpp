@@ -26,6 +26,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kSettable[] = {"schedule.", "sampler.", "objective.target"};
 
 struct Options {
+  std::string device = "cpu";
   std::string model, weaker, classes = "all", sampler, dtype;
   std::vector<std::string> outputs, set;
   int64_t n = 0, steps = 0, batch = 64, first = 0, columns = 0, seed = 0, threads = 0;
@@ -213,7 +214,8 @@ void run(const Options& o) {
   }
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = precision_of(o.dtype);
-  const ModelOptions options{.ema = !o.raw, .precision = precision, .overrides = o.set};
+  const ModelOptions options{
+      .ema = !o.raw, .precision = precision, .device = o.device, .overrides = o.set};
   const LoadedModel m = open_model(o.model, options);
   use_conv_forms(m.config);
   const diffusion::SamplerConfig s = sampler_of(m.config, o);
@@ -230,6 +232,7 @@ void run(const Options& o) {
                   .batch = o.batch,
                   .seed = uint64_t(o.seed),
                   .dtype = element_type(m.config.run.precision),
+                  .device = m.config.run.device(),
                   .weaker = weaker ? weaker->unet.get() : nullptr,
                   .only_finite = true};
   if (!classes.empty()) r.labels = spread_labels(n, classes, true);
@@ -304,6 +307,7 @@ void add_sample(CLI::App& app) {
          "key=value of schedule, sampler or objective.target, as in sampler.spacing=leading")
       ->allow_extra_args(false);
   cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
+  add_device(cmd, o->device, "cpu");
   add_threads(cmd, o->threads);
   cmd->callback([o] { run(*o); });
 }

@@ -29,7 +29,7 @@ void install_handlers() {
 }
 
 struct Options {
-  std::string file, resume;
+  std::string file, resume, device;
   std::vector<std::string> set;
   bool overwrite = false;
   int64_t threads = 0;
@@ -50,12 +50,15 @@ std::string quoted(const std::string& text) {
 std::string how_to_go_on(const Options& o) {
   std::string text = quoted(program_invocation_name) + " train " + quoted(o.file);
   for (const std::string& s : o.set) text += " --set " + quoted(s);
+  if (!o.device.empty()) text += " --device " + o.device;
   if (o.threads > 0) text += fmt::format(" --threads {}", o.threads);
   return text + " --resume auto";
 }
 
 void run(const Options& o) {
-  const TrainConfig c = load_train_config(o.file, o.set);
+  std::vector<std::string> set = o.set;
+  if (!o.device.empty()) set.push_back("run.device=" + o.device);
+  const TrainConfig c = load_train_config(o.file, set);
   use_threads(o.threads);
   TrainOptions options;
   options.overwrite = o.overwrite;
@@ -85,6 +88,7 @@ void add_train(CLI::App& app) {
   cmd->add_flag("--overwrite", o->overwrite,
                 "start anew in a folder that holds a run, or go back to the checkpoint of "
                 "--resume: later ones are removed");
+  add_device(cmd, o->device, "run.device of the file");
   add_threads(cmd, o->threads);
   cmd->footer(
       "Ctrl-C (or SIGTERM) finishes the update, saves, and prints how to go on; a second one ends "
