@@ -8,21 +8,25 @@
 // Every sum runs in the order of its terms. Where C has few tiles and the sum is long, it is cut
 // into parts, by the shape alone, which are added up in order by another kernel.
 //
-// Counted on the software GPU: no bank conflicts, nothing spilled (128 registers), 1.8 to 1.9 other
-// instructions of PTX in the main loop for each mma, of which more than half copy and address the
-// next tiles. Not yet run on a card.
+// Counted on the software GPU: no bank conflicts, nothing spilled (128 registers), about 2 other
+// instructions of PTX in the main loop for each mma, of convolutions 3.5 to 4.4; more than half of
+// them copy and address the next tiles. Not yet run on a card.
 #pragma once
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/scratch.h"
 #include "kernels/cuda/vec.cuh"
-#include "kernels/matmul.h"
 
 namespace noisette::cuda::gemm {
 
 inline constexpr int kM = 128, kN = 128, kK = 32;  // of a block
 inline constexpr int kStages = 3;
 inline constexpr int kWarpM = 64, kWarpN = 32;
+
+/// C [batch, m, n] from sums of k terms.
+struct Extents {
+  int64_t batch = 1, m = 0, n = 0, k = 0;
+};
 
 /// Where tiles of a factor lie in shared memory: 128 rows (of A, or columns of B) by 32 terms, as
 /// the matrix lies in global memory. kAlong: its terms are neighbours.
@@ -39,43 +43,64 @@ struct Layout {
   }
 };
 
+/// A factor that is a matrix: [others, terms] or, unless kAlong, [terms, others].
+template <bool kTermsAlong>
+struct Matrix {
+  static constexpr bool kAlong = kTermsAlong;
+  const bfloat16* x;
+  int64_t others, terms;
+
+  /// Sixteen bytes of each tile, from row `other` and term `term` on.
+  struct Chunk {
+    const bfloat16* at;
+    bool inside;
+    __device__ Chunk() {}
+    __device__ Chunk(const Matrix& m, int64_t batch, int64_t other, int64_t term)
+        : at(m.x + batch * m.others * m.terms +
+             (kAlong ? other * m.terms + term : term * m.others + other)),
+          inside(other < m.others) {}
+    __device__ const bfloat16* place(const Matrix&) const { return inside ? at : nullptr; }
+    __device__ void next(const Matrix& m) { at += kAlong ? kK : kK * m.others; }
+  };
+};
+
 /// Copies the tiles of a factor, one after the other.
-template <bool kAlong>
+template <class Factor>
 class Fetcher {
-  using L = Layout<kAlong>;
+  using L = Layout<Factor::kAlong>;
   static constexpr int kEach = L::kRows * L::kChunks / kThreads;  // chunks of a thread
 
+  __device__ static int row(int i) { return (i * kThreads + int(threadIdx.x)) / L::kChunks; }
+  __device__ static int chunk(int i) { return (i * kThreads + int(threadIdx.x)) % L::kChunks; }
+
  public:
-  /// x [others, terms] or, unless kAlong, [terms, others]; from row `other` and term `term` on, up
-  /// to the term `end`. What lies outside is zero.
-  __device__ Fetcher(const bfloat16* x, int64_t other, int64_t others, int64_t term, int64_t end,
-                     int64_t terms)
-      : x_(x), step_(kAlong ? kK : kK * others) {
+  /// From row `other` and term `term` on, up to the term `end`. What lies outside is zero.
+  __device__ Fetcher(const Factor& factor, int64_t batch, int64_t other, int64_t term, int64_t end)
+      : factor_(factor) {
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
-      const int item = i * kThreads + int(threadIdx.x), r = item / L::kChunks,
-                c = item % L::kChunks;
-      const int64_t o = other + (kAlong ? r : c * 8), l = term + (kAlong ? c * 8 : r);
-      from_[i] = x + (kAlong ? o * terms + l : l * others + o);
-      left_[i] = o < others && l < end ? int((end - l + kK - 1) / kK) : 0;
-      to_[i] = L::offset(r, c);
+      const int along = chunk(i) * 8, across = row(i);
+      const int64_t o = other + (Factor::kAlong ? across : along);
+      const int64_t l = term + (Factor::kAlong ? along : across);
+      chunk_[i] = typename Factor::Chunk(factor, batch, o, l);
+      left_[i] = l < end ? int((end - l + kK - 1) / kK) : 0;
+      to_[i] = L::offset(row(i), chunk(i));
     }
   }
   /// The next tile, to an address in shared memory.
   __device__ void fetch(uint32_t tile) {
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
-      const bool there = left_[i] > 0;
-      copy16_async(tile + to_[i], there ? from_[i] : x_, there);
-      from_[i] += step_;
+      const bfloat16* from = left_[i] > 0 ? chunk_[i].place(factor_) : nullptr;
+      copy16_async(tile + to_[i], from != nullptr ? from : factor_.x, from != nullptr);
+      chunk_[i].next(factor_);
       --left_[i];
     }
   }
 
  private:
-  const bfloat16* x_;
-  const bfloat16* from_[kEach];
-  int64_t step_;
+  const Factor& factor_;
+  typename Factor::Chunk chunk_[kEach];
   int left_[kEach];  // tiles that have this chunk
   uint32_t to_[kEach];
 };
@@ -117,12 +142,11 @@ __device__ inline float4 neighbours(const float (&left)[4], const float (&right)
 
 /// write(s, i, j, four): elements (i, j .. j + 3) of C of number s = batch * parts + part.
 /// Grid (columns, rows, batch * parts); the terms of a part are a multiple of kK.
-template <bool kTransA, bool kTransB, class Write>
+template <class A, class B, class Write>
 __global__ void __launch_bounds__(kThreads)
-    product(const bfloat16* a, const bfloat16* b, Write write, int64_t parts, int64_t part,
-            MatmulDims d) {
-  using LayoutA = Layout<!kTransA>;
-  using LayoutB = Layout<kTransB>;
+    product(A a, B b, Write write, int64_t parts, int64_t part, Extents d) {
+  using LayoutA = Layout<A::kAlong>;
+  using LayoutB = Layout<B::kAlong>;
   constexpr uint32_t kStage = LayoutA::kBytes + LayoutB::kBytes;
   __shared__ alignas(128) unsigned char memory[kStages * kStage];
   const uint32_t first_stage = shared_address(memory);
@@ -131,8 +155,8 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t s = blockIdx.z, begin = s % parts * part;
   const int64_t end = begin + part < d.k ? begin + part : d.k;
   const int steps = int((end - begin + kK - 1) / kK);
-  Fetcher<!kTransA> left(a + s / parts * d.m * d.k, i0, d.m, begin, end, d.k);
-  Fetcher<kTransB> right(b + s / parts * d.k * d.n, j0, d.n, begin, end, d.k);
+  Fetcher<A> left(a, s / parts, i0, begin, end);
+  Fetcher<B> right(b, s / parts, j0, begin, end);
   const auto fetch = [&](int step) {
     if (step < steps) {
       const uint32_t stage = first_stage + uint32_t(step % kStages) * kStage;
@@ -146,10 +170,10 @@ __global__ void __launch_bounds__(kThreads)
   const int m0 = warp / 4 * kWarpM, n0 = warp % 4 * kWarpN;
   const int matrix = lane / 8, r = lane % 8;
   // ldmatrix hands out a row of its matrices as they lie; of B the second matrix has other terms.
-  const Reader<!kTransA> read_a(m0 + matrix % 2 * 8 + (kTransA ? 0 : r),
-                                matrix / 2 * 8 + (kTransA ? r : 0));
-  const Reader<kTransB> read_b(n0 + matrix / 2 * 8 + (kTransB ? r : 0),
-                               matrix % 2 * 8 + (kTransB ? 0 : r));
+  const Reader<A::kAlong> read_a(m0 + matrix % 2 * 8 + (A::kAlong ? r : 0),
+                                 matrix / 2 * 8 + (A::kAlong ? 0 : r));
+  const Reader<B::kAlong> read_b(n0 + matrix / 2 * 8 + (B::kAlong ? r : 0),
+                                 matrix % 2 * 8 + (B::kAlong ? 0 : r));
 
   float c[kWarpM / 16][kWarpN / 8][4] = {};
   fetch(0);
@@ -186,34 +210,103 @@ __global__ void __launch_bounds__(kThreads)
       }
 }
 
-/// Whether the shapes allow chunks of sixteen bytes, and are worth a tile of 128.
-inline bool takes(const MatmulDims& d) {
-  const int64_t a_row = d.trans_a ? d.m : d.k, b_row = d.trans_b ? d.k : d.n;
+/// Whether tiles can be written, and are worth it.
+inline bool takes(const Extents& d) {
   constexpr int64_t kMost = 65535;  // blocks along the second and third axis of a grid
-  return a_row % 8 == 0 && b_row % 8 == 0 && d.n % 4 == 0 && d.batch <= kMost &&
-         ceil_div(d.m, kM) <= kMost && d.m >= 16 && d.n >= 16 && d.k >= 16;
+  return d.n % 4 == 0 && d.batch <= kMost && ceil_div(d.m, kM) <= kMost && d.m >= 16 && d.n >= 16 &&
+         d.k >= 16;
 }
 
 /// Parts of the sum: enough blocks for a card where C has few tiles, of at least kLeast terms.
-inline int64_t parts_of(const MatmulDims& d) {
+inline int64_t parts_of(const Extents& d) {
   constexpr int64_t kBlocks = 128, kLeast = 512;
   const int64_t tiles = d.batch * ceil_div(d.m, kM) * ceil_div(d.n, kN);
   return std::clamp<int64_t>(kBlocks / tiles, 1, ceil_div(d.k, kLeast));
 }
 
+/// c[i] = sum, with a residual that may be absent.
+template <class T>
+struct AddResidual {
+  const T* residual;
+  T* c;
+  __device__ void operator()(int64_t i, float sum) const {
+    store(c + i, residual != nullptr ? sum + load(residual + i) : sum);
+  }
+  __device__ void operator()(int64_t i, const float (&sums)[4]) const {
+    using P = Pack<T, 4>;
+    P out;
+    const P more = residual != nullptr ? P::read(residual + i) : P{};
+#pragma unroll
+    for (int k = 0; k < 4; ++k) out.set(k, residual != nullptr ? sums[k] + more[k] : sums[k]);
+    out.write(c + i);
+  }
+  bool aligned() const { return aligned16(residual, c); }
+};
+struct Accumulate {
+  float* c;
+  bool accumulate;
+  __device__ void operator()(int64_t i, double sum) const {
+    c[i] = accumulate ? c[i] + float(sum) : float(sum);
+  }
+  __device__ void operator()(int64_t i, const float (&sums)[4]) const {
+    AddResidual<float>{accumulate ? c : nullptr, c}(i, sums);
+  }
+  bool aligned() const { return aligned16(c); }
+};
+
+/// What tensor cores hand out, four neighbours of a row at a time, to write(index into c, values).
 template <class Write>
-void run(const char* name, const bfloat16* a, const bfloat16* b, const Write& write, int64_t parts,
-         const MatmulDims& d) {
-  const int64_t part = ceil_div(ceil_div(d.k, parts), kK) * kK;
+struct Finish {
+  Write write;
+  const float* bias;
+  int64_t m, n;
+  __device__ void operator()(int64_t s, int64_t i, int64_t j, float4 v) const {
+    float sums[4] = {v.x, v.y, v.z, v.w};
+    if (bias != nullptr)
+#pragma unroll
+      for (int k = 0; k < 4; ++k) sums[k] += bias[j + k];
+    write((s * m + i) * n + j, sums);
+  }
+};
+struct StorePart {
+  float* parts;
+  int64_t m, n;
+  __device__ void operator()(int64_t s, int64_t i, int64_t j, float4 v) const {
+    *reinterpret_cast<float4*>(parts + (s * m + i) * n + j) = v;
+  }
+};
+
+/// Adds up the parts of every element, in order.
+template <class Write>
+__global__ void add_parts(const float* parts, int64_t count, const float* bias, Write write,
+                          Extents d) {
+  const int64_t one = d.m * d.n;
+  for_each_item(d.batch * one, [&](int64_t item) {
+    const int64_t s = item / one, i = item - s * one;
+    float sum = 0;
+    for (int64_t p = 0; p < count; ++p) sum += parts[(s * count + p) * one + i];
+    write(item, bias != nullptr ? sum + bias[i % d.n] : sum);
+  });
+}
+
+/// write(index into C, bias + A B).
+template <class A, class B, class Write>
+void run(const char* name, const A& a, const B& b, const float* bias, const Write& write,
+         const Extents& d) {
+  const int64_t parts = parts_of(d), part = ceil_div(ceil_div(d.k, parts), kK) * kK;
   const dim3 grid(unsigned(ceil_div(d.n, kN)), unsigned(ceil_div(d.m, kM)),
                   unsigned(d.batch * parts));
-  const auto go = [&](auto kernel) {
-    launch(name, kernel, grid, kThreads, 0, a, b, write, parts, part, d);
-  };
-  if (d.trans_a)
-    d.trans_b ? go(product<true, true, Write>) : go(product<true, false, Write>);
-  else
-    d.trans_b ? go(product<false, true, Write>) : go(product<false, false, Write>);
+  if (parts == 1) {
+    launch(name, product<A, B, Finish<Write>>, grid, kThreads, 0, a, b,
+           Finish<Write>{write, bias, d.m, d.n}, parts, part, d);
+    return;
+  }
+  Scratch scratch;
+  float* sums = scratch.take<float>(parts * d.batch * d.m * d.n);
+  launch(name, product<A, B, StorePart>, grid, kThreads, 0, a, b, StorePart{sums, d.m, d.n}, parts,
+         part, d);
+  launch(name, add_parts<Write>, blocks_for(d.batch * d.m * d.n), kThreads, 0, sums, parts, bias,
+         write, d);
 }
 
 }  // namespace noisette::cuda::gemm

@@ -41,80 +41,26 @@ __global__ void product(const T* a, const T* b, const float* bias, Write write, 
     }
 }
 
-/// c[i] = sum, with a residual that may be absent.
-template <class T>
-struct AddResidual {
-  const T* residual;
-  T* c;
-  __device__ void operator()(int64_t i, float sum) const {
-    store(c + i, residual != nullptr ? sum + load(residual + i) : sum);
-  }
-  __device__ void operator()(int64_t i, const float (&sums)[4]) const {
-    using P = Pack<T, 4>;
-    P out;
-    const P more = residual != nullptr ? P::read(residual + i) : P{};
-#pragma unroll
-    for (int k = 0; k < 4; ++k) out.set(k, residual != nullptr ? sums[k] + more[k] : sums[k]);
-    out.write(c + i);
-  }
-  bool aligned() const { return aligned16(residual, c); }
-};
-struct Accumulate {
-  float* c;
-  bool accumulate;
-  __device__ void operator()(int64_t i, double sum) const {
-    c[i] = accumulate ? c[i] + float(sum) : float(sum);
-  }
-  __device__ void operator()(int64_t i, const float (&sums)[4]) const {
-    AddResidual<float>{accumulate ? c : nullptr, c}(i, sums);
-  }
-  bool aligned() const { return aligned16(c); }
-};
+using gemm::Accumulate;
+using gemm::AddResidual;
 
-/// What tensor cores hand out, four neighbours of a row at a time, to write(index into c, values).
-template <class Write>
-struct Finish {
-  Write write;
-  const float* bias;
-  int64_t m, n;
-  __device__ void operator()(int64_t s, int64_t i, int64_t j, float4 v) const {
-    float sums[4] = {v.x, v.y, v.z, v.w};
-    if (bias != nullptr)
-#pragma unroll
-      for (int k = 0; k < 4; ++k) sums[k] += bias[j + k];
-    write((s * m + i) * n + j, sums);
-  }
-};
-struct StorePart {
-  float* parts;
-  int64_t m, n;
-  __device__ void operator()(int64_t s, int64_t i, int64_t j, float4 v) const {
-    *reinterpret_cast<float4*>(parts + (s * m + i) * n + j) = v;
-  }
-};
-
-/// Adds up the parts of every element, in order.
-template <class Write>
-__global__ void add_parts(const float* parts, int64_t count, const float* bias, Write write,
-                          MatmulDims d) {
-  const int64_t one = d.m * d.n;
-  for_each_item(d.batch * one, [&](int64_t item) {
-    const int64_t s = item / one, i = item - s * one;
-    float sum = 0;
-    for (int64_t p = 0; p < count; ++p) sum += parts[(s * count + p) * one + i];
-    write(item, bias != nullptr ? sum + bias[i % d.n] : sum);
-  });
+/// Rows of whole chunks of sixteen bytes.
+bool in_chunks(const MatmulDims& d) {
+  return (d.trans_a ? d.m : d.k) % 8 == 0 && (d.trans_b ? d.k : d.n) % 8 == 0;
 }
 
 template <class Write>
 void multiply_tensor_cores(const char* name, const bfloat16* a, const bfloat16* b,
                            const float* bias, const Write& write, const MatmulDims& d) {
-  const int64_t parts = gemm::parts_of(d);
-  if (parts == 1) return gemm::run(name, a, b, Finish<Write>{write, bias, d.m, d.n}, 1, d);
-  Scratch scratch;
-  float* sums = scratch.take<float>(parts * d.c_numel());
-  gemm::run(name, a, b, StorePart{sums, d.m, d.n}, parts, d);
-  launch(name, add_parts<Write>, blocks_for(d.c_numel()), kThreads, 0, sums, parts, bias, write, d);
+  const auto go = [&]<bool kA, bool kB>(gemm::Matrix<kA> left, gemm::Matrix<kB> right) {
+    gemm::run(name, left, right, bias, write, {d.batch, d.m, d.n, d.k});
+  };
+  const gemm::Matrix<true> a_along{a, d.m, d.k}, b_along{b, d.n, d.k};
+  const gemm::Matrix<false> a_across{a, d.m, d.k}, b_across{b, d.n, d.k};
+  if (d.trans_a)
+    d.trans_b ? go(a_across, b_along) : go(a_across, b_across);
+  else
+    d.trans_b ? go(a_along, b_along) : go(a_along, b_across);
 }
 
 template <class T, class Write>
@@ -122,7 +68,7 @@ void multiply(const char* name, const T* a, const T* b, const float* bias, const
               const MatmulDims& d) {
   if (d.c_numel() == 0) return;
   if constexpr (std::is_same_v<T, bfloat16>)
-    if (gemm::takes(d) && aligned16(a, b) && write.aligned())
+    if (gemm::takes({d.batch, d.m, d.n, d.k}) && in_chunks(d) && aligned16(a, b) && write.aligned())
       return multiply_tensor_cores(name, a, b, bias, write, d);
   constexpr int64_t kMost = 65535;
   const dim3 grid(unsigned(ceil_div(d.n, kTile)), unsigned(std::min(ceil_div(d.m, kTile), kMost)),

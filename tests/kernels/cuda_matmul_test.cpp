@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/runtime.h"
 #include "kernels/matmul.h"
+#include "tests/kernels/on_device.h"
 #include "tests/kernels/values.h"
 
 #ifdef NOISETTE_CUDA
@@ -15,39 +15,11 @@ namespace noisette {
 namespace {
 
 using test::cast;
+using test::OnDevice;
 using test::random_values;
 using test::value;
 
-/// A copy of a vector on the device.
-template <class T>
-class OnDevice {
- public:
-  explicit OnDevice(const std::vector<T>& v) : size_(v.size() * sizeof(T)) {
-    data_ = static_cast<T*>(cuda::reserve(size_ + 256));
-    cuda::copy_to_device(data_, v.data(), size_);
-  }
-  ~OnDevice() { cuda::release(data_); }
-  OnDevice(const OnDevice&) = delete;
-  T* get() const { return data_; }
-  std::vector<T> back() const {
-    std::vector<T> v(size_ / sizeof(T));
-    cuda::copy_to_host(v.data(), data_, size_);
-    return v;
-  }
-
- private:
-  std::size_t size_;
-  T* data_;
-};
-
-class CudaMatmul : public testing::TestWithParam<MatmulDims> {
- protected:
-  void SetUp() override {
-    if (cuda::device_count() > 0) return;
-    ASSERT_EQ(std::getenv("NOISETTE_REQUIRE_CUDA"), nullptr) << "no CUDA device";
-    GTEST_SKIP() << "no CUDA device";
-  }
-};
+class CudaMatmul : public test::NeedsCuda<testing::TestWithParam<MatmulDims>> {};
 
 TEST_P(CudaMatmul, Bf16MatchesF64) {
   for (const int transposes : {0, 1, 2, 3}) {

@@ -1,0 +1,73 @@
+// Convolutions in bf16 on CUDA against the f64 reference: on tensor cores, around the edges of
+// their tiles, and where the plain kernels serve.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/conv.h"
+#include "tests/kernels/conv_cases.h"
+#include "tests/kernels/on_device.h"
+#include "tests/kernels/values.h"
+
+#ifdef NOISETTE_CUDA
+
+namespace noisette {
+namespace {
+
+using test::cast;
+using test::ConvCase;
+using test::OnDevice;
+using test::random_values;
+using test::same3;
+
+class CudaConv : public test::NeedsCuda<testing::TestWithParam<ConvCase>> {};
+
+TEST_P(CudaConv, Bf16MatchesF64) {
+  const ConvDims& d = GetParam().d;
+  const auto x = random_values(d.x_numel(), 1), weight = random_values(d.weight_numel(), 2);
+  const auto bias = random_values(d.out_c, 3), dy = random_values(d.y_numel(), 4);
+  const auto residual = random_values(d.y_numel(), 5), start = random_values(d.weight_numel(), 6);
+  std::vector<double> y(residual), dx(x), dw(start);
+  cpu::conv2d_forward(x.data(), weight.data(), bias.data(), y.data(), y.data(), d);
+  cpu::conv2d_backward_data(dy.data(), weight.data(), dx.data(), dx.data(), d);
+  cpu::conv2d_backward_weight(x.data(), dy.data(), dw.data(), true, d);
+
+  const OnDevice on_x(cast<bfloat16>(x)), on_weight(cast<bfloat16>(weight)),
+      on_dy(cast<bfloat16>(dy)), on_y(cast<bfloat16>(residual)), on_dx(cast<bfloat16>(x));
+  const OnDevice on_bias(cast<float>(bias)), on_dw(cast<float>(start));
+  cuda::conv2d_forward(on_x.get(), on_weight.get(), on_bias.get(), on_y.get(), on_y.get(), d);
+  cuda::conv2d_backward_data(on_dy.get(), on_weight.get(), on_dx.get(), on_dx.get(), d);
+  cuda::conv2d_backward_weight(on_x.get(), on_dy.get(), on_dw.get(), true, d);
+  // Products of bf16 numbers are exact in f32; sums of so many terms round in f32, results once to
+  // bf16.
+  const auto check = [](const auto& got, const std::vector<double>& want, double rounding,
+                        const char* what) {
+    for (std::size_t i = 0; i < want.size(); ++i)
+      ASSERT_NEAR(double(float(got[i])), want[i], rounding * std::abs(want[i]) + 2e-4)
+          << what << " at " << i;
+  };
+  check(on_y.back(), y, 0x1p-8, "y");
+  check(on_dx.back(), dx, 0x1p-8, "dx");
+  check(on_dw.back(), dw, 1e-6, "dw");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, CudaConv,
+    testing::Values(ConvCase{"OddMap", same3(2, 9, 7, 16, 24)},
+                    ConvCase{"Tiles", same3(1, 16, 16, 40, 136)},
+                    ConvCase{"FewPixelsManyChannels", same3(2, 4, 4, 320, 64)},
+                    ConvCase{"ManyPixels", same3(3, 20, 20, 8, 16)},
+                    ConvCase{"Stride", same3(2, 9, 8, 16, 16, 2)},
+                    ConvCase{"AsymmetricStride", {2, 8, 8, 16, 32, 3, 3, 2, 0, 0, 1, 1}},
+                    ConvCase{"OneByOne", {2, 5, 7, 48, 24, 1, 1, 1, 0, 0, 0, 0}},
+                    ConvCase{"TwoByTwo", {2, 5, 6, 16, 64, 2, 2, 1, 1, 1, 1, 1}},
+                    ConvCase{"FiveByThree", {1, 9, 9, 24, 16, 5, 3, 1, 2, 0, 1, 2}},
+                    ConvCase{"OnePixel", same3(20, 1, 1, 16, 16)},
+                    ConvCase{"ThreeChannels", same3(2, 8, 8, 3, 16)}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace noisette
+
+#endif
