@@ -9,9 +9,6 @@ namespace {
 struct Sum {
   __device__ float operator()(float a, float b) const { return a + b; }
 };
-struct Identity {
-  __device__ float operator()(float x) const { return x; }
-};
 
 template <class T>
 __global__ void fill_kernel(T* x, T value, int64_t n) {

@@ -7,7 +7,6 @@
 namespace noisette::cuda {
 namespace {
 
-__device__ inline float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
 /// Distribution function and density of the standard normal.
 __device__ inline float normal_cdf(float x) { return 0.5f * erfcf(-0.707106781f * x); }
 __device__ inline float normal_pdf(float x) { return 0.398942280f * expf(-0.5f * x * x); }

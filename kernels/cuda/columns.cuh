@@ -42,6 +42,15 @@ __global__ void sum_column_runs(F f, int64_t rows, int64_t cols, int64_t runs, i
   }
 }
 
+/// to[c] (+)= sum: the gradient of a parameter.
+struct StoreGradient {
+  float* to;
+  bool accumulate;
+  __device__ void operator()(int64_t c, double sum) const {
+    to[c] = float(sum) + (accumulate ? to[c] : 0.f);
+  }
+};
+
 /// finish(s * cols + c, sum over the runs)
 template <class Finish>
 __global__ void finish_columns(const float* partial, int64_t batch, int64_t cols, int64_t runs,

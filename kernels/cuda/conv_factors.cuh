@@ -18,6 +18,10 @@ struct Window {
   int64_t height, width, channels;  // of the image
   int64_t out_h, out_w, taps_w;
   int64_t stride, pad_top, pad_left;
+
+  __device__ bool inside(int h, int v) const {
+    return uint32_t(h) < uint32_t(height) && uint32_t(v) < uint32_t(width);
+  }
 };
 
 /// [places, taps * channels]: what the kernel sees at each place.
@@ -43,7 +47,7 @@ struct Pixels {
       if (place >= p.places) h = -(1 << 30);  // outside for good
     }
     __device__ const bfloat16* place(const Pixels& p) const {
-      return uint32_t(h) < uint32_t(p.w.height) && uint32_t(v) < uint32_t(p.w.width) ? at : nullptr;
+      return p.w.inside(h, v) ? at : nullptr;
     }
     __device__ void next(const Pixels& p) {
       channel += kK;
@@ -110,7 +114,7 @@ struct Shifted {
       if (column >= s.columns) v = -(1 << 30);  // outside for good
     }
     __device__ const bfloat16* place(const Shifted& s) const {
-      return uint32_t(h) < uint32_t(s.w.height) && uint32_t(v) < uint32_t(s.w.width) ? at : nullptr;
+      return s.w.inside(h, v) ? at : nullptr;
     }
     __device__ void next(const Shifted& s) {
       const Window& w = s.w;

@@ -20,9 +20,6 @@ struct ScaledSum {
 struct Product {
   __device__ float operator()(float x, float z) const { return x * z; }
 };
-struct Identity {
-  __device__ float operator()(float x) const { return x; }
-};
 
 /// y[n,p,c] = x[n,p,c] + e[n,c]; an item is kWidth channels of one pixel.
 template <int kWidth, class T>
@@ -68,17 +65,6 @@ struct ProductAt {
   const T *x, *z;
   __device__ double operator()(int64_t i) const { return double(load(x + i) * load(z + i)); }
 };
-/// 0 for a finite element, else NaN.
-template <class T>
-struct Excess {
-  const T* x;
-  __device__ double operator()(int64_t i) const { return double(load(x + i) - load(x + i)); }
-};
-struct Square {
-  const float* x;
-  __device__ double operator()(int64_t i) const { return double(x[i]) * double(x[i]); }
-};
-
 struct StoreScaled {
   float* y;
   double scale;

@@ -62,8 +62,6 @@ struct Group {
   }
 };
 
-__device__ inline float sigmoid(float u) { return 1.f / (1.f + expf(-u)); }
-
 template <class T>
 __device__ inline void write_values(const Group<T>& g, const Share& share, float mean, float rstd,
                                     T* y) {
@@ -171,19 +169,7 @@ __global__ void group_norm_bwd(Group<T> g, const float* mean, const float* rstd,
   }
 }
 
-/// to[c] (+)= sum
-struct StoreGradient {
-  float* to;
-  bool accumulate;
-  __device__ void operator()(int64_t c, double sum) const {
-    if (to != nullptr) to[c] = float(sum) + (accumulate ? to[c] : 0.f);
-  }
-};
-
-template <class T>
-dim3 groups_of(const GroupNormDims& d) {
-  return dim3(unsigned(d.batch * d.groups));
-}
+dim3 groups_of(const GroupNormDims& d) { return dim3(unsigned(d.batch * d.groups)); }
 
 }  // namespace
 
@@ -191,7 +177,7 @@ template <class T>
 void group_norm_forward(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>* bias,
                         T* y, acc_t<T>* mean, acc_t<T>* rstd, const GroupNormDims& d) {
   if (d.batch * d.groups == 0) return;
-  launch("group_norm_forward", group_norm_fwd<T>, groups_of<T>(d), kThreads, 0,
+  launch("group_norm_forward", group_norm_fwd<T>, groups_of(d), kThreads, 0,
          Group<T>{x, shift, weight, bias, d}, y, mean, rstd);
 }
 
@@ -199,7 +185,7 @@ template <class T>
 void group_norm_repeat(const T* x, const T* shift, const acc_t<T>* weight, const acc_t<T>* bias,
                        const acc_t<T>* mean, const acc_t<T>* rstd, T* y, const GroupNormDims& d) {
   if (d.batch * d.groups == 0) return;
-  launch("group_norm_repeat", group_norm_again<T>, groups_of<T>(d), kThreads, 0,
+  launch("group_norm_repeat", group_norm_again<T>, groups_of(d), kThreads, 0,
          Group<T>{x, shift, weight, bias, d}, mean, rstd, y);
 }
 
@@ -212,7 +198,7 @@ void group_norm_backward(const T* x, const T* shift, const acc_t<T>* weight, con
   Scratch scratch;
   const ChannelSums sums{scratch.take<float>(n), scratch.take<float>(n), scratch.take<float>(n)};
   if (n > 0)
-    launch("group_norm_backward", group_norm_bwd<T>, groups_of<T>(d), kThreads, 0,
+    launch("group_norm_backward", group_norm_bwd<T>, groups_of(d), kThreads, 0,
            Group<T>{x, shift, weight, bias, d}, mean, rstd, dy, add, dx, dshift, sums);
   if (dweight != nullptr)
     sum_columns("group_norm_dweight", Element<float>{sums.du_normal, d.channels}, 1, d.batch,

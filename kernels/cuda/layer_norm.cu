@@ -68,14 +68,6 @@ struct WeightTerm {
     return load(dy + i) * (load(x + i) - mean[r]) * rstd[r];
   }
 };
-struct StoreGradient {
-  float* to;
-  bool accumulate;
-  __device__ void operator()(int64_t c, double sum) const {
-    to[c] = float(sum) + (accumulate ? to[c] : 0.f);
-  }
-};
-
 }  // namespace
 
 template <class T>

@@ -9,6 +9,12 @@
 
 namespace noisette::cuda {
 
+struct Identity {
+  __device__ float operator()(float x) const { return x; }
+};
+/// 1 / (1 + e^-x)
+__device__ inline float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+
 template <int kWidth, class F, class Out, class... In>
 __device__ inline void map_packs(const F& f, Out* y, const Pack<In, kWidth>&... x) {
   Pack<Out, kWidth> out;

@@ -3,6 +3,7 @@
 // the bf16 copy 20 and 18.
 #include "kernels/optimizer.h"
 
+#include "kernels/adamw_factors.h"
 #include "kernels/cuda/map.cuh"
 #include "kernels/cuda/sums.cuh"
 #include "kernels/elementwise.h"
@@ -10,27 +11,7 @@
 namespace noisette::cuda {
 namespace {
 
-/// The numbers of one update, computed by every thread: they are data, not arguments, so that a
-/// captured step stays valid.
-struct Factors {
-  float grad, beta1, beta2, one_minus_beta1, one_minus_beta2, shrink, rate, root, eps, keep, take;
-
-  __device__ Factors(const UpdateNumbers& u, const AdamWOptions& o) {
-    const double norm = o.grad_scale * sqrt(u.squares);
-    const double clip = o.clip_norm > 0 ? fmin(1.0, o.clip_norm / (norm + 1e-6)) : 1.0;
-    grad = float(o.grad_scale * clip);
-    beta1 = float(o.beta1);
-    beta2 = float(o.beta2);
-    one_minus_beta1 = float(1 - o.beta1);
-    one_minus_beta2 = float(1 - o.beta2);
-    shrink = float(1 - u.learning_rate * o.weight_decay);
-    rate = float(u.learning_rate / (1 - pow(o.beta1, u.step)));
-    root = float(1 / sqrt(1 - pow(o.beta2, u.step)));
-    eps = float(o.eps);
-    keep = float(u.ema_decay);
-    take = float(1 - u.ema_decay);
-  }
-};
+using Factors = AdamWFactors<float>;  // computed on the device: a captured step stays valid
 
 template <int kWidth>
 __global__ void adamw_kernel(float* w, const float* g, float* m, float* v, float* average,
@@ -78,15 +59,6 @@ struct NoteFinite {
     if (excess != 0) numbers->finite = 0;  // NaN
   }
 };
-struct Square {
-  const float* x;
-  __device__ double operator()(int64_t i) const { return double(x[i]) * double(x[i]); }
-};
-struct Excess {
-  const float* x;
-  __device__ double operator()(int64_t i) const { return double(x[i] - x[i]); }
-};
-
 }  // namespace
 
 template <class A>
@@ -96,7 +68,7 @@ void gradient_squares(const A* g, int64_t n, UpdateNumbers* numbers) {
 
 template <class A>
 void require_finite(const A* x, int64_t n, UpdateNumbers* numbers) {
-  sum_rows("require_finite", 1, n, Excess{x}, NoteFinite{numbers});
+  sum_rows("require_finite", 1, n, Excess<A>{x}, NoteFinite{numbers});
 }
 
 template <class A>

@@ -23,12 +23,6 @@ bool synchronous() {
   return on;
 }
 
-int current_device() {
-  int device = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  return device;
-}
-
 /// Everything that is reserved. Itself never destroyed: tensors outlive static objects.
 struct Reserved {
   std::mutex mutex;
@@ -50,6 +44,12 @@ std::string text_of(dim3 d) {
 }
 
 }  // namespace
+
+int current_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  return device;
+}
 
 void check(cudaError_t status, const char* name) {
   if (status == cudaSuccess) return;

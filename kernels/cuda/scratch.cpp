@@ -31,12 +31,6 @@ Stack& stack_of(int device) {
   return stacks[std::size_t(device)];
 }
 
-int current_device() {
-  int device = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  return device;
-}
-
 }  // namespace
 
 Scratch::Scratch()

@@ -6,6 +6,8 @@
 
 namespace noisette::cuda {
 
+/// The calling thread's device.
+int current_device();
 /// The compute stream of the calling thread's device.
 cudaStream_t stream();
 

@@ -6,10 +6,23 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/scratch.h"
+#include "kernels/cuda/vec.cuh"
 
 namespace noisette::cuda {
 
 inline constexpr int64_t kSumChunk = 64 * kThreads;
+
+/// What is summed, of flat f32 memory or elements of T.
+struct Square {
+  const float* x;
+  __device__ double operator()(int64_t i) const { return double(x[i]) * double(x[i]); }
+};
+/// 0 for a finite element, else NaN.
+template <class T>
+struct Excess {
+  const T* x;
+  __device__ double operator()(int64_t i) const { return double(load(x + i) - load(x + i)); }
+};
 
 /// partial[row * chunks + k] = sum of f(i) over chunk k of row `row`, i counted through all rows.
 template <class F>
