@@ -1,12 +1,11 @@
 // Convolution. Contract: kernels/conv.h. Reference: kernels/cpu/conv.cpp.
-// bf16 runs on tensor cores as a product of matrices that are never stored (conv_factors.cuh). f32,
-// the data gradient of strides, and channel counts that are no multiples of 8 are computed plainly:
-// a thread an element of the result.
+// A product of matrices that are never stored (gemm.cuh, conv_factors.cuh). The data gradient of
+// strides, and channels that are no whole chunks of sixteen bytes, are computed plainly, a thread
+// an element of the result, which is the reference too.
 #include "kernels/conv.h"
 
-#include <type_traits>
-
 #include "kernels/cuda/conv_factors.cuh"
+#include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/map.cuh"
 
 namespace noisette::cuda {
@@ -86,11 +85,9 @@ __global__ void conv_bwd_weight(const T* x, const T* dy, float* dweight, bool ac
   });
 }
 
-// --- On tensor cores.
+// --- As products of matrices.
 
 using gemm::Extents;
-
-bool in_chunks(const ConvDims& d) { return d.in_c % 8 == 0 && d.out_c % 8 == 0; }
 
 Extents extents(ConvPass pass, const ConvDims& d) {
   const int64_t taps = d.kernel_h * d.kernel_w, places = d.batch * d.out_h() * d.out_w();
@@ -100,47 +97,52 @@ Extents extents(ConvPass pass, const ConvDims& d) {
   return {1, d.out_c, taps * d.in_c, places};
 }
 
-/// Whether the pass may run there, whose tensors start at these addresses.
+/// Whether the pass may run so, whose tensors start at these addresses.
 template <class T, class... P>
-bool on_tensor_cores(ConvPass pass, const ConvDims& d, const P*... p) {
-  return std::is_same_v<T, bfloat16> && in_chunks(d) && aligned16(p...) &&
+bool in_tiles(ConvPass pass, const ConvDims& d, const P*... p) {
+  return d.in_c % kVector<T> == 0 && d.out_c % kVector<T> == 0 && aligned16(p...) &&
          gemm::takes(extents(pass, d)) && (pass != ConvPass::backward_data || d.stride == 1);
 }
 
 gemm::Window over_x(const ConvDims& d) {
-  return {d.in_h,     d.in_w,   d.in_c,    d.out_h(), d.out_w(),
-          d.kernel_w, d.stride, d.pad_top, d.pad_left};
+  return {d.in_h,     d.in_w,     d.in_c,   d.out_h(), d.out_w(),
+          d.kernel_h, d.kernel_w, d.stride, d.pad_top, d.pad_left};
 }
 
-void forward_tensor_cores(const bfloat16* x, const bfloat16* weight, const float* bias,
-                          const bfloat16* residual, bfloat16* y, const ConvDims& d) {
+template <class T>
+void forward_tiles(const T* x, const T* weight, const float* bias, const T* residual, T* y,
+                   const ConvDims& d) {
   const Extents e = extents(ConvPass::forward, d);
-  gemm::run("conv2d_forward", gemm::Pixels{x, over_x(d), e.m}, gemm::Matrix<true>{weight, e.n, e.k},
-            bias, gemm::AddResidual<bfloat16>{residual, y}, e);
+  gemm::multiply("conv2d_forward", gemm::Pixels<T>{x, over_x(d), e.m},
+                 gemm::Matrix<T, true>{weight, e.n, e.k}, bias, gemm::AddResidual<T>{residual, y},
+                 e);
 }
 
-void backward_data_tensor_cores(const bfloat16* dy, const bfloat16* weight, const bfloat16* add,
-                                bfloat16* dx, const ConvDims& d) {
+template <class T>
+void backward_data_tiles(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   const Extents e = extents(ConvPass::backward_data, d);
   const gemm::Window over_dy{d.out_h(),
                              d.out_w(),
                              d.out_c,
                              d.in_h,
                              d.in_w,
+                             d.kernel_h,
                              d.kernel_w,
                              1,
                              d.kernel_h - 1 - d.pad_top,
                              d.kernel_w - 1 - d.pad_left};
-  gemm::run("conv2d_backward_data", gemm::Pixels{dy, over_dy, e.m},
-            gemm::TurnedWeight{weight, d.out_c, d.kernel_h * d.kernel_w, d.in_c}, nullptr,
-            gemm::AddResidual<bfloat16>{add, dx}, e);
+  gemm::multiply("conv2d_backward_data", gemm::Pixels<T>{dy, over_dy, e.m},
+                 gemm::TurnedWeight<T>{weight, d.out_c, d.kernel_h * d.kernel_w, d.in_c}, nullptr,
+                 gemm::AddResidual<T>{add, dx}, e);
 }
 
-void backward_weight_tensor_cores(const bfloat16* x, const bfloat16* dy, float* dweight,
-                                  bool accumulate, const ConvDims& d) {
+template <class T>
+void backward_weight_tiles(const T* x, const T* dy, float* dweight, bool accumulate,
+                           const ConvDims& d) {
   const Extents e = extents(ConvPass::backward_weight, d);
-  gemm::run("conv2d_backward_weight", gemm::Matrix<false>{dy, e.m, e.k},
-            gemm::Shifted{x, over_x(d), e.n}, nullptr, gemm::Accumulate{dweight, accumulate}, e);
+  gemm::multiply("conv2d_backward_weight", gemm::Matrix<T, false>{dy, e.m, e.k},
+                 gemm::Shifted<T>{x, over_x(d), e.n}, nullptr,
+                 gemm::Accumulate{dweight, accumulate}, e);
 }
 
 }  // namespace
@@ -149,9 +151,8 @@ template <class T>
 void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
                     const ConvDims& d) {
   if (d.y_numel() == 0) return;
-  if constexpr (std::is_same_v<T, bfloat16>)
-    if (on_tensor_cores<T>(ConvPass::forward, d, x, weight, residual, y))
-      return forward_tensor_cores(x, weight, bias, residual, y, d);
+  if (in_tiles<T>(ConvPass::forward, d, x, weight, residual, y))
+    return forward_tiles(x, weight, bias, residual, y, d);
   launch("conv2d_forward", conv_fwd<T>, blocks_for(d.y_numel()), kThreads, 0, x, weight, bias,
          residual, y, d, d.out_h(), d.out_w());
 }
@@ -159,9 +160,8 @@ void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* 
 template <class T>
 void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   if (d.x_numel() == 0) return;
-  if constexpr (std::is_same_v<T, bfloat16>)
-    if (on_tensor_cores<T>(ConvPass::backward_data, d, dy, weight, add, dx))
-      return backward_data_tensor_cores(dy, weight, add, dx, d);
+  if (in_tiles<T>(ConvPass::backward_data, d, dy, weight, add, dx))
+    return backward_data_tiles(dy, weight, add, dx, d);
   launch("conv2d_backward_data", conv_bwd_data<T>, blocks_for(d.x_numel()), kThreads, 0, dy, weight,
          add, dx, d, d.out_h(), d.out_w());
 }
@@ -170,9 +170,8 @@ template <class T>
 void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accumulate,
                             const ConvDims& d) {
   if (d.weight_numel() == 0) return;
-  if constexpr (std::is_same_v<T, bfloat16>)
-    if (on_tensor_cores<T>(ConvPass::backward_weight, d, x, dy, dweight))
-      return backward_weight_tensor_cores(x, dy, dweight, accumulate, d);
+  if (in_tiles<T>(ConvPass::backward_weight, d, x, dy, dweight))
+    return backward_weight_tiles(x, dy, dweight, accumulate, d);
   launch("conv2d_backward_weight", conv_bwd_weight<T>, blocks_for(d.weight_numel()), kThreads, 0, x,
          dy, dweight, accumulate, d, d.out_h(), d.out_w());
 }

@@ -10,10 +10,15 @@ namespace noisette::cuda {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Runs a kernel in the thread's stream. `shared` is its dynamic shared memory in bytes.
+/// Runs a kernel in the thread's stream. `shared` is its dynamic shared memory in bytes; more than
+/// 99 KB is not had on every card.
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared,
             A&&... args) {
+  constexpr std::size_t kUnasked = 48 * 1024;
+  if (shared > kUnasked)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)),
+          name);
   kernel<<<grid, block, shared, stream()>>>(static_cast<P>(std::forward<A>(args))...);
   check_launch(name, grid, block, shared);
 }

@@ -1,9 +1,7 @@
 // Matrix products. Contract: kernels/matmul.h. Reference: kernels/cpu/matmul.cpp.
-// bf16 runs on tensor cores (gemm.cuh) where rows are whole chunks of sixteen bytes. f32, and what
-// is left of bf16, is computed plainly: a thread an element of the result.
+// Tile by tile (gemm.cuh) where rows are whole chunks of sixteen bytes. What is left is computed
+// plainly, a thread an element of the result, which is the reference too.
 #include "kernels/matmul.h"
-
-#include <type_traits>
 
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/gemm.cuh"
@@ -45,18 +43,19 @@ using gemm::Accumulate;
 using gemm::AddResidual;
 
 /// Rows of whole chunks of sixteen bytes.
+template <class T>
 bool in_chunks(const MatmulDims& d) {
-  return (d.trans_a ? d.m : d.k) % 8 == 0 && (d.trans_b ? d.k : d.n) % 8 == 0;
+  return (d.trans_a ? d.m : d.k) % kVector<T> == 0 && (d.trans_b ? d.k : d.n) % kVector<T> == 0;
 }
 
-template <class Write>
-void multiply_tensor_cores(const char* name, const bfloat16* a, const bfloat16* b,
-                           const float* bias, const Write& write, const MatmulDims& d) {
-  const auto go = [&]<bool kA, bool kB>(gemm::Matrix<kA> left, gemm::Matrix<kB> right) {
-    gemm::run(name, left, right, bias, write, {d.batch, d.m, d.n, d.k});
+template <class T, class Write>
+void multiply_tiles(const char* name, const T* a, const T* b, const float* bias, const Write& write,
+                    const MatmulDims& d) {
+  const auto go = [&]<bool kA, bool kB>(gemm::Matrix<T, kA> left, gemm::Matrix<T, kB> right) {
+    gemm::multiply(name, left, right, bias, write, {d.batch, d.m, d.n, d.k});
   };
-  const gemm::Matrix<true> a_along{a, d.m, d.k}, b_along{b, d.n, d.k};
-  const gemm::Matrix<false> a_across{a, d.m, d.k}, b_across{b, d.n, d.k};
+  const gemm::Matrix<T, true> a_along{a, d.m, d.k}, b_along{b, d.n, d.k};
+  const gemm::Matrix<T, false> a_across{a, d.m, d.k}, b_across{b, d.n, d.k};
   if (d.trans_a)
     d.trans_b ? go(a_across, b_along) : go(a_across, b_across);
   else
@@ -67,9 +66,9 @@ template <class T, class Write>
 void multiply(const char* name, const T* a, const T* b, const float* bias, const Write& write,
               const MatmulDims& d) {
   if (d.c_numel() == 0) return;
-  if constexpr (std::is_same_v<T, bfloat16>)
-    if (gemm::takes({d.batch, d.m, d.n, d.k}) && in_chunks(d) && aligned16(a, b) && write.aligned())
-      return multiply_tensor_cores(name, a, b, bias, write, d);
+  if (gemm::takes({d.batch, d.m, d.n, d.k}) && in_chunks<T>(d) && aligned16(a, b) &&
+      write.aligned())
+    return multiply_tiles(name, a, b, bias, write, d);
   constexpr int64_t kMost = 65535;
   const dim3 grid(unsigned(ceil_div(d.n, kTile)), unsigned(std::min(ceil_div(d.m, kTile), kMost)),
                   unsigned(std::min(d.batch, kMost)));

@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <set>
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/stream.h"
 
 namespace noisette::cuda {
@@ -39,11 +41,16 @@ Reserved& reserved() {
   return *all;
 }
 
+std::atomic<bool> tf32_allowed = false;
+
 std::string text_of(dim3 d) {
   return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")";
 }
 
 }  // namespace
+
+bool tf32() { return tf32_allowed; }
+void allow_tf32(bool allowed) { tf32_allowed = allowed; }
 
 int current_device() {
   int device = 0;
@@ -58,23 +65,43 @@ void check(cudaError_t status, const char* name) {
 
 void check_launch(const char* name, dim3 grid, dim3 block, std::size_t shared) {
   cudaError_t status = cudaGetLastError();
-  if (status == cudaSuccess && synchronous()) status = cudaStreamSynchronize(stream());
+  if (status == cudaSuccess && synchronous() && !recording())
+    status = cudaStreamSynchronize(stream());
   if (status == cudaSuccess) return;
   throw std::runtime_error("[" + std::string(name) + "] " + cudaGetErrorString(status) + "; grid " +
                            text_of(grid) + ", block " + text_of(block) + ", " +
                            std::to_string(shared) + " bytes of dynamic shared memory");
 }
 
-cudaStream_t stream() {
-  // Made once for every device and never given back: tensors outlive static objects.
+namespace {
+
+/// The calling thread's device's stream of `streams`. Made once for every device and never given
+/// back: tensors outlive static objects.
+cudaStream_t one_of(std::vector<cudaStream_t>& streams) {
   static std::mutex mutex;
-  static auto* streams = new std::vector<cudaStream_t>;
   const std::lock_guard lock(mutex);
   const std::size_t device = std::size_t(current_device());
-  if (streams->size() <= device) streams->resize(device + 1);
-  cudaStream_t& s = (*streams)[device];
+  if (streams.size() <= device) streams.resize(device + 1);
+  cudaStream_t& s = streams[device];
   if (s == nullptr) check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "stream");
   return s;
+}
+
+/// Copies from or to the host run when they are asked for; a recording has no such moment.
+void refuse_recording(const char* what) {
+  if (recording())
+    throw std::runtime_error("[" + std::string(what) + "] cannot be recorded in a graph");
+}
+
+}  // namespace
+
+cudaStream_t stream() {
+  static auto* streams = new std::vector<cudaStream_t>;
+  return one_of(*streams);
+}
+cudaStream_t copy_stream() {
+  static auto* streams = new std::vector<cudaStream_t>;
+  return one_of(*streams);
 }
 
 int device_count() {
@@ -118,11 +145,13 @@ void release(void* data) {
 
 void copy_to_device(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
+  refuse_recording("copy_to_device");
   // From pageable memory the runtime returns when it has taken the bytes.
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream()), "copy_to_device");
 }
 
 void copy_to_host(void* to, const void* from, std::size_t bytes) {
+  refuse_recording("copy_to_host");
   if (bytes > 0)
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()), "copy_to_host");
   synchronize();
@@ -137,6 +166,9 @@ void set_bytes(void* data, int value, std::size_t bytes) {
   if (bytes > 0) check(cudaMemsetAsync(data, value, bytes, stream()), "set_bytes");
 }
 
-void synchronize() { check(cudaStreamSynchronize(stream()), "synchronize"); }
+void synchronize() {
+  refuse_recording("synchronize");
+  check(cudaStreamSynchronize(stream()), "synchronize");
+}
 
 }  // namespace noisette::cuda

@@ -38,6 +38,11 @@ void copy_on_device(void* to, const void* from, std::size_t bytes);
 /// Sets every byte.
 void set_bytes(void* data, int value, std::size_t bytes);
 
+/// Whether products and convolutions of f32 may round their factors to the 10 bits of tf32, which
+/// tensor cores take. Off unless asked for.
+bool tf32();
+void allow_tf32(bool allowed);
+
 /// Waits for all work of the current device's stream.
 void synchronize();
 

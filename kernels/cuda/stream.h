@@ -10,6 +10,8 @@ namespace noisette::cuda {
 int current_device();
 /// The compute stream of the calling thread's device.
 cudaStream_t stream();
+/// Its stream for copies that overlap kernels (transfer.h).
+cudaStream_t copy_stream();
 
 /// Throws std::runtime_error "[name] text" unless status is success.
 void check(cudaError_t status, const char* name);

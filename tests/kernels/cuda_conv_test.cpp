@@ -1,11 +1,12 @@
-// Convolutions in bf16 on CUDA against the f64 reference: on tensor cores, around the edges of
-// their tiles, and where the plain kernels serve.
+// Convolutions on CUDA against the f64 reference: by tiles, around their edges, and where the plain
+// kernels serve.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
 #include "kernels/conv.h"
+#include "kernels/cuda/runtime.h"
 #include "tests/kernels/conv_cases.h"
 #include "tests/kernels/on_device.h"
 #include "tests/kernels/values.h"
@@ -23,8 +24,9 @@ using test::same3;
 
 class CudaConv : public test::NeedsCuda<testing::TestWithParam<ConvCase>> {};
 
-TEST_P(CudaConv, Bf16MatchesF64) {
-  const ConvDims& d = GetParam().d;
+/// All three directions in T; results may be off by `rounding` of themselves and by `sums`.
+template <class T>
+void check_against_f64(const ConvDims& d, double rounding, double sums) {
   const auto x = random_values(d.x_numel(), 1), weight = random_values(d.weight_numel(), 2);
   const auto bias = random_values(d.out_c, 3), dy = random_values(d.y_numel(), 4);
   const auto residual = random_values(d.y_numel(), 5), start = random_values(d.weight_numel(), 6);
@@ -33,23 +35,34 @@ TEST_P(CudaConv, Bf16MatchesF64) {
   cpu::conv2d_backward_data(dy.data(), weight.data(), dx.data(), dx.data(), d);
   cpu::conv2d_backward_weight(x.data(), dy.data(), dw.data(), true, d);
 
-  const OnDevice on_x(cast<bfloat16>(x)), on_weight(cast<bfloat16>(weight)),
-      on_dy(cast<bfloat16>(dy)), on_y(cast<bfloat16>(residual)), on_dx(cast<bfloat16>(x));
+  const OnDevice on_x(cast<T>(x)), on_weight(cast<T>(weight)), on_dy(cast<T>(dy)),
+      on_y(cast<T>(residual)), on_dx(cast<T>(x));
   const OnDevice on_bias(cast<float>(bias)), on_dw(cast<float>(start));
   cuda::conv2d_forward(on_x.get(), on_weight.get(), on_bias.get(), on_y.get(), on_y.get(), d);
   cuda::conv2d_backward_data(on_dy.get(), on_weight.get(), on_dx.get(), on_dx.get(), d);
   cuda::conv2d_backward_weight(on_x.get(), on_dy.get(), on_dw.get(), true, d);
-  // Products of bf16 numbers are exact in f32; sums of so many terms round in f32, results once to
-  // bf16.
-  const auto check = [](const auto& got, const std::vector<double>& want, double rounding,
-                        const char* what) {
+  const auto check = [&](const auto& got, const std::vector<double>& want, double of_result,
+                         const char* what) {
     for (std::size_t i = 0; i < want.size(); ++i)
-      ASSERT_NEAR(double(float(got[i])), want[i], rounding * std::abs(want[i]) + 2e-4)
+      ASSERT_NEAR(double(float(got[i])), want[i], of_result * std::abs(want[i]) + sums)
           << what << " at " << i;
   };
-  check(on_y.back(), y, 0x1p-8, "y");
-  check(on_dx.back(), dx, 0x1p-8, "dx");
+  check(on_y.back(), y, rounding, "y");
+  check(on_dx.back(), dx, rounding, "dx");
   check(on_dw.back(), dw, 1e-6, "dw");
+}
+
+TEST_P(CudaConv, Bf16MatchesF64) {
+  // Products of bf16 numbers are exact in f32; sums of so many terms round in f32, results once to
+  // bf16.
+  check_against_f64<bfloat16>(GetParam().d, 0x1p-8, 2e-4);
+}
+TEST_P(CudaConv, F32MatchesF64) { check_against_f64<float>(GetParam().d, 1e-6, 1e-4); }
+TEST_P(CudaConv, Tf32MatchesF64) {
+  cuda::allow_tf32(true);
+  // Factors of size one are off by up to 2^-11, sums by that times the root of their length.
+  check_against_f64<float>(GetParam().d, 1e-6, 0x1p-10 * 4 * std::sqrt(3000.));
+  cuda::allow_tf32(false);
 }
 
 INSTANTIATE_TEST_SUITE_P(
