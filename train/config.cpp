@@ -42,6 +42,12 @@ void RunConfig::fields(config::Fields& f) {
          .doc = "images computed at once, to save memory; 0: the whole batch"});
   f.add("device", device_name,
         {.doc = "where it is computed: cpu, cuda or, of several cards, cuda:1"});
+  f.add(
+      "graph", graph,
+      {.doc = "on CUDA: record the kernels of a step once and replay them, with the same result"});
+  f.add("tf32", tf32,
+        {.doc = "on CUDA, in f32: round the factors of products and convolutions to 10 bits, for "
+                "tensor cores"});
   f.add("precision", precision,
         {.doc = "of activations and products: f32 or bf16; weights, sums and statistics stay f32"});
   f.add("recompute", recompute,

@@ -45,6 +45,8 @@ struct RunConfig {
   int64_t micro_batch = 0;
   std::string device_name = "cpu";
   Device device() const { return parse_device(device_name).value_or(Device{}); }
+  bool graph = true;
+  bool tf32 = false;
   Precision precision = Precision::f32;
   Recompute recompute = Recompute::norms;
   Conv conv = Conv::automatic;

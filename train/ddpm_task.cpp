@@ -51,7 +51,8 @@ class DdpmTask final : public Task {
                           .batch = 64,
                           .seed = config_.run.seed(),
                           .dtype = element_type(config_.run.precision),
-                          .device = config_.run.device()};
+                          .device = config_.run.device(),
+                          .graph = config_.run.graph};
     int64_t columns = 8;
     if (m.num_class_embeds > 0) {
       std::vector<int64_t> classes;

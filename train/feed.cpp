@@ -52,25 +52,57 @@ int64_t dropped_label(int64_t label, int64_t num_class_embeds, double dropout, u
 Feed::Feed(const TrainConfig& config, const DataSplit& data, int64_t first)
     : config_(config), loader_(data, loader_options(config, first)) {}
 
-Batch Feed::next() {
-  std::optional<ImageBatch> got = loader_.next();
-  check(got.has_value(), "[feed] the run has {} updates and no data after them",
-        config_.run.updates);
+std::list<Feed::Slot>::iterator Feed::slot_for(int64_t n) {
+  for (auto at = free_.begin(); at != free_.end(); ++at)
+    if (at->images == n) return at;
   const UNetConfig& m = config_.model;
-  const int64_t n = got->size();
   const Device device = config_.run.device();
-  std::vector<int64_t> index, labels;
-  for (int64_t i = 0; i < n; ++i) index.push_back(sample_index(got->update, got->position + i));
-  Batch batch;
-  batch.images =
-      from_vector<uint8_t>(got->images, {n, m.sample_size, m.sample_size, m.in_channels}, device);
-  batch.sample_index = from_vector<int64_t>(index, {n}, device);
-  if (m.num_class_embeds == 0) return batch;
-  for (std::size_t i = 0; i < index.size(); ++i)
-    labels.push_back(dropped_label(got->labels[i], m.num_class_embeds, config_.data.label_dropout,
-                                   config_.run.seed(), index[i]));
-  batch.labels = from_vector<int64_t>(labels, {n}, device);
-  return batch;
+  std::vector<Tensor> like{
+      empty({n, m.sample_size, m.sample_size, m.in_channels}, DType::u8, device),
+      empty({n}, DType::i64, device)};
+  if (m.num_class_embeds > 0) like.push_back(empty({n}, DType::i64, device));
+  free_.push_front({UploadBuffer(like), n});
+  return free_.begin();
+}
+
+void Feed::fill(UploadBuffer& buffer, const ImageBatch& got) const {
+  const int64_t classes = config_.model.num_class_embeds;
+  auto* index = static_cast<int64_t*>(buffer.host(1));
+  std::copy(got.images.begin(), got.images.end(), static_cast<uint8_t*>(buffer.host(0)));
+  for (int64_t i = 0; i < got.size(); ++i) index[i] = sample_index(got.update, got.position + i);
+  if (classes == 0) return;
+  auto* labels = static_cast<int64_t*>(buffer.host(2));
+  for (int64_t i = 0; i < got.size(); ++i)
+    labels[i] = dropped_label(got.labels[std::size_t(i)], classes, config_.data.label_dropout,
+                              config_.run.seed(), index[i]);
+}
+
+bool Feed::begin_next() {
+  const std::optional<ImageBatch> got = loader_.next();
+  if (!got.has_value()) return false;
+  const auto slot = slot_for(got->size());
+  fill(slot->buffer, *got);
+  slot->buffer.start();
+  coming_.splice(coming_.end(), free_, slot);
+  return true;
+}
+
+Batch Feed::next() {
+  check(!coming_.empty() || begin_next(), "[feed] the run has {} updates and no data after them",
+        config_.run.updates);
+  taken_.splice(taken_.end(), coming_, coming_.begin());
+  const std::vector<Tensor>& t = taken_.back().buffer.take();
+  return {t[0], t.size() > 2 ? t[2] : Tensor(), t[1]};
+}
+
+void Feed::go_ahead() {
+  const std::size_t count = taken_.size();
+  for (Slot& slot : taken_) slot.buffer.release();
+  // Those of the update before are free by now, so that what comes next does not wait for this one.
+  const bool on_device = config_.run.device().type == DeviceType::cuda;
+  for (std::size_t i = 0; on_device && i < count && begin_next(); ++i) {
+  }
+  free_.splice(free_.end(), taken_);
 }
 
 }  // namespace noisette

@@ -4,6 +4,8 @@
 #include <chrono>
 
 #include "framework/autograd/autograd.h"
+#include "framework/core/dispatch.h"
+#include "framework/core/replay.h"
 #include "framework/optim/adamw.h"
 #include "framework/report/sysinfo.h"
 #include "framework/report/table.h"
@@ -25,26 +27,27 @@ int64_t micro_batch_of(const TrainConfig& c) {
 /// Random pixels and labels, or none of either on meta.
 Batch synthetic_batch(const TrainConfig& c, int64_t n, Device device) {
   const int64_t size = c.model.sample_size;
+  const Shape shape{n, size, size, c.model.in_channels};
   Batch batch;
-  batch.images = empty({n, size, size, c.model.in_channels}, DType::u8, device);
-  batch.sample_index = empty({n}, DType::i64, device);
   if (c.model.num_class_embeds > 0) batch.labels = zeros({n}, DType::i64, device);
-  if (device.is_meta()) return batch;
-  for (int64_t i = 0; i < batch.images.numel(); ++i)
-    batch.images.data<uint8_t>()[i] = uint8_t(philox_u64({0, Purpose::kTest}, uint64_t(i)));
-  for (int64_t i = 0; i < n; ++i) batch.sample_index.data<int64_t>()[i] = sample_index(0, i);
+  if (device.is_meta()) {
+    batch.images = empty(shape, DType::u8, device);
+    batch.sample_index = empty({n}, DType::i64, device);
+    return batch;
+  }
+  std::vector<uint8_t> pixels(std::size_t(shape.numel()));
+  std::vector<int64_t> index;
+  for (std::size_t i = 0; i < pixels.size(); ++i)
+    pixels[i] = uint8_t(philox_u64({0, Purpose::kTest}, uint64_t(i)));
+  for (int64_t i = 0; i < n; ++i) index.push_back(sample_index(0, i));
+  batch.images = from_vector(pixels, shape, device);
+  batch.sample_index = from_vector(index, {n}, device);
   return batch;
 }
 
-/// One update: all micro-batches and the optimiser.
-void one_update(Task& task, ParameterArena& arena, AdamW& optimizer, const Batch& batch,
-                int64_t global) {
-  const int64_t micro = batch.images.dim(0);
-  arena.reset_grads();
-  for (int64_t done = 0; done < global; done += micro)
-    backward(task.loss(batch, global, true).total);
-  arena.finish_grads();
-  optimizer.step(0);
+/// Waits for a device, so that a clock means something.
+void wait_for(Device device) {
+  if (device.type == DeviceType::cuda) NOISETTE_CUDA_CALL(synchronize);
 }
 
 double median(std::vector<double> v) {
@@ -53,17 +56,19 @@ double median(std::vector<double> v) {
 }
 
 template <class F>
-StepMeasurement measure(int64_t steps, int64_t warmup, F&& run) {
+StepMeasurement measure(Device device, int64_t steps, int64_t warmup, F&& run) {
   StepMeasurement m;
   for (int64_t i = 0; i < warmup; ++i) run();
-  Allocator::of(kCpu).reset_peak();
+  wait_for(device);
+  Allocator::of(device).reset_peak();
   for (int64_t i = 0; i < steps; ++i) {
     const auto start = Clock::now();
     run();
+    wait_for(device);
     m.all_seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
   }
   m.seconds = median(m.all_seconds);
-  m.peak_bytes = Allocator::of(kCpu).stats().peak_bytes;
+  m.peak_bytes = Allocator::of(device).stats().peak_bytes;
   Profile profile;
   const auto start = Clock::now();
   run();
@@ -135,22 +140,61 @@ void check_memory(const TrainConfig& config) {
                       : "the weights and their optimiser alone are too large"));
 }
 
+class SyntheticRun::Parts {
+ public:
+  explicit Parts(const TrainConfig& config)
+      : global_(config.run.batch),
+        task_(make_task(config)),
+        arena_(task_->module(), {.device = config.run.device(),
+                                 .dtype = element_type(config.run.precision),
+                                 .trainable = true,
+                                 .ema = config.optimizer.ema_decay > 0}),
+        optimizer_(arena_, config.optimizer, config.run.updates),
+        replay_(
+            [this](const auto& in) {
+              return compute({in[0], in[1], in[2]});
+            },
+            config.run.graph) {
+    arena_.initialize(config.run.seed());
+    batch_ = synthetic_batch(config, micro_batch_of(config), config.run.device());
+  }
+  void update() {
+    optimizer_.prepare(0);
+    replay_({batch_.images, batch_.labels, batch_.sample_index});
+  }
+
+ private:
+  std::vector<Tensor> compute(const Batch& batch) {
+    arena_.reset_grads();
+    for (int64_t done = 0; done < global_; done += batch.images.dim(0))
+      backward(task_->loss(batch, global_, true).total);
+    arena_.finish_grads();
+    return {optimizer_.apply({})};
+  }
+
+  int64_t global_;
+  std::unique_ptr<Task> task_;
+  ParameterArena arena_;
+  AdamW optimizer_;
+  Replay replay_;
+  Batch batch_;
+};
+
+SyntheticRun::SyntheticRun(const TrainConfig& config) : parts_(std::make_unique<Parts>(config)) {}
+SyntheticRun::~SyntheticRun() = default;
+void SyntheticRun::update() { parts_->update(); }
+
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup) {
-  const auto task = make_task(config);
-  ParameterArena arena(task->module(), {.dtype = element_type(config.run.precision),
-                                        .trainable = true,
-                                        .ema = config.optimizer.ema_decay > 0});
-  arena.initialize(config.run.seed());
-  AdamW optimizer(arena, config.optimizer, config.run.updates);
-  const Batch batch = synthetic_batch(config, micro_batch_of(config), kCpu);
-  return measure(steps, warmup,
-                 [&] { one_update(*task, arena, optimizer, batch, config.run.batch); });
+  SyntheticRun run(config);
+  return measure(config.run.device(), steps, warmup, [&] { run.update(); });
 }
 
 StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64_t steps,
                                  int64_t warmup) {
   UNet unet(config.model);
-  ParameterArena arena(unet, {.dtype = element_type(config.run.precision), .trainable = false});
+  const Device device = config.run.device();
+  ParameterArena arena(
+      unet, {.device = device, .dtype = element_type(config.run.precision), .trainable = false});
   arena.initialize(config.run.seed());
   diffusion::SamplerConfig sampler;
   sampler.steps = steps;
@@ -159,9 +203,11 @@ StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64
                         .first = 0,
                         .batch = batch,
                         .seed = config.run.seed(),
-                        .dtype = element_type(config.run.precision)};
+                        .dtype = element_type(config.run.precision),
+                        .device = device,
+                        .graph = config.run.graph};
   if (config.model.num_class_embeds > 0) request.labels.assign(std::size_t(batch), 0);
-  StepMeasurement m = measure(3, warmup, [&] {
+  StepMeasurement m = measure(device, 3, warmup, [&] {
     sample_pixels(unet, config.schedule, config.objective.target, sampler, request);
   });
   m.sampling_steps = steps;

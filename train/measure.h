@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,19 @@ struct StepMeasurement {
   double seconds_per_batch() const {
     return seconds * double(std::max<int64_t>(sampling_steps, 1));
   }
+};
+/// Updates of a run on random images, always the same.
+class SyntheticRun {
+ public:
+  explicit SyntheticRun(const TrainConfig& config);
+  ~SyntheticRun();
+  SyntheticRun(const SyntheticRun&) = delete;
+  SyntheticRun& operator=(const SyntheticRun&) = delete;
+  void update();
+
+ private:
+  class Parts;
+  std::unique_ptr<Parts> parts_;
 };
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup);
 

@@ -56,6 +56,7 @@ LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
     model.config.run.precision = *options.precision;
   else if (!options.keep_precision)
     use_supported_precision(model.config);
+  use_tf32(model.config);
   model.unet = std::make_unique<UNet>(model.config.model);
   model.arena = std::make_unique<ParameterArena>(
       *model.unet, ArenaOptions{.device = model.config.run.device(),

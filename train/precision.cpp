@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "framework/core/dispatch.h"
 #include "framework/report/sysinfo.h"
 
 namespace noisette {
@@ -39,5 +40,9 @@ void use_supported_precision(TrainConfig& config) {
 }
 
 void keep_bf16(bool keep) { bf16_is_kept = keep; }
+
+void use_tf32([[maybe_unused]] const TrainConfig& config) {
+  NOISETTE_CUDA_CALL(allow_tf32, config.run.tf32);
+}
 
 }  // namespace noisette

@@ -20,6 +20,9 @@ bool cpu_has_bf16();
 /// Makes f32 of bf16 on a CPU that has none, and warns once that it did.
 void use_supported_precision(TrainConfig& config);
 
+/// Lets CUDA kernels of f32 round to tf32, or not, as the configuration says.
+void use_tf32(const TrainConfig& config);
+
 /// For tests: whether bf16 stays bf16 on a CPU that has none, slowly.
 void keep_bf16(bool keep);
 

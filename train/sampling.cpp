@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "framework/autograd/autograd.h"
+#include "framework/core/replay.h"
 #include "framework/data/loader.h"
 #include "framework/io/resample.h"
 #include "framework/ops/random.h"
@@ -19,22 +21,34 @@ Tensor numbers_from(int64_t first, int64_t n, Device device) {
   return from_vector(numbers, {n}, device);
 }
 
-diffusion::Denoiser denoiser(const UNet& unet, const Tensor& labels, double guidance) {
-  if (!labels.defined()) return [&unet](const Tensor& x, const Tensor& t) { return unet(x, t); };
-  return diffusion::guide(
-      [&unet](const Tensor& x, const Tensor& t, const Tensor& l) { return unet(x, t, l); }, labels,
-      unet.config().num_class_embeds - 1, guidance);
-}
-
 constexpr double kConditional = 1;
 
-diffusion::Denoiser denoiser(const UNet& unet, const UNet* weaker, const Tensor& labels,
-                             const diffusion::SamplerConfig& sampler) {
-  diffusion::Denoiser alone = denoiser(unet, labels, sampler.guidance);
-  if (sampler.autoguidance == 1) return alone;
-  return diffusion::autoguide(std::move(alone), denoiser(*weaker, labels, kConditional),
-                              sampler.autoguidance);
-}
+/// A network as samplers call it: x, t and labels to its output, which is valid until the next
+/// call. Calls of one shape are replayed on a device.
+class Network {
+ public:
+  Network(const UNet& unet, bool replayed)
+      : unet_(unet),
+        replay_(
+            [&unet](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+              return {in[2].defined() ? unet(in[0], in[1], in[2]) : unet(in[0], in[1])};
+            },
+            replayed) {}
+
+  diffusion::Denoiser denoiser(const Tensor& labels, double guidance) {
+    if (!labels.defined())
+      return [this](const Tensor& x, const Tensor& t) { return replay_({x, t, Tensor()})[0]; };
+    return diffusion::guide(
+        [this](const Tensor& x, const Tensor& t, const Tensor& l) {
+          return replay_({x, t, l})[0];
+        },
+        labels, unet_.config().num_class_embeds - 1, guidance);
+  }
+
+ private:
+  const UNet& unet_;
+  Replay replay_;
+};
 
 /// images [n, H, W, C], the first of number `first`.
 void check_finite(const Tensor& images, int64_t first) {
@@ -63,6 +77,10 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
   const int64_t item = c.sample_size * c.sample_size * c.in_channels;
   std::vector<uint8_t> pixels(std::size_t(r.count * item));
   const int64_t batches = (r.count + r.batch - 1) / r.batch;
+  // Batches that guidance doubles and those it does not are networks of their own: two shapes.
+  Network network(unet, r.graph), unguided(unet, r.graph);
+  std::optional<Network> weaker;
+  if (sampler.autoguidance != 1) weaker.emplace(*r.weaker, r.graph);
   for (int64_t b = 0; b < batches; ++b) {
     const int64_t begin = b * r.batch, n = std::min(r.batch, r.count - begin);
     const Shape shape{n, c.sample_size, c.sample_size, c.in_channels};
@@ -78,12 +96,15 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
     const auto progress = [&](int64_t done) {
       if (r.progress) r.progress(b * int64_t(plan.size()) + done, batches * int64_t(plan.size()));
     };
+    diffusion::Denoiser denoise = network.denoiser(labels, sampler.guidance);
+    if (weaker)
+      denoise = diffusion::autoguide(std::move(denoise), weaker->denoiser(labels, kConditional),
+                                     sampler.autoguidance);
     // Outside the interval nothing goes beyond the class; less of it than 1 holds there too.
     const double outside = std::min(sampler.guidance, kConditional);
-    const Tensor images =
-        to_device(diffusion::sample(denoiser(unet, r.weaker, labels, sampler), plan, start, r.dtype,
-                                    noise, progress, denoiser(unet, labels, outside)),
-                  kCpu);
+    const Tensor images = to_device(diffusion::sample(denoise, plan, start, r.dtype, noise,
+                                                      progress, unguided.denoiser(labels, outside)),
+                                    kCpu);
     if (r.only_finite) check_finite(images, r.first + begin);
     pixels_from_float(images.span<float>(), pixels.data() + begin * item);
   }

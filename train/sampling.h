@@ -20,6 +20,7 @@ struct SampleRequest {
   std::function<void(int64_t, int64_t)> progress = {};  // network calls done and expected
   Device device = kCpu;                                 // where the network's weights are
   const UNet* weaker = nullptr;  // wanted when sampler.autoguidance is not 1; of the same labels
+  bool graph = true;             // on a device: replay steps of one shape (Replay)
   bool only_finite = false;      // an Error for values that are not finite, which no pixel shows
 };
 

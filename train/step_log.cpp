@@ -71,15 +71,26 @@ std::map<std::string, double> StepLog::saved() const {
   return numbers;
 }
 
-bool StepLog::add(const StepRecord& record) {
+std::vector<Tensor> values_of(const std::vector<StepLoss>& pieces, const Tensor& optimizer) {
+  std::vector<Tensor> values;
+  for (const StepLoss& piece : pieces)
+    for (const Tensor* t : {&piece.total, &piece.per_sample, &piece.timesteps})
+      values.push_back(t->detach());
+  values.push_back(optimizer);
+  return values;
+}
+
+bool StepLog::add(StepRecord& record) {
+  const std::vector<Tensor>& values = record.values.get();
+  const std::size_t pieces = values.size() / 3 * 3;
   double loss = 0;
-  for (const StepLoss& piece : record.pieces) loss += piece.total.item();
+  for (std::size_t i = 0; i < pieces; i += 3) loss += values[i].item();
   last_loss_ = loss;
-  const AdamW::Report optimizer = AdamW::read(record.optimizer);
+  const AdamW::Report optimizer = AdamW::read(values.back());
   grad_norm_ = optimizer.grad_norm;
   lr_ = optimizer.learning_rate;
   if (!std::isfinite(loss) || !optimizer.finite) return false;
-  for (const StepLoss& piece : record.pieces) bands_.add(piece.per_sample, piece.timesteps);
+  for (std::size_t i = 0; i < pieces; i += 3) bands_.add(values[i + 1], values[i + 2]);
   sum_ += loss;
   count_ += 1;
   constexpr double kMemory = 0.98;  // about the last fifty updates

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "framework/core/download.h"
 #include "framework/optim/adamw.h"
 #include "framework/report/metrics.h"
 #include "train/task.h"
@@ -32,10 +33,12 @@ class BandMeans {
 
 /// What one update left behind.
 struct StepRecord {
-  int64_t update = 0;            // updates done, this one included
-  std::vector<StepLoss> pieces;  // one per micro-batch
-  Tensor optimizer;              // AdamW::read() it
+  int64_t update = 0;  // updates done, this one included
+  Download values;     // values_of()
 };
+
+/// The tensors of a record: those of each micro-batch, and AdamW's numbers at the end.
+std::vector<Tensor> values_of(const std::vector<StepLoss>& pieces, const Tensor& optimizer);
 
 /// Turns step records into Metrics: means since the last record and a smoothed loss.
 class StepLog {
@@ -46,7 +49,7 @@ class StepLog {
   std::map<std::string, double> saved() const;
 
   /// Adds a finished update, unless its loss or its gradient was not finite: then it returns false.
-  bool add(const StepRecord& record);
+  bool add(StepRecord& record);
   /// The record of everything since the last call.
   Metrics take(int64_t update);
   double smoothed() const { return smoothed_; }

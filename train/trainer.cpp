@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "framework/autograd/autograd.h"
+#include "framework/core/replay.h"
 #include "framework/io/atomic_file.h"
 #include "framework/io/hash.h"
 #include "framework/report/progress.h"
@@ -37,8 +38,8 @@ double seconds_since(Clock::time_point start) {
 /// the result of an update, but for its rounding.
 bool may_change(const std::string& key) {
   for (const char* prefix : {"run.updates", "run.folder", "run.name", "run.log_every",
-                             "run.micro_batch", "run.recompute", "run.device", "checkpoint.",
-                             "preview.", "sampler.", "data.path", "data.held_out"})
+                             "run.micro_batch", "run.recompute", "run.device", "run.graph",
+                             "checkpoint.", "preview.", "sampler.", "data.path", "data.held_out"})
     if (key.starts_with(prefix)) return true;
   return false;
 }
@@ -120,6 +121,9 @@ class Run {
  private:
   CheckpointInfo load(const fs::path& path);
   StepRecord step(int64_t update);
+  std::vector<Tensor> next_batches();  // images, labels, index of each micro-batch
+  std::vector<Tensor> compute(const std::vector<Tensor>& batches);  // all kernels of a step
+  void tell_of_replay();
   void settle();  // reads the step before, now that the next one has been started
   double images_per_second(int64_t since, double seconds) const;
   void record(int64_t update);
@@ -134,6 +138,8 @@ class Run {
   std::unique_ptr<ParameterArena> arena_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<RunFolder> folder_;
+  Replay replay_;
+  bool told_of_replay_ = false;
   std::unique_ptr<Feed> feed_;
   std::unique_ptr<StepLog> log_;
   std::unique_ptr<MetricsWriter> metrics_;
@@ -175,8 +181,11 @@ DataSplit open_training_data(const TrainConfig& config) {
 }
 
 Run::Run(TrainConfig config, const TrainOptions& options)
-    : config_(std::move(config)), data_(open_training_data(config_)) {
+    : config_(std::move(config)),
+      data_(open_training_data(config_)),
+      replay_([this](const auto& batches) { return compute(batches); }, config_.run.graph) {
   use_supported_precision(config_);
+  use_tf32(config_);
   check_memory(config_);
   task_ = make_task(config_);
   arena_ = std::make_unique<ParameterArena>(
@@ -238,27 +247,53 @@ CheckpointInfo Run::load(const fs::path& path) {
   return info;
 }
 
-StepRecord Run::step(int64_t update) {
-  StepRecord record{.update = update + 1, .pieces = {}, .optimizer = {}};
+std::vector<Tensor> Run::compute(const std::vector<Tensor>& batches) {
   arena_->reset_grads();
-  const int64_t batch = config_.run.batch;
-  const int64_t micro =
-      config_.run.micro_batch > 0 ? std::min(config_.run.micro_batch, batch) : batch;
-  for (int64_t done = 0; done < batch; done += micro) {
-    StepLoss loss = task_->loss(feed_->next(), batch, true);
-    backward(loss.total);
-    loss.total = loss.total.detach();
-    loss.per_sample = loss.per_sample.detach();
-    record.pieces.push_back(std::move(loss));
+  std::vector<StepLoss> pieces;
+  std::vector<Tensor> losses;
+  for (std::size_t i = 0; i < batches.size(); i += 3) {
+    const Batch batch{batches[i], batches[i + 1], batches[i + 2]};
+    pieces.push_back(task_->loss(batch, config_.run.batch, true));
+    backward(pieces.back().total);
+    pieces.back().total = pieces.back().total.detach();
+    losses.push_back(pieces.back().total);
   }
   const std::vector<std::string> missing = arena_->finish_grads();
   check(missing.empty(), "[train] no gradient reached {} parameters: {}", missing.size(),
         fmt::join(missing, ", "));
-  std::vector<Tensor> losses;
-  for (const StepLoss& piece : record.pieces) losses.push_back(piece.total);
-  record.optimizer = optimizer_->step(update, losses);
+  return values_of(pieces, optimizer_->apply(losses));
+}
+
+std::vector<Tensor> Run::next_batches() {
+  const int64_t batch = config_.run.batch;
+  const int64_t micro =
+      config_.run.micro_batch > 0 ? std::min(config_.run.micro_batch, batch) : batch;
+  std::vector<Tensor> batches;
+  for (int64_t done = 0; done < batch; done += micro) {
+    const Batch next = feed_->next();
+    batches.insert(batches.end(), {next.images, next.labels, next.sample_index});
+  }
+  return batches;
+}
+
+StepRecord Run::step(int64_t update) {
+  optimizer_->prepare(update);
+  StepRecord record{.update = update + 1, .values = Download(replay_(next_batches()))};
+  if (!told_of_replay_) tell_of_replay();
+  feed_->go_ahead();
   issued_ = update + 1;
   return record;
+}
+
+void Run::tell_of_replay() {
+  const Replay::State& s = replay_.state();
+  if (s.kind == Replay::State::Kind::recorded)
+    spdlog::info("the step is recorded: {} kernels, {} copies on the device", s.kernels, s.copies);
+  else if (s.kind == Replay::State::Kind::failed)
+    spdlog::warn("the step cannot be recorded and is done kernel by kernel: {}", s.why);
+  else
+    return;
+  told_of_replay_ = true;
 }
 
 void Run::settle() {
@@ -353,7 +388,8 @@ void Run::explain_non_finite(int64_t update) {
   try {
     const FiniteCheck check_all;
     feed_ = std::make_unique<Feed>(config_, data_, update - 1);
-    step(update - 1);
+    optimizer_->prepare(update - 1);
+    compute(next_batches());
   } catch (const Error& e) {
     first = e.what();
   }

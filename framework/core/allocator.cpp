@@ -95,6 +95,7 @@ class Source {
   virtual ~Source() = default;
   /// Null where there is not enough.
   virtual void* segment(std::size_t bytes) = 0;
+  virtual void release(void* data, std::size_t bytes) = 0;
   virtual std::size_t capacity() const = 0;
   /// What is taken at a time, where there is room for it.
   virtual std::size_t step() const = 0;
@@ -109,6 +110,7 @@ class HostMemory final : public Source {
     madvise(data, bytes, MADV_HUGEPAGE);
     return data;
   }
+  void release(void* data, std::size_t bytes) override { munmap(data, bytes); }
   std::size_t capacity() const override {
     return std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGE_SIZE));
   }
@@ -123,6 +125,10 @@ class CudaMemory final : public Source {
     cuda::use_device(device_);
     return cuda::reserve(bytes);
   }
+  void release(void* data, std::size_t) override {
+    cuda::use_device(device_);
+    cuda::release(data);
+  }
   std::size_t capacity() const override { return std::size_t(cuda::device_info(device_).memory); }
   std::size_t step() const override { return std::size_t(1) << 28; }
 
@@ -130,6 +136,10 @@ class CudaMemory final : public Source {
   int device_;
 };
 #endif
+
+/// The pool that the calling thread's tensors come from, of one device at a time.
+thread_local int pool_in_use = 0;
+thread_local const Allocator* pool_of = nullptr;
 
 /// Best fit with coalescing over large segments. On a device all work of a thread goes to one
 /// stream, so that memory may be handed on as soon as its last tensor is gone.
@@ -184,29 +194,67 @@ class CachingAllocator final : public Allocator {
 
   void set_limit(std::size_t bytes) override { limit_ = bytes == 0 ? machine_ : bytes; }
 
+  void trim() override {
+    const std::lock_guard lock(mutex_);
+    for (auto at = blocks_.begin(); at != blocks_.end();) {
+      const auto [data, block] = *at;
+      const auto next = std::next(at);
+      const bool whole = block.first && (next == blocks_.end() || next->second.first);
+      if (whole && block.is_free && block.pool == 0) {
+        free_[0].erase({block.size, data});
+        source_->release(data, block.size);
+        reserved_ -= block.size;
+        blocks_.erase(at);
+      }
+      at = next;
+    }
+  }
+
+  int new_pool() override {
+    const std::lock_guard lock(mutex_);
+    return ++pools_;
+  }
+  int use_pool(int pool) override {
+    const int before = pool_of == this ? pool_in_use : 0;
+    pool_of = this;
+    pool_in_use = pool;
+    return before;
+  }
+  void drop_pool(int pool) override {
+    const std::lock_guard lock(mutex_);
+    for (auto& [data, block] : blocks_)
+      if (block.pool == pool) block.pool = 0;
+    free_[0].merge(free_[pool]);
+    free_.erase(pool);
+  }
+
  private:
   struct Block {
     std::size_t size;
     bool is_free;
     bool first;  // of its segment: never joined with what lies before it
+    int pool;    // its segment's
   };
   using Blocks = std::map<std::byte*, Block>;
+  using FreeBlocks = std::set<std::pair<std::size_t, std::byte*>>;  // by size
 
   bool by_malloc() const { return kUseMalloc && device_.is_cpu(); }
   static std::size_t rounded(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
   std::byte* take(std::size_t size) {
-    auto fit = free_.lower_bound({size, nullptr});
-    if (fit == free_.end()) {
-      if (!grow(size)) return nullptr;
-      fit = free_.lower_bound({size, nullptr});
+    const int pool = pool_of == this ? pool_in_use : 0;
+    FreeBlocks& free = free_[pool];
+    auto fit = free.lower_bound({size, nullptr});
+    if (fit == free.end()) {
+      if (!grow(size, pool)) return nullptr;
+      fit = free.lower_bound({size, nullptr});
     }
     std::byte* data = fit->second;
-    free_.erase(fit);
+    free.erase(fit);
     Block& block = blocks_.at(data);
     if (block.size > size) {  // keep the rest
-      blocks_[data + size] = {block.size - size, true, false};
-      free_.insert({block.size - size, data + size});
+      blocks_[data + size] = {block.size - size, true, false, pool};
+      free.insert({block.size - size, data + size});
       block.size = size;
     }
     block.is_free = false;
@@ -215,33 +263,34 @@ class CachingAllocator final : public Allocator {
 
   void give(std::byte* data) {
     auto block = blocks_.find(data);
+    FreeBlocks& free = free_[block->second.pool];
     block->second.is_free = true;
     auto next = std::next(block);
     if (next != blocks_.end() && next->second.is_free && !next->second.first) {
-      free_.erase({next->second.size, next->first});
+      free.erase({next->second.size, next->first});
       block->second.size += next->second.size;
       blocks_.erase(next);
     }
     if (!block->second.first) {
       auto before = std::prev(block);
       if (before->second.is_free) {
-        free_.erase({before->second.size, before->first});
+        free.erase({before->second.size, before->first});
         before->second.size += block->second.size;
         blocks_.erase(block);
         block = before;
       }
     }
-    free_.insert({block->second.size, block->first});
+    free.insert({block->second.size, block->first});
   }
 
-  bool grow(std::size_t size) {
+  bool grow(std::size_t size, int pool) {
     for (std::size_t want : {std::max(size, source_->step()), size}) {
       want = (want + 0x1fffff) & ~std::size_t(0x1fffff);
       void* data = source_->segment(want);
       if (data == nullptr) continue;
       auto* begin = static_cast<std::byte*>(data);
-      blocks_[begin] = {want, true, true};
-      free_.insert({want, begin});
+      blocks_[begin] = {want, true, true, pool};
+      free_[pool].insert({want, begin});
       reserved_ += want;
       return true;
     }
@@ -266,7 +315,8 @@ class CachingAllocator final : public Allocator {
   mutable std::mutex mutex_;
   Ledger ledger_;
   Blocks blocks_;
-  std::set<std::pair<std::size_t, std::byte*>> free_;
+  std::map<int, FreeBlocks> free_;  // by pool
+  int pools_ = 0;
   std::size_t reserved_ = 0, limit_ = 0, machine_ = 0;
 };
 

@@ -48,6 +48,15 @@ class Allocator {
   /// Most bytes that live tensors may hold; for tests and for --memory-limit. 0: what the machine
   /// has.
   virtual void set_limit(std::size_t bytes) = 0;
+
+  /// Gives what nobody holds back to the system, where it is a whole segment.
+  virtual void trim() {}
+
+  /// Memory that is handed on only inside of it (MemoryPool of framework/core/replay.h); pool 0 is
+  /// everybody's. use_pool() is for what the calling thread allocates, and returns the pool before.
+  virtual int new_pool() { return 0; }
+  virtual int use_pool(int) { return 0; }
+  virtual void drop_pool(int) {}
 };
 
 }  // namespace noisette

@@ -18,6 +18,11 @@ class AdamW {
   /// follow. Returns the numbers of this update, still on the device; read() them once the next
   /// step has been started.
   Tensor step(int64_t update, std::span<const Tensor> losses = {});
+  /// Its two halves: what the host knows of the update, which is copied to the device, and the
+  /// kernels, the same for every update (framework/core/replay.h); the numbers that apply() returns
+  /// are those of the newest update.
+  void prepare(int64_t update);
+  Tensor apply(std::span<const Tensor> losses);
 
   struct Report {
     double learning_rate = 0;
@@ -27,7 +32,7 @@ class AdamW {
   static Report read(const Tensor& numbers);
 
  private:
-  void apply(int64_t begin, int64_t end, bool decays);
+  void apply_range(int64_t begin, int64_t end, bool decays);
 
   ParameterArena& arena_;
   OptimizerConfig config_;

@@ -51,6 +51,19 @@ TEST(CudaTraining, RunsAreEqualWholeAndInParts) {
   }
 }
 
+TEST(CudaTraining, RecordedStepsAreTheSteps) {
+  NOISETTE_NEEDS_CUDA();
+  for (const int64_t micro : {0, 3}) {
+    const Training t;
+    TrainConfig recorded = on_cuda(t.config("recorded")), eager = on_cuda(t.config("eager"));
+    recorded.run.updates = eager.run.updates = 6;
+    recorded.run.micro_batch = eager.run.micro_batch = micro;
+    recorded.run.graph = true;
+    eager.run.graph = false;
+    EXPECT_EQ(state_of(run(recorded)), state_of(run(eager)));
+  }
+}
+
 TEST(CudaTraining, ACheckpointMovesBetweenDevices) {
   NOISETTE_NEEDS_CUDA();
   const Training t;

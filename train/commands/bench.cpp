@@ -21,7 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string file, dtype;
+  std::string file, dtype, device;
   std::vector<std::string> set;
   int64_t batch = 0, steps = 5, warmup = 2, sampling_steps = 10, threads = 0;
   bool json = false, kernels = false;
@@ -29,6 +29,8 @@ struct Options {
 
 TrainConfig read(const Options& o) {
   TrainConfig c = load_train_config(o.file, o.set);
+  if (!o.device.empty()) c.run.device_name = o.device;
+  use_tf32(c);
   if (!o.dtype.empty())
     c.run.precision = precision_of(o.dtype);
   else
@@ -137,6 +139,7 @@ void common(CLI::App* cmd, Options& o) {
       ->check(at_least(0))
       ->capture_default_str();
   add_threads(cmd, o.threads);
+  add_device(cmd, o.device, "run.device of the file");
   cmd->add_flag("--json", o.json, "one JSON object instead of tables");
   cmd->add_flag("--kernels", o.kernels, "time of every kernel, not only by family");
 }
@@ -183,6 +186,7 @@ void add_bench(CLI::App& app) {
   add_bench_train(cmd);
   add_bench_sample(cmd);
   add_bench_ops(cmd);
+  add_bench_kernels(cmd);
 }
 
 }  // namespace noisette::commands

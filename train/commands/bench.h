@@ -8,5 +8,6 @@ class App;
 namespace noisette::commands {
 
 void add_bench_ops(CLI::App* bench);
+void add_bench_kernels(CLI::App* bench);
 
 }  // namespace noisette::commands

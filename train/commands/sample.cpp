@@ -234,6 +234,7 @@ void run(const Options& o) {
                   .dtype = element_type(m.config.run.precision),
                   .device = m.config.run.device(),
                   .weaker = weaker ? weaker->unet.get() : nullptr,
+                  .graph = m.config.run.graph,
                   .only_finite = true};
   if (!classes.empty()) r.labels = spread_labels(n, classes, true);
   const std::vector<uint8_t> pixels = draw(m, s, r);
