@@ -1,175 +1,23 @@
-// Attention, plainly: a block a query (or, for the gradients of k and v, a key), which takes the
-// other side a chunk at a time; scores live in shared memory for one chunk and are never stored.
-// Contract: kernels/attention.h. Reference: kernels/cpu/attention.cpp. What a tensor-core kernel
-// has to beat. No atomics: every sum runs in the order of its chunks.
+// Attention. Contract: kernels/attention.h. Reference: kernels/cpu/attention.cpp.
 #include "kernels/attention.h"
 
-#include <cmath>
+#include <type_traits>
 
-#include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/reduce.cuh"
-#include "kernels/cuda/scratch.h"
-#include "kernels/cuda/vec.cuh"
+#include "kernels/cuda/attention_fused.h"
+#include "kernels/cuda/attention_plain.cuh"
 
 namespace noisette::cuda {
 namespace {
 
-constexpr int kBlock = 128;  // threads, and the length of a chunk
-
-/// A row of q, k, v or o: one position of one head.
-template <class T>
-__device__ inline const T* row_of(const T* x, int64_t batch, int64_t length, int64_t position,
-                                  int64_t stride, int64_t head, const AttentionDims& d) {
-  return x + (batch * length + position) * stride + head * d.head_dim;
-}
-
-template <class T>
-__device__ inline float dot(const T* a, const T* b, int64_t n) {
-  float sum = 0;
-  for (int64_t c = 0; c < n; ++c) sum += load(a + c) * load(b + c);
-  return sum;
-}
-
-/// What a block is for: batch b, head h, position i of `length`.
-struct Place {
-  int64_t b, h, i;
-  __device__ Place(int64_t length, const AttentionDims& d) {
-    i = blockIdx.x % length;
-    h = blockIdx.x / length % d.heads;
-    b = blockIdx.x / length / d.heads;
-  }
-};
-
-/// Keys that query i sees.
-__device__ inline int64_t seen(int64_t i, const AttentionDims& d) {
-  return d.causal && i + 1 < d.keys ? i + 1 : d.keys;
-}
-
-/// A block a query. Dynamic shared memory: head_dim floats of the result.
-template <class T>
-__global__ void attention_fwd(const T* q, const T* k, const T* v, T* o, float* lse,
-                              AttentionDims d) {
-  extern __shared__ float sum[];
-  __shared__ float weight[kBlock];
-  const Place at(d.queries, d);
-  const T* query = row_of(q, at.b, d.queries, at.i, d.q_stride, at.h, d);
-  const int64_t keys = seen(at.i, d);
-  for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock) sum[c] = 0;
-  float largest = -INFINITY, total = 0;
-  for (int64_t from = 0; from < keys; from += kBlock) {
-    const int64_t j = from + threadIdx.x;
-    const float score =
-        j < keys ? float(d.scale) *
-                       dot(query, row_of(k, at.b, d.keys, j, d.k_stride, at.h, d), d.head_dim)
-                 : -INFINITY;
-    const float now = fmaxf(largest, block_max<kBlock>(score));
-    const float shrink = expf(largest - now);
-    __syncthreads();
-    weight[threadIdx.x] = expf(score - now);
-    total = total * shrink + block_sum<kBlock>(weight[threadIdx.x]);  // with a barrier
-    const int64_t n = keys - from < kBlock ? keys - from : kBlock;
-    for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock) {
-      float part = 0;
-      for (int64_t r = 0; r < n; ++r)
-        part += weight[r] * load(row_of(v, at.b, d.keys, from + r, d.v_stride, at.h, d) + c);
-      sum[c] = sum[c] * shrink + part;
-    }
-    largest = now;
-  }
-  T* out = o + (at.b * d.queries + at.i) * d.o_stride + at.h * d.head_dim;
-  for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock)
-    store(out + c, total > 0 ? sum[c] / total : 0.f);
-  if (lse != nullptr && threadIdx.x == 0)
-    lse[(at.b * d.heads + at.h) * d.queries + at.i] = total > 0 ? largest + logf(total) : -INFINITY;
-}
-
-/// delta[b,h,i] = sum over c of dout * o. A thread a query.
-template <class T>
-__global__ void row_dots(const T* o, const T* dout, float* delta, AttentionDims d) {
-  for_each_item(d.batch * d.heads * d.queries, [&](int64_t item) {
-    const int64_t i = item % d.queries, h = item / d.queries % d.heads;
-    const int64_t b = item / d.queries / d.heads;
-    delta[item] = dot(row_of(o, b, d.queries, i, d.o_stride, h, d),
-                      row_of(dout, b, d.queries, i, d.o_stride, h, d), d.head_dim);
-  });
-}
-
-/// P and its gradient through the softmax, dS / scale, of one query and key.
-struct Pair {
-  float p, ds;
-  template <class T>
-  __device__ Pair(const T* query, const T* key, const T* value, const T* dout, float lse,
-                  float delta, const AttentionDims& d) {
-    p = expf(float(d.scale) * dot(query, key, d.head_dim) - lse);
-    ds = p * (dot(dout, value, d.head_dim) - delta);
-  }
-};
-
-/// A block a query. Dynamic shared memory: head_dim floats.
-template <class T>
-__global__ void attention_bwd_q(const T* q, const T* k, const T* v, const float* lse,
-                                const float* delta, const T* dout, T* dq, AttentionDims d) {
-  extern __shared__ float sum[];
-  __shared__ float ds[kBlock];
-  const Place at(d.queries, d);
-  const T* query = row_of(q, at.b, d.queries, at.i, d.q_stride, at.h, d);
-  const T* grad = row_of(dout, at.b, d.queries, at.i, d.o_stride, at.h, d);
-  const int64_t row = (at.b * d.heads + at.h) * d.queries + at.i, keys = seen(at.i, d);
-  for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock) sum[c] = 0;
-  for (int64_t from = 0; from < keys; from += kBlock) {
-    const int64_t j = from + threadIdx.x;
-    __syncthreads();
-    if (j < keys)
-      ds[threadIdx.x] =
-          Pair(query, row_of(k, at.b, d.keys, j, d.k_stride, at.h, d),
-               row_of(v, at.b, d.keys, j, d.v_stride, at.h, d), grad, lse[row], delta[row], d)
-              .ds;
-    __syncthreads();
-    const int64_t n = keys - from < kBlock ? keys - from : kBlock;
-    for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock)
-      for (int64_t r = 0; r < n; ++r)
-        sum[c] += ds[r] * load(row_of(k, at.b, d.keys, from + r, d.k_stride, at.h, d) + c);
-  }
-  T* out = dq + (at.b * d.queries + at.i) * d.q_stride + at.h * d.head_dim;
-  for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock)
-    store(out + c, float(d.scale) * sum[c]);
-}
-
-/// A block a key. Dynamic shared memory: 2 * head_dim floats.
-template <class T>
-__global__ void attention_bwd_kv(const T* q, const T* k, const T* v, const float* lse,
-                                 const float* delta, const T* dout, T* dk, T* dv, AttentionDims d) {
-  extern __shared__ float sum[];
-  __shared__ float p[kBlock], ds[kBlock];
-  float *sum_k = sum, *sum_v = sum + d.head_dim;
-  const Place at(d.keys, d);
-  const T* key = row_of(k, at.b, d.keys, at.i, d.k_stride, at.h, d);
-  const T* value = row_of(v, at.b, d.keys, at.i, d.v_stride, at.h, d);
-  const int64_t head = (at.b * d.heads + at.h) * d.queries;
-  for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock) sum_k[c] = sum_v[c] = 0;
-  for (int64_t from = d.causal ? at.i : 0; from < d.queries; from += kBlock) {
-    const int64_t i = from + threadIdx.x;
-    __syncthreads();
-    if (i < d.queries) {
-      const Pair pair(row_of(q, at.b, d.queries, i, d.q_stride, at.h, d), key, value,
-                      row_of(dout, at.b, d.queries, i, d.o_stride, at.h, d), lse[head + i],
-                      delta[head + i], d);
-      p[threadIdx.x] = pair.p;
-      ds[threadIdx.x] = pair.ds;
-    }
-    __syncthreads();
-    const int64_t n = d.queries - from < kBlock ? d.queries - from : kBlock;
-    for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock)
-      for (int64_t r = 0; r < n; ++r) {
-        sum_v[c] += p[r] * load(row_of(dout, at.b, d.queries, from + r, d.o_stride, at.h, d) + c);
-        sum_k[c] += ds[r] * load(row_of(q, at.b, d.queries, from + r, d.q_stride, at.h, d) + c);
-      }
-  }
-  const int64_t row = at.b * d.keys + at.i, column = at.h * d.head_dim;
-  for (int64_t c = threadIdx.x; c < d.head_dim; c += kBlock) {
-    store(dk + row * d.k_stride + column + c, float(d.scale) * sum_k[c]);
-    store(dv + row * d.v_stride + column + c, sum_v[c]);
-  }
+/// Whether tensor cores can do it: rows of heads on sixteen bytes, and scores of which the largest
+/// has the largest weight.
+template <class... P>
+bool fused_takes(const AttentionDims& d, const P*... p) {
+  constexpr int64_t kMost = (int64_t(1) << 31) - 512;  // positions are 32 bits, and so are blocks
+  const int64_t longest = std::max(d.queries, d.keys);
+  return d.head_dim % 8 == 0 && d.head_dim <= fused::kWidest && d.scale > 0 && d.queries > 0 &&
+         d.keys > 0 && longest < kMost && d.batch * d.heads <= kMost / (ceil_div(longest, 16)) &&
+         (d.q_stride | d.k_stride | d.v_stride | d.o_stride) % 8 == 0 && aligned16(p...);
 }
 
 }  // namespace
@@ -177,28 +25,22 @@ __global__ void attention_bwd_kv(const T* q, const T* k, const T* v, const float
 template <class T>
 void attention_forward(const T* q, const T* k, const T* v, T* o, acc_t<T>* lse,
                        const AttentionDims& d) {
-  const int64_t rows = d.batch * d.heads * d.queries;
-  if (rows * d.head_dim == 0) return;
-  launch("attention_forward", attention_fwd<T>, dim3(unsigned(rows)), kBlock,
-         std::size_t(d.head_dim) * sizeof(float), q, k, v, o, lse, d);
+  if (d.batch * d.heads * d.queries * d.head_dim == 0) return;
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (fused_takes(d, q, k, v, o))
+      return d.head_dim > fused::kNarrow ? fused::forward_wide(q, k, v, o, lse, d)
+                                         : fused::forward(q, k, v, o, lse, d);
+  attention_forward_plain(q, k, v, o, lse, d);
 }
 
 template <class T>
 void attention_backward(const T* q, const T* k, const T* v, const T* o, const acc_t<T>* lse,
                         const T* dout, T* dq, T* dk, T* dv, const AttentionDims& d) {
-  const int64_t heads = d.batch * d.heads, rows = heads * d.queries;
-  const std::size_t width = std::size_t(d.head_dim) * sizeof(float);
-  if (heads * d.head_dim == 0) return;
-  Scratch scratch;
-  float* delta = scratch.take<float>(rows);
-  if (rows > 0) {
-    launch("attention_row_dots", row_dots<T>, blocks_for(rows), kThreads, 0, o, dout, delta, d);
-    launch("attention_backward_q", attention_bwd_q<T>, dim3(unsigned(rows)), kBlock, width, q, k, v,
-           lse, delta, dout, dq, d);
-  }
-  if (heads * d.keys > 0)
-    launch("attention_backward_kv", attention_bwd_kv<T>, dim3(unsigned(heads * d.keys)), kBlock,
-           2 * width, q, k, v, lse, delta, dout, dk, dv, d);
+  if (d.batch * d.heads * d.head_dim == 0) return;
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (fused_takes(d, q, k, v, o, dout, dq, dk, dv))
+      return fused::backward(q, k, v, o, lse, dout, dq, dk, dv, d);
+  attention_backward_plain(q, k, v, o, lse, dout, dq, dk, dv, d);
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                             \

@@ -13,12 +13,12 @@ __device__ inline uint32_t shared_address(const void* p) {
   return uint32_t(__cvta_generic_to_shared(p));
 }
 
-/// Sixteen bytes from global memory to `to` + kOffset in shared memory, both aligned to sixteen.
-/// The first `bytes` of them are read, the rest is zero.
-template <int kOffset = 0>
+/// Sixteen bytes of shared memory from global memory, both aligned to sixteen: the first `bytes`, 0
+/// or 16, are copied, the others are zero. The offsets, in bytes, cost no instruction.
+template <int kTo = 0, int kFrom = 0>
 __device__ inline void copy16_async(uint32_t to, const void* from, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0 + %3], [%1], 16, %2;\n" ::"r"(to), "l"(from),
-               "r"(bytes), "n"(kOffset)
+  asm volatile("cp.async.cg.shared.global [%0 + %3], [%1 + %4], 16, %2;\n" ::"r"(to), "l"(from),
+               "r"(bytes), "n"(kTo), "n"(kFrom)
                : "memory");
 }
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
@@ -28,8 +28,8 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending) : "memory");
 }
 
-/// Four 8x8 matrices of 16-bit elements; lane l has the address of row l % 8 of matrix l / 8, less
-/// kOffset. With kTransposed each is handed out transposed.
+/// Four 8x8 matrices of 16-bit elements; lane l has the address of row l % 8 of matrix l / 8. With
+/// kTransposed each is handed out transposed. The offset, in bytes, costs no instruction.
 template <bool kTransposed, int kOffset = 0>
 __device__ inline void load_matrices(uint32_t (&r)[4], uint32_t at) {
   if constexpr (kTransposed)
@@ -84,6 +84,13 @@ __device__ inline uint32_t round_tf32(uint32_t bits) {
   uint32_t rounded;
   asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(rounded) : "f"(__uint_as_float(bits)));
   return rounded;
+}
+
+/// Two neighbours, rounded to nearest even.
+__device__ inline uint32_t pack_bf16(float first, float second) {
+  uint32_t r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(r) : "f"(second), "f"(first));
+  return r;
 }
 
 }  // namespace noisette::cuda
