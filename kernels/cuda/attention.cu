@@ -1,4 +1,7 @@
 // Attention. Contract: kernels/attention.h. Reference: kernels/cpu/attention.cpp.
+// bf16 runs on tensor cores with scores that never leave an SM: heads of up to 160 columns in
+// attention_forward.cu and attention_backward.cu, up to 512 in attention_wide.cu. f32, and rows of
+// heads of no whole sixteen bytes, are computed plainly (attention_plain.cuh).
 #include "kernels/attention.h"
 
 #include <type_traits>

@@ -1,4 +1,25 @@
-// Attention of bf16 on tensor cores, backward, for heads of up to 160; statistics for all.
+// Attention of bf16 on tensor cores, backward, for heads of up to 160 columns. Contract:
+// kernels/attention.h. Dao et al. 2022, "FlashAttention", algorithm 4, arXiv:2205.14135, in two
+// kernels without atomics, so that every sum has one order: dq goes over the keys, dk and dv
+// together over the queries, and each computes the scores again (7 products instead of 5).
+//
+// A warp has 16 (dq of up to 64 columns: 32) rows of the result. S or S^T and dP come from mma in
+// f32; P and dS, rounded to bf16, are left factors of the next products as their registers lie.
+// Tiles of the other side come in two stages of cp.async. What a query needs besides, its lse and
+// delta = sum of dout * o, is computed before (`statistics`).
+//
+// Counted on the software GPU as an H100 (test_kernels *CudaAttention*q256_k256*), simulated, not
+// yet run on a card: no bank conflicts, nothing spilled; other instructions of PTX in the main loop
+// for each mma
+//   head                     40   64   80  128  160
+//   others/mma, dq          3.7  3.0  2.9  2.2  2.2
+//   others/mma, dk and dv   4.0  3.4  2.7  2.1  2.1
+//   registers, dq           200  238  164  162  168
+//   registers, dk and dv    164  167  226  255  254
+// By these figures reading shared memory bounds both: tensor cores are busy 29 to 56 % of that time
+// for dq, 31 to 35 % for dk and dv. Tried and dropped: 16 rows of dq a warp for heads of up to 64
+// columns (0.67 instead of 0.42 ldmatrix for each mma); registers left to ptxas, which spilled up
+// to 12 bytes of dk and dv to fit one block more (kAtOnce says how many it may count on).
 #include "kernels/cuda/attention_fused.h"
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -35,10 +56,11 @@ __global__ void statistics(Rows o, Rows dout, const float* lse, float2* out, int
 
 /// A warp has kBlocks times 16 rows of the result. It takes kOthers rows of the other side at a
 /// time, of which two tiles of two matrices are in shared memory.
-template <int kDim_>
+template <int kDim_, int kBlocks_, int kAtOnce_>
 struct Shape {
   static constexpr int kDim = kDim_, kPitch = Tile<kDim>::kPitch;
-  static constexpr int kBlocks = 1;
+  static constexpr int kBlocks = kBlocks_;
+  static constexpr int kAtOnce = kAtOnce_;  // blocks of a multiprocessor
   static constexpr int kOthers = kDim <= 128 ? 32 : 16;
   static constexpr int kRows = kThreads / 32 * kBlocks * 16;
   // Where things lie in shared memory: the second matrix of the rows, the stages of the others,
@@ -50,7 +72,7 @@ struct Shape {
 };
 
 template <class S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, S::kAtOnce)
     attention_bwd_q(Rows q, Rows k, Rows v, Rows dout, Rows dq, Statistics statistics,
                     AttentionDims d) {
   extern __shared__ __align__(128) unsigned char memory[];
@@ -131,7 +153,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Rows are keys here, and scores are transposed: P^T = exp(k q^T), dS^T.
 template <class S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, S::kAtOnce)
     attention_bwd_kv(Rows q, Rows k, Rows v, Rows dout, Rows dk, Rows dv, Statistics statistics,
                      AttentionDims d) {
   extern __shared__ __align__(128) unsigned char memory[];
@@ -228,14 +250,15 @@ struct Inputs {
 template <int kDim>
 void run(const Inputs& in, const Statistics& s, bfloat16* dq, bfloat16* dk, bfloat16* dv,
          const AttentionDims& d) {
-  using S = Shape<kDim>;
+  using ForQ = Shape<kDim, kDim <= 64 ? 2 : 1, kDim == 48 || kDim == 64 ? 2 : 3>;
+  using ForKV = Shape<kDim, 1, kDim <= 64 ? 3 : 2>;
   const int64_t heads = d.batch * d.heads;
-  launch("attention_backward_q", attention_bwd_q<S>,
-         dim3(unsigned(heads * ceil_div(d.queries, S::kRows))), kThreads, S::kBytes, in.q, in.k,
-         in.v, in.dout, Rows{dq, d.queries, d.q_stride}, s, d);
-  launch("attention_backward_kv", attention_bwd_kv<S>,
-         dim3(unsigned(heads * ceil_div(d.keys, S::kRows))), kThreads, S::kBytes, in.q, in.k, in.v,
-         in.dout, Rows{dk, d.keys, d.k_stride}, Rows{dv, d.keys, d.v_stride}, s, d);
+  launch("attention_backward_q", attention_bwd_q<ForQ>,
+         dim3(unsigned(heads * ceil_div(d.queries, ForQ::kRows))), kThreads, ForQ::kBytes, in.q,
+         in.k, in.v, in.dout, Rows{dq, d.queries, d.q_stride}, s, d);
+  launch("attention_backward_kv", attention_bwd_kv<ForKV>,
+         dim3(unsigned(heads * ceil_div(d.keys, ForKV::kRows))), kThreads, ForKV::kBytes, in.q,
+         in.k, in.v, in.dout, Rows{dk, d.keys, d.k_stride}, Rows{dv, d.keys, d.v_stride}, s, d);
 }
 
 }  // namespace

@@ -207,6 +207,11 @@ __device__ inline void write_rows(const Head& to, int row, int column, int head_
   }
 }
 
+/// A softmax goes on with the score that stood for 1 until another one has outgrown it so many
+/// times (a power of two). f32 has room for such weights, and their rounding is relative; what was
+/// summed up before then rarely has to be made smaller.
+inline constexpr float kOutgrown = 8;
+
 /// 2^x, within two units of the last place.
 __device__ inline float exp2_fast(float x) {
   float y;

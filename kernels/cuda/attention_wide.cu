@@ -1,4 +1,22 @@
-// Attention of bf16 on tensor cores for heads of up to 512, forward and backward.
+// Attention of bf16 on tensor cores for heads of 168 to 512 columns, forward and backward.
+// Contract: kernels/attention.h. Sums of so many columns don't fit into one warp's registers, so
+// the eight warps of a block share 64 rows of the result: each computes 32 x 16 scores, all rounded
+// weights meet in shared memory, and each multiplies 32 rows of them with a quarter of the columns.
+// One form for all: o = P v, dq = dS k, dv = P^T dout, dk = dS^T q; dv and dk compute P^T apart,
+// since one of 512 columns fills the registers. Factors come 64 columns (of a score), or 16 or 32
+// rows (of the other product) at a time through three stages of cp.async, so that 57.5 KB of shared
+// memory do for every width.
+//
+// Counted on the software GPU as an H100 (test_kernels *CudaAttention*q256_k256*), simulated, not
+// yet run on a card: no bank conflicts, nothing spilled; other instructions of PTX in the loop over
+// tiles for each mma
+//   head                      256                    512
+//                       o   dq   dv   dk       o   dq   dv   dk
+//   others/mma        4.8  4.4  3.7  4.6     3.8  3.9  3.3  4.2
+//   registers         170  194  166  186     234  245  230  247
+// By these figures reading shared memory bounds them: tensor cores are busy 32 to 37 % of that
+// time. Tried and dropped: finding every slice's address from its position (5.4 to 6.8 others for
+// each mma at 256).
 #include "kernels/cuda/attention_fused.h"
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -29,58 +47,89 @@ constexpr int kStatistics = kMaxima + 4 * kTile * int(sizeof(float));
 constexpr int kBytes = kStatistics + kTile * int(sizeof(float2));
 
 /// Fetches what a block multiplies, a stage at a time: for every tile of the other side slices of
-/// x and y, of x2 and y2, then rows of z.
+/// x and y, of x2 and y2, then rows of z. Keeps where its thread is in each, for addresses cost.
 template <Result kResult, int kDim>
 class Feed {
   static constexpr bool kTwo = kResult == Result::dq || kResult == Result::dk;
   static constexpr bool kOfQueries = kResult == Result::dv || kResult == Result::dk;
+  static constexpr int kLanes = Tile<kSlice>::kChunks, kPass = kThreads / kLanes;  // of slices
 
  public:
   static constexpr int kTerms = kStage / Tile<kDim>::kPitch;  // rows of z in a stage
 
   __device__ Feed(const Work& w, int64_t head, int row, int begin, int end, uint32_t base)
-      : w_(w), head_(head), row_(row), other_(begin), end_(end), base_(base) {
-    slices_ = (int(w.d.head_dim) + kSlice - 1) / kSlice;
-  }
+      : w_(w),
+        x_(start(w.x, head, row)),
+        y_(start(w.y, head, begin)),
+        x2_(kTwo ? start(w.x2, head, row) : nullptr),
+        y2_(kTwo ? start(w.y2, head, begin) : nullptr),
+        z_(Head(w.z, head, w.d), begin, 0, int(w.d.head_dim)),
+        of_query_(w.statistics.at + head * w.statistics.room + begin + threadIdx.x * 2),
+        left_x_(int(w.x.count) - row - int(threadIdx.x) / kLanes),
+        left_y_(int(w.y.count) - begin - int(threadIdx.x) / kLanes),
+        tiles_((end - begin + kTile - 1) / kTile),
+        to_(base + Tile<kSlice>::offset(int(threadIdx.x) / kLanes, int(threadIdx.x) % kLanes)),
+        base_(base) {}
+
   __device__ void fetch() {
-    if (other_ < end_) {
-      const int head_dim = int(w_.d.head_dim), products = kTwo ? 2 * slices_ : slices_;
-      if (step_ < products) {
-        const bool second = kTwo && step_ >= slices_;
-        const int column = (second ? step_ - slices_ : step_) * kSlice;
-        copy(second ? w_.x2 : w_.x, row_, column, 0);
-        copy(second ? w_.y2 : w_.y, other_, column, kSliceBytes);
-        if (kOfQueries && step_ == 0 && threadIdx.x < kTile / 2)
-          copy16_async<kStatistics, 0>(
-              base_ + threadIdx.x * 16,
-              w_.statistics.at + head_ * w_.statistics.room + other_ + threadIdx.x * 2, 16);
+    if (tiles_ > 0) {
+      const int head_dim = int(w_.d.head_dim);
+      if (column_ < head_dim) {
+        const bool inside = column_ + int(threadIdx.x) % kLanes * 8 < head_dim;
+        const bool second = kTwo && second_;
+        copy<0>((second ? x2_ : x_) + column_, second ? w_.x2.stride : w_.x.stride,
+                inside ? left_x_ : 0);
+        copy<kSliceBytes>((second ? y2_ : y_) + column_, second ? w_.y2.stride : w_.y.stride,
+                          inside ? left_y_ : 0);
+        if (kOfQueries && column_ == 0 && !second && threadIdx.x < kTile / 2)
+          copy16_async<kStatistics, 0>(base_ + threadIdx.x * 16, of_query_, 16);
+        column_ += kSlice;
+        if (kTwo && column_ >= head_dim && !second_) column_ = 0, second_ = true;
       } else {
-        constexpr int kLanes = kThreads / kTerms;
-        RowCopies<kTerms, kDim, kThreads, (kLanes > 8 ? kLanes : 8)>(
-            Head(w_.z, head_, w_.d), other_ + (step_ - products) * kTerms, 0, head_dim)
-            .fetch(base_ + stage_);
+        z_.fetch(base_ + stage_);
+        terms_ += kTerms;
+        if (terms_ == kTile) next_tile();
       }
-      if (++step_ == products + kTile / kTerms) step_ = 0, other_ += kTile;
       stage_ = stage_ == (kStages - 1) * kStage ? 0 : stage_ + kStage;
     }
     commit_copies();
   }
 
  private:
-  __device__ void copy(Rows rows, int row, int column, uint32_t to) {
-    RowCopies<kTile, kSlice, kThreads>(Head(rows, head_, w_.d), row, column, int(w_.d.head_dim))
-        .fetch(base_ + stage_ + to);
+  __device__ const bfloat16* start(const Rows& rows, int64_t head, int row) {
+    const Head h(rows, head, w_.d);
+    return h.at + (row + int(threadIdx.x) / kLanes) * h.stride + int(threadIdx.x) % kLanes * 8;
   }
+  template <int kTo>
+  __device__ void copy(const bfloat16* from, int64_t stride, int left) {
+    unrolled<kTile / kPass>([&]<int pass>() {
+      copy16_async<kTo + pass * kPass * Tile<kSlice>::kPitch, 0>(
+          to_ + stage_, from + pass * kPass * stride, pass * kPass < left ? 16 : 0);
+    });
+  }
+  __device__ void next_tile() {
+    column_ = terms_ = 0, second_ = false;
+    y_ += kTile * w_.y.stride;
+    if (kTwo) y2_ += kTile * w_.y2.stride;
+    of_query_ += kTile;
+    left_y_ -= kTile;
+    --tiles_;
+  }
+
   const Work& w_;
-  int64_t head_;
-  int row_, other_, end_, slices_, step_ = 0;
-  uint32_t base_, stage_ = 0;
+  const bfloat16 *x_, *y_, *x2_, *y2_;
+  RowCopies<kTerms, kDim, kThreads, kThreads / kTerms> z_;
+  const float2* of_query_;
+  int left_x_, left_y_, tiles_;  // rows from this thread's first one on; tiles to fetch
+  int column_ = 0, terms_ = 0;   // of this tile, fetched
+  bool second_ = false;          // whether x2 and y2 are being fetched
+  uint32_t to_, base_, stage_ = 0;
 };
 
 /// A block has 64 rows of the result; its warps two times 32 rows, by four times 16 columns of
 /// scores and a quarter of the result's columns. Weights go through shared memory.
 template <Result kResult, int kDim>
-__global__ void __launch_bounds__(kThreads) attention_wide(Work w) {
+__global__ void __launch_bounds__(kThreads, 1) attention_wide(Work w) {
   extern __shared__ __align__(128) unsigned char memory[];
   constexpr bool kTwo = kResult == Result::dq || kResult == Result::dk;
   constexpr bool kOfQueries = kResult == Result::dv || kResult == Result::dk;
@@ -171,9 +220,16 @@ __global__ void __launch_bounds__(kThreads) attention_wide(Work w) {
           const int i = row + m * 16 + half * 8 + lane / 4;
           const float4 of = reinterpret_cast<const float4*>(memory + kMaxima)[i];
           const float before = of_row[m][half].x;
-          const float top = fmaxf(before, fmaxf(fmaxf(of.x, of.y), fmaxf(of.z, of.w)));
-          const float shrink = exp2_fast((before - top) * scale);
-          float sum = of_row[m][half].y * shrink;
+          const float now = fmaxf(fmaxf(of.x, of.y), fmaxf(of.z, of.w));
+          float top = before, sum = of_row[m][half].y;
+          if (__any_sync(~0u, (now - before) * scale > kOutgrown)) {
+            top = fmaxf(before, now);
+            const float shrink = exp2_fast((before - top) * scale);
+            sum *= shrink;
+#pragma unroll
+            for (int c = 0; c < kColumns / 8; ++c)
+              sums[m][c][half * 2] *= shrink, sums[m][c][half * 2 + 1] *= shrink;
+          }
 #pragma unroll
           for (int n = 0; n < 2; ++n)
 #pragma unroll
@@ -182,9 +238,6 @@ __global__ void __launch_bounds__(kThreads) attention_wide(Work w) {
               sum += p[m][n][e];
             }
           of_row[m][half] = {top, sum};
-#pragma unroll
-          for (int c = 0; c < kColumns / 8; ++c)
-            sums[m][c][half * 2] *= shrink, sums[m][c][half * 2 + 1] *= shrink;
         }
     } else {
       Sums<kBlocks, 16> ds = {};

@@ -121,17 +121,15 @@ bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
 
 class CudaAttention : public test::NeedsCuda<testing::TestWithParam<Case>> {};
 
+// Worst of all cases when written: o 4.4e-3 and gradients 4.7e-3, from rounding P, dS and the
+// results to 8 bits (one rounding is 2e-3 to 4e-3); lse, in f32 all along, 2.3e-7.
 TEST_P(CudaAttention, Bf16MatchesF64) {
   const Layout at(GetParam());
   const Buffers<double> want = reference(at);
   const Buffers<bfloat16> got = on_device(at, want);
-  const double of_o = error(got.o, want.o, 0.1), of_lse = error(got.lse, want.lse, 1);
-  const double of_gradients = error(got.gradients, want.gradients, 0.1);
-  RecordProperty("errors", std::to_string(of_o) + " " + std::to_string(of_lse * 1e6) + "e-6 " +
-                               std::to_string(of_gradients));
-  EXPECT_LE(of_o, 1e-2);
-  EXPECT_LE(of_lse, 1e-6);
-  EXPECT_LE(of_gradients, 1e-2);
+  EXPECT_LE(error(got.o, want.o, 0.1), 1e-2);
+  EXPECT_LE(error(got.lse, want.lse, 1), 5e-7);
+  EXPECT_LE(error(got.gradients, want.gradients, 0.1), 1e-2);
   const Buffers<bfloat16> again = on_device(at, want);
   EXPECT_TRUE(same_bytes(got.o, again.o) && same_bytes(got.lse, again.lse));
   EXPECT_TRUE(same_bytes(got.gradients, again.gradients));
@@ -139,6 +137,8 @@ TEST_P(CudaAttention, Bf16MatchesF64) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
+  for (const int64_t head_dim : {40, 64, 80, 128, 160, 256, 512})  // that figures are counted on
+    all.push_back({1, 256, 256, 1, head_dim});
   for (const int64_t head_dim : {8, 32, 40, 64, 80, 128, 160, 200, 256, 512})
     for (const bool causal : {false, true}) all.push_back({1, 77, 77, 1, head_dim, causal, true});
   for (const int64_t head_dim : {40, 64, 128, 160, 256, 512})
@@ -160,6 +160,34 @@ std::vector<Case> cases() {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CudaAttention, testing::ValuesIn(cases()),
                          [](const auto& info) { return name_of(info.param); });
+
+class CudaAttentionOnce : public test::NeedsCuda<testing::Test> {};
+
+TEST_F(CudaAttentionOnce, LargeLogitsStayFinite) {
+  for (const int64_t head_dim : {24, 256})
+    for (const bool causal : {false, true}) {
+      const Layout at(Case{1, 70, 130, 1, head_dim, causal});
+      Buffers<double> x = reference(at);
+      for (double& e : x.qkv) e *= 256;  // scores up to about 1e6
+      const Buffers<bfloat16> got = on_device(at, x);
+      for (const bfloat16 e : got.o) EXPECT_TRUE(std::isfinite(value(e)));
+      for (const bfloat16 e : got.gradients) EXPECT_TRUE(std::isfinite(value(e)));
+      for (const float e : got.lse) EXPECT_TRUE(std::isfinite(e));
+    }
+}
+
+TEST_F(CudaAttentionOnce, LogSumExpIsOptional) {
+  for (const int64_t head_dim : {40, 200}) {
+    const Layout at(Case{2, 70, 35, 2, head_dim});
+    const Buffers<double> x = reference(at);
+    const Buffers<bfloat16> with = on_device(at, x);
+    const OnDevice qkv(cast<bfloat16>(x.qkv));
+    const OnDevice o(std::vector<bfloat16>(with.o.size()));
+    const bfloat16* in = qkv.get();
+    cuda::attention_forward<bfloat16>(in, in + at.k, in + at.v, o.get(), nullptr, at.d);
+    EXPECT_TRUE(same_bytes(o.back(), with.o));
+  }
+}
 
 }  // namespace
 }  // namespace noisette
