@@ -15,7 +15,7 @@
 //   others/mma, dq          3.7  3.0  2.9  2.2  2.2
 //   others/mma, dk and dv   4.0  3.4  2.7  2.1  2.1
 //   registers, dq           200  238  164  162  168
-//   registers, dk and dv    164  167  226  255  254
+//   registers, dk and dv    164  202  226  255  254
 // By these figures reading shared memory bounds both: tensor cores are busy 29 to 56 % of that time
 // for dq, 31 to 35 % for dk and dv. Tried and dropped: 16 rows of dq a warp for heads of up to 64
 // columns (0.67 instead of 0.42 ldmatrix for each mma); registers left to ptxas, which spilled up
@@ -251,7 +251,7 @@ template <int kDim>
 void run(const Inputs& in, const Statistics& s, bfloat16* dq, bfloat16* dk, bfloat16* dv,
          const AttentionDims& d) {
   using ForQ = Shape<kDim, kDim <= 64 ? 2 : 1, kDim == 48 || kDim == 64 ? 2 : 3>;
-  using ForKV = Shape<kDim, 1, kDim <= 64 ? 3 : 2>;
+  using ForKV = Shape<kDim, 1, kDim <= 48 ? 3 : 2>;
   const int64_t heads = d.batch * d.heads;
   launch("attention_backward_q", attention_bwd_q<ForQ>,
          dim3(unsigned(heads * ceil_div(d.queries, ForQ::kRows))), kThreads, ForQ::kBytes, in.q,
