@@ -13,10 +13,7 @@ __device__ inline float normal_pdf(float x) { return 0.398942280f * expf(-0.5f *
 
 struct Silu {
   __device__ static float value(float x) { return x * sigmoid(x); }
-  __device__ static float slope(float x) {
-    const float s = sigmoid(x);
-    return s * (1.f + x * (1.f - s));
-  }
+  __device__ static float slope(float x) { return silu_slope(x); }
 };
 struct Gelu {
   __device__ static float value(float x) { return x * normal_cdf(x); }
@@ -112,24 +109,26 @@ void activation_backward(const T* x, const T* dy, T* dx, int64_t n, Activation k
 
 template <class T>
 void geglu_forward(const T* x, T* y, int64_t rows, int64_t channels) {
-  const int64_t n = rows * channels;
-  if (n == 0) return;
-  if (channels % kVector<T> == 0 && aligned16(x, y))
-    launch("geglu_forward", geglu_fwd<kVector<T>, T>, blocks_for(n / kVector<T>), kThreads, 0, x, y,
-           n / kVector<T>, channels);
-  else
-    launch("geglu_forward", geglu_fwd<1, T>, blocks_for(n), kThreads, 0, x, y, n, channels);
+  if (rows * channels == 0) return;
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t items = rows * channels / kWidth;
+    launch("geglu_forward", geglu_fwd<kWidth, T>, blocks_for(items), kThreads, 0, x, y, items,
+           channels);
+  };
+  with_width<T>(channels, run, x, y);
 }
 
 template <class T>
 void geglu_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t channels) {
-  const int64_t n = rows * channels;
-  if (n == 0) return;
-  if (channels % kVector<T> == 0 && aligned16(x, dy, dx))
-    launch("geglu_backward", geglu_bwd<kVector<T>, T>, blocks_for(n / kVector<T>), kThreads, 0, x,
-           dy, dx, n / kVector<T>, channels);
-  else
-    launch("geglu_backward", geglu_bwd<1, T>, blocks_for(n), kThreads, 0, x, dy, dx, n, channels);
+  if (rows * channels == 0) return;
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t items = rows * channels / kWidth;
+    launch("geglu_backward", geglu_bwd<kWidth, T>, blocks_for(items), kThreads, 0, x, dy, dx, items,
+           channels);
+  };
+  with_width<T>(channels, run, x, dy, dx);
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                   \

@@ -1,82 +1,191 @@
-// Sums down the columns of matrices, the same bits every time: fixed runs of rows are summed in f32
-// by one block each, and the sums of the runs added up in order, in double.
+// Tiles of matrices [batch, rows, cols], and sums down their columns, the same bits every time.
+// A thread stays with one vector of columns of its tile, so that no index is divided in its loop
+// and what belongs to a column stays in registers. Sums by column are sums by thread, then of
+// threads, in shared memory, then of tiles, each in a fixed order and in f32.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/map.cuh"
 #include "kernels/cuda/scratch.h"
 #include "kernels/cuda/vec.cuh"
 
 namespace noisette::cuda {
 
-inline constexpr int kColumnWidth = 32, kColumnHeight = 8;  // of a block
-inline constexpr int64_t kColumnRows = 16 * kColumnHeight;  // of a run
+/// Rows and columns of a tile, at the ends of a matrix less; at most kThreads columns.
+struct Cut {
+  int64_t rows = 0, cols = 0;
 
-/// An element of a row-major matrix.
-template <class T>
-struct Element {
-  const T* x;
-  int64_t cols;
-  __device__ float operator()(int64_t row, int64_t c) const { return load(x + row * cols + c); }
+  int64_t across(int64_t all_cols) const { return ceil_div(all_cols, cols); }
+  int64_t down(int64_t all_rows) const { return std::max<int64_t>(ceil_div(all_rows, rows), 1); }
+  dim3 blocks(int64_t batch, int64_t all_rows, int64_t all_cols) const {
+    return dim3(unsigned(batch * down(all_rows) * across(all_cols)));
+  }
 };
 
-/// partial[s, run, c] = sum of f(s * rows + r, c) over the rows r of a run. Grid (runs, column
-/// blocks, batch).
-template <class F>
-__global__ void sum_column_runs(F f, int64_t rows, int64_t cols, int64_t runs, int64_t batch,
-                                float* partial) {
-  __shared__ float sums[kColumnHeight][kColumnWidth];
-  const int64_t c = int64_t(blockIdx.y) * kColumnWidth + threadIdx.x;
-  const int64_t begin = int64_t(blockIdx.x) * kColumnRows;
-  const int64_t end = begin + kColumnRows < rows ? begin + kColumnRows : rows;
-  for (int64_t s = blockIdx.z; s < batch; s += gridDim.z) {
-    float sum = 0;
-    if (c < cols)
-      for (int64_t r = begin + threadIdx.y; r < end; r += kColumnHeight) sum += f(s * rows + r, c);
-    __syncthreads();
-    sums[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y > 0 || c >= cols) continue;
-    for (int k = 1; k < kColumnHeight; ++k) sum += sums[k][threadIdx.x];
-    partial[(s * runs + blockIdx.x) * cols + c] = sum;
-  }
+/// Columns of a tile: all of them, or even parts that start on sectors of 32 bytes.
+template <class T>
+int64_t tile_cols(int64_t cols) {
+  constexpr int64_t kSector = 32 / int64_t(sizeof(T));
+  return std::min(cols, ceil_div(ceil_div(cols, ceil_div(cols, kThreads)), kSector) * kSector);
 }
+
+/// Tiles of `least` to `most` rows a thread, fewer while that leaves a large card without work.
+template <class T>
+Cut cut_into_tiles(int64_t batch, int64_t rows, int64_t cols, int width, int64_t least,
+                   int64_t most) {
+  constexpr int64_t kBlocks = 264;  // two for each multiprocessor of an H100
+  const int64_t of_tile = tile_cols<T>(cols), height = kThreads / ceil_div(of_tile, width);
+  const int64_t tiles = batch * ceil_div(cols, of_tile) * ceil_div(rows, height);
+  return {height * std::clamp(tiles / kBlocks, least, most), of_tile};
+}
+
+/// The tile of a block, which are counted across, then down, then through the batch.
+template <int kWidth>
+struct Tile {
+  int64_t batch, down, first_col;  // down: tiles of rows before this one
+  int rows, cols;
+  int width, height;  // threads across and down
+  int column, row;    // this thread's; one whose row is height or more has no part
+  int64_t first, stride;
+
+  __device__ Tile(int64_t all_rows, int64_t all_cols, const Cut& cut) : stride(all_cols) {
+    const DivMod across(blockIdx.x, ceil_div(all_cols, cut.cols));
+    const DivMod below(across.quotient, all_rows > cut.rows ? ceil_div(all_rows, cut.rows) : 1);
+    batch = below.quotient;
+    down = below.remainder;
+    first_col = across.remainder * cut.cols;
+    const int64_t begin = down * cut.rows;
+    rows = int(all_rows - begin < cut.rows ? all_rows - begin : cut.rows);
+    cols = int(all_cols - first_col < cut.cols ? all_cols - first_col : cut.cols);
+    width = (cols + kWidth - 1) / kWidth;
+    height = kThreads / width;
+    column = int(threadIdx.x) % width;
+    row = int(threadIdx.x) / width;
+    first = (batch * all_rows + begin) * all_cols + first_col + column * kWidth;
+  }
+  /// Calls f(at, slot) for the thread's vectors: their first element in the matrix, and their
+  /// number in the tile.
+  template <class F>
+  __device__ void for_each(const F& f) const {
+    if (row >= height) return;
+    int64_t at = first + row * stride;
+    int slot = row * width + column;
+#pragma unroll 4
+    for (int r = row; r < rows; r += height, at += height * stride, slot += height * width)
+      f(at, slot);
+  }
+};
+
+/// Sums by column over the threads of a tile. All threads of the block call.
+template <int kWidth>
+class ColumnSums {
+ public:
+  /// `fold`: kThreads floats of shared memory, which keep the sums.
+  __device__ ColumnSums(const Tile<kWidth>& tile, float* fold)
+      : cols_(tile.cols), folds_(kThreads / tile.cols), fold_(fold) {}
+
+  __device__ void add_up(const Tile<kWidth>& tile, const float (&sum)[kWidth]) const {
+    __shared__ alignas(16) float part[kThreads * kWidth];
+    using P = Pack<float, kWidth % 4 == 0 ? 4 : 1>;
+    constexpr int kStep = sizeof(P) / sizeof(float);
+    __syncthreads();
+    if (tile.row < tile.height)
+#pragma unroll
+      for (int k = 0; k < kWidth; k += kStep) {
+        P p;
+#pragma unroll
+        for (int j = 0; j < kStep; ++j) p.set(j, sum[k + j]);
+        p.write(part + (tile.row * tile.width + tile.column) * kWidth + k);
+      }
+    __syncthreads();
+    const int c = int(threadIdx.x) % cols_, first = int(threadIdx.x) / cols_;
+    if (first < folds_) {
+      float total = 0;
+#pragma unroll 4
+      for (int r = first; r < tile.height; r += folds_) total += part[r * cols_ + c];
+      fold_[threadIdx.x] = total;
+    }
+    __syncthreads();
+  }
+  /// The sum of column c, after add_up.
+  __device__ float of(int c) const {
+    float total = 0;
+    for (int k = 0; k < folds_; ++k) total += fold_[k * cols_ + c];
+    return total;
+  }
+
+ private:
+  int cols_, folds_;
+  float* fold_;
+};
+
+/// Calls finish(where, sum) for every column of every tile: where = (batch * tiles down + down) *
+/// cols + column.
+template <int kWidth, class T, class Finish>
+__global__ void sum_tiles(const T* x, int64_t rows, int64_t cols, Cut cut, Finish finish) {
+  __shared__ float fold[kThreads];
+  const Tile<kWidth> tile(rows, cols, cut);
+  const ColumnSums<kWidth> sums(tile, fold);
+  float sum[kWidth] = {};
+  tile.for_each([&](int64_t at, int) {
+    const auto in = Pack<T, kWidth>::read(x + at);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) sum[k] += in[k];
+  });
+  sums.add_up(tile, sum);
+  const int64_t down = rows > cut.rows ? ceil_div(rows, cut.rows) : 1;
+  const int c = int(threadIdx.x);
+  if (c < tile.cols)
+    finish((tile.batch * down + tile.down) * cols + tile.first_col + c, sums.of(c));
+}
+
+struct StorePartial {
+  float* to;
+  __device__ void operator()(int64_t i, float sum) const { to[i] = sum; }
+};
 
 /// to[c] (+)= sum: the gradient of a parameter.
 struct StoreGradient {
   float* to;
   bool accumulate;
-  __device__ void operator()(int64_t c, double sum) const {
-    to[c] = float(sum) + (accumulate ? to[c] : 0.f);
+  __device__ void operator()(int64_t c, float sum) const {
+    to[c] = sum + (accumulate ? to[c] : 0.f);
   }
 };
 
-/// finish(s * cols + c, sum over the runs)
-template <class Finish>
-__global__ void finish_columns(const float* partial, int64_t batch, int64_t cols, int64_t runs,
-                               Finish finish) {
-  for_each_item(batch * cols, [&](int64_t i) {
-    const int64_t s = i / cols, c = i - s * cols;
-    double sum = 0;
-    for (int64_t k = 0; k < runs; ++k) sum += double(partial[(s * runs + k) * cols + c]);
-    finish(i, sum);
-  });
-}
+/// The gradients of two parameters, with which a row of sums begins; either may be null.
+struct StoreTwoGradients {
+  float *first, *second;
+  int64_t cols;  // of each
+  bool accumulate;
+  __device__ void operator()(int64_t c, float sum) const {
+    float* const to = c < cols ? first : c < 2 * cols ? second : nullptr;
+    if (to != nullptr) StoreGradient{to, accumulate}(c < cols ? c : c - cols, sum);
+  }
+};
 
-template <class F, class Finish>
-void sum_columns(const char* name, const F& f, int64_t batch, int64_t rows, int64_t cols,
+/// finish(s * cols + c, sum over r of x[s, r, c]) for x [batch, rows, cols]
+template <class T, class Finish>
+void sum_columns(const char* name, const T* x, int64_t batch, int64_t rows, int64_t cols,
                  const Finish& finish) {
   if (batch == 0 || cols == 0) return;
-  const int64_t runs = ceil_div(rows, kColumnRows);
-  Scratch scratch;
-  float* partial = scratch.take<float>(batch * runs * cols);
-  const dim3 grid(unsigned(runs), unsigned(ceil_div(cols, kColumnWidth)),
-                  unsigned(std::min<int64_t>(batch, 65535)));
-  if (runs > 0)
-    launch(name, sum_column_runs<F>, grid, dim3(kColumnWidth, kColumnHeight), 0, f, rows, cols,
-           runs, batch, partial);
-  launch(name, finish_columns<Finish>, blocks_for(batch * cols), kThreads, 0, partial, batch, cols,
-         runs, finish);
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const Cut cut = cut_into_tiles<T>(batch, rows, cols, kWidth, 8, 64);
+    const int64_t tiles = cut.down(rows);
+    const dim3 grid = cut.blocks(batch, rows, cols);
+    if (tiles == 1)
+      return launch(name, sum_tiles<kWidth, T, Finish>, grid, kThreads, 0, x, rows, cols, cut,
+                    finish);
+    Scratch scratch;
+    float* partial = scratch.take<float>(batch * tiles * cols);
+    launch(name, sum_tiles<kWidth, T, StorePartial>, grid, kThreads, 0, x, rows, cols, cut,
+           StorePartial{partial});
+    sum_columns(name, partial, batch, tiles, cols, finish);
+  };
+  with_width<T>(cols, run, x);
 }
 
 }  // namespace noisette::cuda

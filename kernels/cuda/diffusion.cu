@@ -13,25 +13,34 @@ __device__ inline double at(const double* table, int64_t steps, int64_t t) {
   return t >= 0 && t < steps ? table[t] : double(NAN);
 }
 
-/// Grid (blocks of an item, items).
+/// x_t and target of contract add_noise.
 template <class T>
-__global__ void noise_kernel(const float* x0, const float* eps, const int64_t* t,
-                             NoiseTables tables, T* x_t, float* target, int64_t batch,
-                             int64_t per_item) {
-  for (int64_t n = blockIdx.y; n < batch; n += gridDim.y) {
-    const int64_t k = t[n];
-    const float signal = float(at(tables.signal, tables.steps, k));
-    const float noise = float(at(tables.noise, tables.steps, k));
-    const float of_x0 = float(at(tables.target_x0, tables.steps, k));
-    const float of_eps = float(at(tables.target_eps, tables.steps, k));
-    for_each_item(per_item, [&](int64_t j) {
-      const int64_t i = n * per_item + j;
-      const float image = x0[i], draw = eps[i];
-      store(x_t + i, signal * image + noise * draw);
-      target[i] = of_x0 * image + of_eps * draw;
-    });
+struct Noise {
+  using Widest = float;
+  const float *x0, *eps;
+  const int64_t* t;
+  NoiseTables tables;
+  T* x_t;
+  float* target;
+
+  struct Factors {
+    float signal, noise, of_x0, of_eps;
+  };
+  bool aligned() const { return aligned16(x0, eps, x_t, target); }
+  __device__ Factors of_sample(int64_t n) const {
+    const auto of = [&](const double* table) { return float(at(table, tables.steps, t[n])); };
+    return {of(tables.signal), of(tables.noise), of(tables.target_x0), of(tables.target_eps)};
   }
-}
+  template <int kWidth>
+  __device__ void run(const Factors& f, int64_t i) const {
+    const auto image = Pack<float, kWidth>::read(x0 + i), draw = Pack<float, kWidth>::read(eps + i);
+    const auto sum = [](float a, float b) {
+      return [=](float x, float z) { return a * x + b * z; };
+    };
+    map_packs<kWidth>(sum(f.signal, f.noise), x_t + i, image, draw);
+    map_packs<kWidth>(sum(f.of_x0, f.of_eps), target + i, image, draw);
+  }
+};
 
 __global__ void gather_kernel(const double* table, int64_t steps, const int64_t* t, float* y,
                               int64_t batch) {
@@ -64,11 +73,7 @@ struct Step {
 template <class T>
 void add_noise(const acc_t<T>* x0, const acc_t<T>* eps, const int64_t* t, const NoiseTables& tables,
                T* x_t, acc_t<T>* target, int64_t batch, int64_t per_item) {
-  if (batch * per_item == 0) return;
-  dim3 grid = blocks_for(per_item);
-  grid.y = unsigned(std::min<int64_t>(batch, 65535));
-  launch("add_noise", noise_kernel<T>, grid, kThreads, 0, x0, eps, t, tables, x_t, target, batch,
-         per_item);
+  run_by_sample("add_noise", Noise<T>{x0, eps, t, tables, x_t, target}, batch, per_item);
 }
 
 template <class A>

@@ -34,20 +34,27 @@ __global__ void add_per_sample(const T* x, const T* e, T* y, int64_t items, int6
 }
 
 /// y[n,i] = s[n] * x[n,i]
-template <int kWidth, class T>
-__global__ void scale_per_sample(const T* x, const float* s, T* y, int64_t items,
-                                 int64_t per_item) {
-  for_each_item(items, [&](int64_t item) {
-    const int64_t i = item * kWidth;
-    map_packs<kWidth>(Scaled{s[DivMod(i, per_item).quotient]}, y + i, Pack<T, kWidth>::read(x + i));
-  });
-}
-
 template <class T>
-__global__ void fill_with_product(const float* dy, T* dx, double scale, int64_t n) {
-  const float value = float(scale * double(*dy));
-  for_each_item(n, [&](int64_t i) { store(dx + i, value); });
-}
+struct ScaledSample {
+  using Widest = T;
+  const T* x;
+  const float* s;
+  T* y;
+
+  bool aligned() const { return aligned16(x, y); }
+  __device__ Scaled of_sample(int64_t n) const { return {s[n]}; }
+  template <int kWidth>
+  __device__ void run(const Scaled& f, int64_t i) const {
+    map_packs<kWidth>(f, y + i, Pack<T, kWidth>::read(x + i));
+  }
+};
+
+/// scale * *dy, whatever the place.
+struct ScaledNumber {
+  const float* dy;
+  double scale;
+  __device__ float operator()() const { return float(scale * double(*dy)); }
+};
 
 template <class T>
 __global__ void to_signed(const uint8_t* image, T* y, int64_t n) {
@@ -55,15 +62,11 @@ __global__ void to_signed(const uint8_t* image, T* y, int64_t n) {
       n, [&](int64_t i) { store(y + i, float(int(image[i]) * 2 - 255) * float(1.0 / 255)); });
 }
 
-template <class T>
 struct Value {
-  const T* x;
-  __device__ double operator()(int64_t i) const { return double(load(x + i)); }
+  __device__ double operator()(float x) const { return double(x); }
 };
-template <class T>
-struct ProductAt {
-  const T *x, *z;
-  __device__ double operator()(int64_t i) const { return double(load(x + i) * load(z + i)); }
+struct WideProduct {
+  __device__ double operator()(float x, float z) const { return double(x * z); }
 };
 struct StoreScaled {
   float* y;
@@ -87,7 +90,7 @@ struct StoreTotal {
 template <class T>
 struct StoreRounded {
   T* y;
-  __device__ void operator()(int64_t i, double sum) const { store(y + i, float(sum)); }
+  __device__ void operator()(int64_t i, float sum) const { store(y + i, sum); }
 };
 
 }  // namespace
@@ -108,50 +111,41 @@ void multiply(const T* x, const T* z, T* y, int64_t n) {
 template <class T>
 void add_per_sample_forward(const T* x, const T* e, T* y, int64_t batch, int64_t pixels,
                             int64_t channels) {
-  const int64_t n = batch * pixels * channels;
-  if (n == 0) return;
-  if (channels % kVector<T> == 0 && aligned16(x, e, y))
-    launch("add_per_sample_forward", add_per_sample<kVector<T>, T>, blocks_for(n / kVector<T>),
-           kThreads, 0, x, e, y, n / kVector<T>, pixels * channels, channels);
-  else
-    launch("add_per_sample_forward", add_per_sample<1, T>, blocks_for(n), kThreads, 0, x, e, y, n,
-           pixels * channels, channels);
+  if (batch * pixels * channels == 0) return;
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t items = batch * pixels * channels / kWidth;
+    launch("add_per_sample_forward", add_per_sample<kWidth, T>, blocks_for(items), kThreads, 0, x,
+           e, y, items, pixels * channels, channels);
+  };
+  with_width<T>(channels, run, x, e, y);
 }
 
 template <class T>
 void add_per_sample_backward(const T* dy, T* de, int64_t batch, int64_t pixels, int64_t channels) {
-  sum_columns("add_per_sample_backward", Element<T>{dy, channels}, batch, pixels, channels,
-              StoreRounded<T>{de});
+  sum_columns("add_per_sample_backward", dy, batch, pixels, channels, StoreRounded<T>{de});
 }
 
 template <class T>
 void scale_per_sample_forward(const T* x, const acc_t<T>* s, T* y, int64_t batch,
                               int64_t per_item) {
-  const int64_t n = batch * per_item;
-  if (n == 0) return;
-  if (per_item % kVector<T> == 0 && aligned16(x, y))
-    launch("scale_per_sample_forward", scale_per_sample<kVector<T>, T>, blocks_for(n / kVector<T>),
-           kThreads, 0, x, s, y, n / kVector<T>, per_item);
-  else
-    launch("scale_per_sample_forward", scale_per_sample<1, T>, blocks_for(n), kThreads, 0, x, s, y,
-           n, per_item);
+  run_by_sample("scale_per_sample_forward", ScaledSample<T>{x, s, y}, batch, per_item);
 }
 
 template <class T>
 void scale_per_sample_backward(const T* x, const T* dy, acc_t<T>* ds, int64_t batch,
                                int64_t per_item) {
-  sum_rows("scale_per_sample_backward", batch, per_item, ProductAt<T>{x, dy}, StoreScaled{ds, 1});
+  sum_rows("scale_per_sample_backward", batch, per_item, WideProduct{}, StoreScaled{ds, 1}, x, dy);
 }
 
 template <class T>
 void sum_forward(const T* x, acc_t<T>* y, double scale, int64_t n) {
-  sum_rows("sum_forward", 1, n, Value<T>{x}, StoreScaled{y, scale});
+  sum_rows("sum_forward", 1, n, Value{}, StoreScaled{y, scale}, x);
 }
 
 template <class T>
 void sum_backward(const acc_t<T>* dy, T* dx, double scale, int64_t n) {
-  if (n > 0)
-    launch("sum_backward", fill_with_product<T>, blocks_for(n), kThreads, 0, dy, dx, scale, n);
+  map("sum_backward", ScaledNumber{dy, scale}, n, dx);
 }
 
 template <class D, class S>
@@ -166,12 +160,12 @@ void image_to_signed(const uint8_t* image, T* y, int64_t n) {
 
 template <class T>
 void finite_flag(const T* x, int64_t n, bool keep, float* flag) {
-  sum_rows("finite_flag", 1, n, Excess<T>{x}, StoreFlag{flag, keep});
+  sum_rows("finite_flag", 1, n, Excess{}, StoreFlag{flag, keep}, x);
 }
 
 template <class A>
 void sum_of_squares(const A* x, int64_t n, bool accumulate, double* total) {
-  sum_rows("sum_of_squares", 1, n, Square{x}, StoreTotal{total, accumulate});
+  sum_rows("sum_of_squares", 1, n, Square{}, StoreTotal{total, accumulate}, x);
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                             \

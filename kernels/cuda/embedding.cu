@@ -5,22 +5,37 @@
 #include <cmath>
 
 #include "kernels/cuda/map.cuh"
+#include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/runtime.h"
 
 namespace noisette::cuda {
 namespace {
 
-/// A block an entry of index.
-template <class T>
-__global__ void embedding_fwd(const T* table, const int64_t* index, T* y, int64_t rows,
-                              int64_t dim) {
-  const int64_t n = blockIdx.x, row = index[n];
-  const bool there = row >= 0 && row < rows;
-  for (int64_t c = threadIdx.x; c < dim; c += blockDim.x)
-    if (there)
-      y[n * dim + c] = table[row * dim + c];
-    else
-      store(y + n * dim + c, NAN);
+/// An item is kWidth elements of y.
+template <int kWidth, class T>
+__global__ void embedding_fwd(const T* table, const int64_t* index, T* y, int64_t items,
+                              int64_t rows, int64_t dim) {
+  using P = Pack<T, kWidth>;
+  P nothing;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) nothing.set(k, NAN);
+  for_each_item(items, [&](int64_t item) {
+    const DivMod at(item * kWidth, dim);
+    const int64_t row = index[at.quotient];
+    const bool there = row >= 0 && row < rows;
+    (there ? P::read(table + row * dim + at.remainder) : nothing).write(y + item * kWidth);
+  });
+}
+
+/// Which of kThreads entries of index from `begin` on are `row`: bit t % 32 of words[t / 32], in
+/// shared memory. All threads of the block call.
+__device__ inline void find_row(const int64_t* index, int64_t begin, int64_t count, int64_t row,
+                                unsigned* words) {
+  const int64_t n = begin + threadIdx.x;
+  __syncthreads();
+  const unsigned word = __ballot_sync(kAllLanes, n < count && index[n] == row);
+  if (threadIdx.x % 32 == 0) words[threadIdx.x / 32] = word;
+  __syncthreads();
 }
 
 /// A block an entry of index: the first entry of a row of the table adds up all of that row, in
@@ -28,15 +43,21 @@ __global__ void embedding_fwd(const T* table, const int64_t* index, T* y, int64_
 template <class T>
 __global__ void embedding_bwd(const T* dy, const int64_t* index, float* dtable, int64_t count,
                               int64_t rows, int64_t dim) {
+  __shared__ unsigned words[kThreads / 32];
   const int64_t first = blockIdx.x, row = index[first];
   if (row < 0 || row >= rows) return;
-  for (int64_t n = 0; n < first; ++n)
-    if (index[n] == row) return;
-  for (int64_t c = threadIdx.x; c < dim; c += blockDim.x) {
-    float sum = dtable[row * dim + c];
-    for (int64_t n = first; n < count; ++n)
-      if (index[n] == row) sum += load(dy + n * dim + c);
-    dtable[row * dim + c] = sum;
+  bool earlier = false;
+  for (int64_t n = threadIdx.x; n < first; n += kThreads) earlier |= index[n] == row;
+  if (__syncthreads_or(earlier)) return;
+  for (int64_t begin = first; begin < count; begin += kThreads) {
+    find_row(index, begin, count, row, words);
+    for (int64_t c = threadIdx.x; c < dim; c += kThreads) {
+      float sum = dtable[row * dim + c];
+      for (int w = 0; w < kThreads / 32; ++w)
+        for (unsigned bits = words[w]; bits != 0; bits &= bits - 1)
+          sum += load(dy + (begin + w * 32 + __ffs(int(bits)) - 1) * dim + c);
+      dtable[row * dim + c] = sum;
+    }
   }
 }
 
@@ -61,8 +82,13 @@ template <class T>
 void embedding_forward(const T* table, const int64_t* index, T* y, int64_t count, int64_t rows,
                        int64_t dim) {
   if (count * dim == 0) return;
-  launch("embedding_forward", embedding_fwd<T>, dim3(unsigned(count)), kThreads, 0, table, index, y,
-         rows, dim);
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t items = count * dim / kWidth;
+    launch("embedding_forward", embedding_fwd<kWidth, T>, blocks_for(items), kThreads, 0, table,
+           index, y, items, rows, dim);
+  };
+  with_width<T>(dim, run, table, y);
 }
 
 template <class T>

@@ -8,14 +8,15 @@
 
 namespace noisette::cuda {
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Runs a kernel in the thread's stream. `shared` is its dynamic shared memory in bytes; more than
-/// 99 KB is not had on every card.
+/// Runs a kernel in the thread's stream. `shared` is its dynamic shared memory in bytes. With what
+/// the kernel declares, more than 99 KB is not had on every card, and more than 48 KB must be asked
+/// for.
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared,
             A&&... args) {
-  constexpr std::size_t kUnasked = 48 * 1024;
+  constexpr std::size_t kUnasked = 8 * 1024;  // kernels declare up to 40 KB
   if (shared > kUnasked)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)),
           name);
@@ -31,6 +32,13 @@ inline constexpr int kThreads = 256;
 inline dim3 blocks_for(int64_t n, int64_t per_block = kThreads) {
   constexpr int64_t kMost = int64_t(1) << 20;
   return dim3(unsigned(std::clamp<int64_t>(ceil_div(n, per_block), 1, kMost)));
+}
+
+/// The block's dynamic shared memory.
+template <class T>
+__device__ inline T* dynamic_shared() {
+  extern __shared__ uint4 dynamic_memory[];
+  return reinterpret_cast<T*>(dynamic_memory);
 }
 
 /// Calls f(i) for every i in [0, n), shared out over the whole grid of one-dimensional blocks.

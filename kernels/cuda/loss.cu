@@ -4,19 +4,15 @@
 #include <cmath>
 
 #include "kernels/cuda/map.cuh"
-#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"
 
 namespace noisette::cuda {
 namespace {
 
-template <class T>
 struct SquaredDistance {
-  const T* x;
-  const float* target;
-  __device__ double operator()(int64_t i) const {
-    const float d = load(x + i) - target[i];
-    return double(d * d);
+  __device__ double operator()(float target, float x) const {
+    return double((x - target) * (x - target));
   }
 };
 struct StoreWeighted {
@@ -28,56 +24,62 @@ struct StoreWeighted {
   }
 };
 
-/// Grid (blocks of an item, items).
+/// dx = factor of the sample * (x - target)
 template <class T>
-__global__ void weighted_mse_bwd(const T* x, const float* target, const float* weight,
-                                 const float* dloss, T* dx, int64_t batch, int64_t per_item) {
-  for (int64_t n = blockIdx.y; n < batch; n += gridDim.y) {
-    const float factor = float(double(dloss[n]) * 2 * double(weight[n]) / double(per_item));
-    for_each_item(per_item, [&](int64_t k) {
-      const int64_t i = n * per_item + k;
-      store(dx + i, factor * (load(x + i) - target[i]));
-    });
-  }
-}
+struct WeightedDistance {
+  using Widest = float;
+  const T* x;
+  const float *target, *weight, *dloss;
+  T* dx;
+  int64_t per_item;
 
-/// log(sum over c of exp(row[c])) = largest + log(sum), by one warp.
-struct LogSum {
-  float largest, sum = 0;
-  template <class T>
-  __device__ LogSum(const T* row, int64_t classes) : largest(-INFINITY) {
-    for (int64_t c = threadIdx.x; c < classes; c += 32) largest = fmaxf(largest, load(row + c));
-    largest = block_max<32>(largest);
-    for (int64_t c = threadIdx.x; c < classes; c += 32) sum += expf(load(row + c) - largest);
-    sum = block_sum<32>(sum);
+  bool aligned() const { return aligned16(x, target, dx); }
+  __device__ float of_sample(int64_t n) const {
+    return float(double(dloss[n]) * 2 * double(weight[n]) / double(per_item));
+  }
+  template <int kWidth>
+  __device__ void run(float factor, int64_t i) const {
+    map_packs<kWidth>([=](float a, float b) { return factor * (a - b); }, dx + i,
+                      Pack<T, kWidth>::read(x + i), Pack<float, kWidth>::read(target + i));
   }
 };
 
-/// A warp a sample.
-template <class T, class Label>
+/// log(sum over c of exp(row[c])) = largest + log(sum), by the threads that share the row.
+struct LogSum {
+  float largest, sum;
+  template <class T, class S>
+  __device__ LogSum(const Row<T, S>& row, int64_t cols)
+      : largest(S::reduce(
+            cols, -INFINITY, Larger{}, [](int64_t, float v) { return v; }, row)),
+        sum(S::sum(
+            cols, [this](int64_t, float v) { return expf(v - largest); }, row)) {}
+};
+
+template <class S, class T, class Label>
 __global__ void cross_entropy_fwd(const T* x, const Label* label, float* loss, int64_t batch,
                                   int64_t classes) {
-  const int64_t n = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
-  if (n >= batch) return;
-  const T* row = x + n * classes;
-  const LogSum s(row, classes);
-  const int64_t k = label[n];
-  if (threadIdx.x > 0) return;
-  loss[n] = k >= 0 && k < classes ? (s.largest - load(row + k)) + logf(s.sum) : NAN;
+  S::for_each_row(batch, [&](int64_t n) {
+    const LogSum s(Row<T, S>(x + n * classes, classes), classes);
+    const int64_t k = label[n];
+    if (threadIdx.x > 0) return;
+    const bool there = k >= 0 && k < classes;
+    loss[n] = there ? (s.largest - load(x + n * classes + k)) + logf(s.sum) : NAN;
+  });
 }
 
-template <class T, class Label>
+template <class S, class T, class Label>
 __global__ void cross_entropy_bwd(const T* x, const Label* label, const float* dloss, T* dx,
                                   int64_t batch, int64_t classes) {
-  const int64_t n = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
-  if (n >= batch) return;
-  const T* row = x + n * classes;
-  const LogSum s(row, classes);
-  const int64_t k = label[n];
-  for (int64_t c = threadIdx.x; c < classes; c += 32) {
-    const float p = expf(load(row + c) - s.largest) / s.sum;
-    store(dx + n * classes + c, dloss[n] * (p - (c == k ? 1.f : 0.f)));
-  }
+  S::for_each_row(batch, [&](int64_t n) {
+    const Row<T, S> row(x + n * classes, classes);
+    const LogSum s(row, classes);
+    const int64_t k = label[n];
+    const float factor = dloss[n];
+    const auto dx_of = [&](int64_t c, float v) {
+      return factor * (expf(v - s.largest) / s.sum - (c == k ? 1.f : 0.f));
+    };
+    S::write(classes, dx + n * classes, dx_of, row);
+  });
 }
 
 }  // namespace
@@ -85,35 +87,39 @@ __global__ void cross_entropy_bwd(const T* x, const Label* label, const float* d
 template <class T>
 void weighted_mse_forward(const T* x, const acc_t<T>* target, const acc_t<T>* weight,
                           acc_t<T>* loss, int64_t batch, int64_t per_item) {
-  sum_rows("weighted_mse_forward", batch, per_item, SquaredDistance<T>{x, target},
-           StoreWeighted{weight, loss, per_item});
+  sum_rows("weighted_mse_forward", batch, per_item, SquaredDistance{},
+           StoreWeighted{weight, loss, per_item}, target, x);
 }
 
 template <class T>
 void weighted_mse_backward(const T* x, const acc_t<T>* target, const acc_t<T>* weight,
                            const acc_t<T>* dloss, T* dx, int64_t batch, int64_t per_item) {
-  if (batch * per_item == 0) return;
-  dim3 grid = blocks_for(per_item);
-  grid.x = std::min(grid.x, 65535u);
-  grid.y = unsigned(std::min<int64_t>(batch, 65535));
-  launch("weighted_mse_backward", weighted_mse_bwd<T>, grid, kThreads, 0, x, target, weight, dloss,
-         dx, batch, per_item);
+  run_by_sample("weighted_mse_backward",
+                WeightedDistance<T>{x, target, weight, dloss, dx, per_item}, batch, per_item);
 }
 
 template <class T, class Label>
 void cross_entropy_forward(const T* x, const Label* label, acc_t<T>* loss, int64_t batch,
                            int64_t classes) {
   if (batch == 0) return;
-  launch("cross_entropy_forward", cross_entropy_fwd<T, Label>, dim3(unsigned(ceil_div(batch, 8))),
-         dim3(32, 8), 0, x, label, loss, batch, classes);
+  const auto run = [&](auto share) {
+    using S = decltype(share);
+    launch("cross_entropy_forward", cross_entropy_fwd<S, T, Label>, blocks_for(batch, S::kRows),
+           S::block(), 0, x, label, loss, batch, classes);
+  };
+  with_share<T>(classes, run, x);
 }
 
 template <class T, class Label>
 void cross_entropy_backward(const T* x, const Label* label, const acc_t<T>* dloss, T* dx,
                             int64_t batch, int64_t classes) {
   if (batch * classes == 0) return;
-  launch("cross_entropy_backward", cross_entropy_bwd<T, Label>, dim3(unsigned(ceil_div(batch, 8))),
-         dim3(32, 8), 0, x, label, dloss, dx, batch, classes);
+  const auto run = [&](auto share) {
+    using S = decltype(share);
+    launch("cross_entropy_backward", cross_entropy_bwd<S, T, Label>, blocks_for(batch, S::kRows),
+           S::block(), 0, x, label, dloss, dx, batch, classes);
+  };
+  with_share<T>(classes, run, x, dx);
 }
 
 #define NOISETTE_INSTANTIATE_LABEL(T, L)                                                    \

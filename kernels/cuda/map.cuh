@@ -14,6 +14,11 @@ struct Identity {
 };
 /// 1 / (1 + e^-x)
 __device__ inline float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+/// The derivative of x * sigmoid(x).
+__device__ inline float silu_slope(float x) {
+  const float s = sigmoid(x);
+  return s * (1.f + x * (1.f - s));
+}
 
 template <int kWidth, class F, class Out, class... In>
 __device__ inline void map_packs(const F& f, Out* y, const Pack<In, kWidth>&... x) {
@@ -47,6 +52,33 @@ void map(const char* name, const F& f, int64_t n, Out* y, const In*... x) {
            n, y, x...);
   else
     launch(name, map_kernel<1, F, Out, In...>, blocks_for(n), kThreads, 0, f, n, y, x...);
+}
+
+/// f.run<kWidth>(f.of_sample(n), i) for the elements of every sample. Grid (blocks of a sample,
+/// samples).
+template <int kWidth, class F>
+__global__ void sample_kernel(F f, int64_t batch, int64_t per_item) {
+  for (int64_t n = blockIdx.y; n < batch; n += gridDim.y) {
+    const auto numbers = f.of_sample(n);
+    for_each_item(per_item / kWidth, [&](int64_t item) {
+      f.template run<kWidth>(numbers, n * per_item + item * kWidth);
+    });
+  }
+}
+
+/// Functions of elements that use numbers of their sample: of_sample(n) on the device, then
+/// run<kWidth>(those, i) for elements [i, i + kWidth), where kWidth is kVector<Widest> if
+/// aligned(), or 1.
+template <class F>
+void run_by_sample(const char* name, const F& f, int64_t batch, int64_t per_item) {
+  if (batch * per_item == 0) return;
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    dim3 grid = blocks_for(per_item / kWidth);
+    grid.y = unsigned(std::min<int64_t>(batch, 65535));
+    launch(name, sample_kernel<kWidth, F>, grid, kThreads, 0, f, batch, per_item);
+  };
+  with_width<typename F::Widest>(f.aligned() ? per_item : 1, run);
 }
 
 /// Quotient and remainder, in 32 bits where both numbers fit: division in 64 bits takes a hundred

@@ -90,7 +90,7 @@ void matmul_accumulate(const T* a, const T* b, acc_t<T>* c, bool accumulate, con
 
 template <class T>
 void column_sum(const T* x, acc_t<T>* out, int64_t rows, int64_t cols, bool accumulate) {
-  sum_columns("column_sum", Element<T>{x, cols}, 1, rows, cols, StoreGradient{out, accumulate});
+  sum_columns("column_sum", x, 1, rows, cols, StoreGradient{out, accumulate});
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                               \

@@ -63,21 +63,26 @@ struct NoteFinite {
 
 template <class A>
 void gradient_squares(const A* g, int64_t n, UpdateNumbers* numbers) {
-  sum_rows("gradient_squares", 1, n, Square{g}, NoteSquares{numbers});
+  sum_rows("gradient_squares", 1, n, Square{}, NoteSquares{numbers}, g);
 }
 
 template <class A>
 void require_finite(const A* x, int64_t n, UpdateNumbers* numbers) {
-  sum_rows("require_finite", 1, n, Excess<A>{x}, NoteFinite{numbers});
+  sum_rows("require_finite", 1, n, Excess{}, NoteFinite{numbers}, x);
 }
 
 template <class A>
 void adamw_step(A* w, const A* g, A* m, A* v, A* average, bfloat16* compute, int64_t n,
                 const UpdateNumbers* numbers, const AdamWOptions& options) {
   if (n == 0) return;
-  const int64_t vectors = n % 4 == 0 && aligned16(w, g, m, v, average, compute) ? 4 : 1;
-  launch("adamw_step", vectors == 4 ? adamw_kernel<4> : adamw_kernel<1>, blocks_for(n / vectors),
-         kThreads, 0, w, g, m, v, average, compute, n, numbers, options);
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    // Each block computes the factors: no more of them than a large card runs at once.
+    const dim3 grid(std::min(blocks_for(n / kWidth).x, 1056u));
+    launch("adamw_step", adamw_kernel<kWidth>, grid, kThreads, 0, w, g, m, v, average, compute, n,
+           numbers, options);
+  };
+  with_width<float>(n, run, w, g, m, v, average, compute);
 }
 
 template void gradient_squares<float>(const float*, int64_t, UpdateNumbers*);

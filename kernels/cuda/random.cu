@@ -32,20 +32,35 @@ struct Uniforms {
 template <class T>
 struct Store {
   T* y;
-  __device__ void operator()(int64_t i, float value) const { store(y + i, value); }
+
+  bool aligned() const { return aligned16(y); }
+  template <int kWidth>
+  __device__ void run(int64_t i, const float* value) const {
+    Pack<T, kWidth> out;
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) out.set(k, value[k]);
+    out.write(y + i);
+  }
 };
 template <class T>
 struct Drop {
   const T* x;
   T* y;
   float p, scale;
-  __device__ void operator()(int64_t i, float value) const {
-    store(y + i, value >= p ? scale * load(x + i) : 0.f);
+
+  bool aligned() const { return aligned16(x, y); }
+  template <int kWidth>
+  __device__ void run(int64_t i, const float* value) const {
+    const auto in = Pack<T, kWidth>::read(x + i);
+    Pack<T, kWidth> out;
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) out.set(k, value[k] >= p ? scale * in[k] : 0.f);
+    out.write(y + i);
   }
 };
 
-/// write(element, draw) for every element of every item.
-template <class Draw, class Write>
+/// write.run<kWidth>(i, draws) for all elements of every item, kWidth at a time.
+template <int kWidth, class Draw, class Write>
 __global__ void draw_kernel(Draw draw, Write write, const int64_t* index, int64_t batch,
                             int64_t per_item, int64_t blocks, RngKey key) {
   for_each_item(batch * blocks, [&](int64_t item) {
@@ -54,8 +69,8 @@ __global__ void draw_kernel(Draw draw, Write write, const int64_t* index, int64_
     draw(philox_block(key, uint64_t(index[at.quotient]), uint32_t(at.remainder)), value);
     const int64_t first = at.remainder * 4, rest = per_item - first;
 #pragma unroll
-    for (int j = 0; j < 4; ++j)
-      if (j < rest) write(at.quotient * per_item + first + j, value[j]);
+    for (int j = 0; j < 4; j += kWidth)
+      if (j < rest) write.template run<kWidth>(at.quotient * per_item + first + j, value + j);
   });
 }
 
@@ -64,8 +79,11 @@ void draw(const char* name, const Write& write, const int64_t* index, int64_t ba
           int64_t per_item, const RngKey& key) {
   if (batch * per_item == 0) return;
   const int64_t blocks = ceil_div(per_item, 4);
-  launch(name, draw_kernel<Draw, Write>, blocks_for(batch * blocks), kThreads, 0, Draw{}, write,
-         index, batch, per_item, blocks, key);
+  const auto run = [&](auto width) {
+    launch(name, draw_kernel<decltype(width)::value, Draw, Write>, blocks_for(batch * blocks),
+           kThreads, 0, Draw{}, write, index, batch, per_item, blocks, key);
+  };
+  with_width<float>(write.aligned() ? per_item : 1, run);
 }
 
 __global__ void integers_kernel(int64_t* y, const int64_t* index, int64_t batch, uint32_t bound,

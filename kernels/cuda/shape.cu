@@ -2,6 +2,8 @@
 // An item is a vector of channels of one pixel, or one channel where widths or addresses are odd.
 #include "kernels/shape.h"
 
+#include <numeric>
+
 #include "kernels/cuda/map.cuh"
 
 namespace noisette::cuda {
@@ -17,19 +19,21 @@ __global__ void copy_columns(const T* from, int64_t from_width, T* to, int64_t t
   });
 }
 
-/// y[n, h, w, c] = scale * x[n, h / k, w / k, c]; y has extents d.
+/// y[n, h k + a, w k + b, c] = scale * x[n, h, w, c] for a, b < k; x has extents d. A vector of x
+/// is read once.
 template <int kWidth, class T>
 __global__ void spread(const T* x, T* y, int64_t k, float scale, ImageDims d, int64_t items) {
   for_each_item(items, [&](int64_t item) {
     const int64_t i = item * kWidth;
-    const DivMod pixel(i, d.channels), row(pixel.quotient, d.width), image(row.quotient, d.height);
-    const int64_t h = DivMod(image.remainder, k).quotient, w = DivMod(row.remainder, k).quotient;
-    const int64_t source = (image.quotient * (d.height / k) + h) * (d.width / k) + w;
-    const auto in = Pack<T, kWidth>::read(x + source * d.channels + pixel.remainder);
+    const DivMod pixel(i, d.channels), row(pixel.quotient, d.width);
+    T* block =
+        y + (row.quotient * k * d.width * k + row.remainder * k) * d.channels + pixel.remainder;
+    const auto in = Pack<T, kWidth>::read(x + i);
     Pack<T, kWidth> out;
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) out.set(j, scale * in[j]);
-    out.write(y + i);
+    for (int64_t a = 0; a < k; ++a)
+      for (int64_t b = 0; b < k; ++b) out.write(block + (a * d.width * k + b) * d.channels);
   });
 }
 
@@ -55,24 +59,22 @@ __global__ void gather(const T* x, T* y, int64_t k, float scale, ImageDims d, in
   });
 }
 
-/// Runs spread or gather over y, whose extents are d.
+/// Runs spread or gather over the smaller image, whose extents are d.
 template <class T>
 void over_pixels(const char* name, bool spreading, const T* x, T* y, int64_t k, double scale,
                  const ImageDims& d) {
   const int64_t n = d.batch * d.height * d.width * d.channels;
   if (n == 0) return;
-  const auto run = [&]<int kWidth>(std::integral_constant<int, kWidth>) {
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
     launch(name, spreading ? spread<kWidth, T> : gather<kWidth, T>, blocks_for(n / kWidth),
            kThreads, 0, x, y, k, scale, d, n / kWidth);
   };
-  if (d.channels % kVector<T> == 0 && aligned16(x, y))
-    run(std::integral_constant<int, kVector<T>>{});
-  else
-    run(std::integral_constant<int, 1>{});
+  with_width<T>(d.channels, run, x, y);
 }
 
-ImageDims scaled(const ImageDims& d, int64_t times, int64_t over) {
-  return {d.batch, d.height * times / over, d.width * times / over, d.channels};
+ImageDims pooled(const ImageDims& d, int64_t factor) {
+  return {d.batch, d.height / factor, d.width / factor, d.channels};
 }
 
 }  // namespace
@@ -80,22 +82,21 @@ ImageDims scaled(const ImageDims& d, int64_t times, int64_t over) {
 template <class T>
 void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to, int64_t to_width,
                    int64_t to_begin, int64_t width, int64_t rows) {
-  const int64_t n = width * rows;
-  if (n == 0) return;
+  if (width * rows == 0) return;
   from += from_begin;
   to += to_begin;
-  constexpr int64_t kWide = kVector<T>;
-  if (aligned16(from, to) && from_width % kWide == 0 && to_width % kWide == 0 && width % kWide == 0)
-    launch("copy_channels", copy_columns<kVector<T>, T>, blocks_for(n / kWide), kThreads, 0, from,
-           from_width, to, to_width, width, n / kWide);
-  else
-    launch("copy_channels", copy_columns<1, T>, blocks_for(n), kThreads, 0, from, from_width, to,
-           to_width, width, n);
+  const auto run = [&](auto vector) {
+    constexpr int kWidth = decltype(vector)::value;
+    const int64_t items = width * rows / kWidth;
+    launch("copy_channels", copy_columns<kWidth, T>, blocks_for(items), kThreads, 0, from,
+           from_width, to, to_width, width, items);
+  };
+  with_width<T>(std::gcd(std::gcd(from_width, to_width), width), run, from, to);
 }
 
 template <class T>
 void resize_nearest_forward(const T* x, T* y, int64_t factor, const ImageDims& d) {
-  over_pixels("resize_nearest_forward", true, x, y, factor, 1, scaled(d, factor, 1));
+  over_pixels("resize_nearest_forward", true, x, y, factor, 1, d);
 }
 template <class T>
 void resize_nearest_backward(const T* dy, T* dx, int64_t factor, const ImageDims& d) {
@@ -104,11 +105,12 @@ void resize_nearest_backward(const T* dy, T* dx, int64_t factor, const ImageDims
 template <class T>
 void average_pool_forward(const T* x, T* y, int64_t factor, const ImageDims& d) {
   over_pixels("average_pool_forward", false, x, y, factor, 1.0 / double(factor * factor),
-              scaled(d, 1, factor));
+              pooled(d, factor));
 }
 template <class T>
 void average_pool_backward(const T* dy, T* dx, int64_t factor, const ImageDims& d) {
-  over_pixels("average_pool_backward", true, dy, dx, factor, 1.0 / double(factor * factor), d);
+  over_pixels("average_pool_backward", true, dy, dx, factor, 1.0 / double(factor * factor),
+              pooled(d, factor));
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                             \

@@ -1,46 +1,37 @@
 // Softmax over rows. Contract: kernels/softmax.h. Reference: kernels/cpu/softmax.cpp.
-// A short row belongs to a warp, a long one to a block. x is read three times, twice from the
-// cache.
+// A short row belongs to a warp, a long one to a block. Rows stay in registers (rows.cuh): each
+// input is read once and the output written once; exponentials are taken twice.
 #include "kernels/softmax.h"
 
 #include <cmath>
 
-#include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/reduce.cuh"
-#include "kernels/cuda/vec.cuh"
+#include "kernels/cuda/rows.cuh"
 
 namespace noisette::cuda {
 namespace {
 
-/// Threads of a row; blocks of [kGroup, rows of a block] threads.
-constexpr int kWarp = 32, kLongRow = 2048;
-
-template <int kGroup, class T>
+template <class S, class T>
 __global__ void softmax_fwd(const T* x, T* y, int64_t rows, int64_t cols) {
-  const int64_t step = int64_t(gridDim.x) * blockDim.y;
-  for (int64_t r = int64_t(blockIdx.x) * blockDim.y + threadIdx.y; r < rows; r += step) {
-    const T* in = x + r * cols;
-    float largest = -INFINITY, sum = 0;
-    for (int64_t c = threadIdx.x; c < cols; c += kGroup) largest = fmaxf(largest, load(in + c));
-    largest = block_max<kGroup>(largest);
-    for (int64_t c = threadIdx.x; c < cols; c += kGroup) sum += expf(load(in + c) - largest);
-    sum = block_sum<kGroup>(sum);
-    for (int64_t c = threadIdx.x; c < cols; c += kGroup)
-      store(y + r * cols + c, expf(load(in + c) - largest) / sum);
-  }
+  S::for_each_row(rows, [&](int64_t r) {
+    const Row<T, S> in(x + r * cols, cols);
+    const float largest = S::reduce(
+        cols, -INFINITY, Larger{}, [](int64_t, float v) { return v; }, in);
+    const float sum = S::sum(
+        cols, [&](int64_t, float v) { return expf(v - largest); }, in);
+    S::write(
+        cols, y + r * cols, [&](int64_t, float v) { return expf(v - largest) / sum; }, in);
+  });
 }
 
-template <int kGroup, class T>
+template <class S, class T>
 __global__ void softmax_bwd(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols) {
-  const int64_t step = int64_t(gridDim.x) * blockDim.y;
-  for (int64_t r = int64_t(blockIdx.x) * blockDim.y + threadIdx.y; r < rows; r += step) {
-    const T *out = y + r * cols, *grad = dy + r * cols;
-    float dot = 0;
-    for (int64_t c = threadIdx.x; c < cols; c += kGroup) dot += load(out + c) * load(grad + c);
-    dot = block_sum<kGroup>(dot);
-    for (int64_t c = threadIdx.x; c < cols; c += kGroup)
-      store(dx + r * cols + c, load(out + c) * (load(grad + c) - dot));
-  }
+  S::for_each_row(rows, [&](int64_t r) {
+    const Row<T, S> out(y + r * cols, cols), grad(dy + r * cols, cols);
+    const float dot = S::sum(
+        cols, [](int64_t, float p, float g) { return p * g; }, out, grad);
+    const auto dx_of = [&](int64_t, float p, float g) { return p * (g - dot); };
+    S::write(cols, dx + r * cols, dx_of, out, grad);
+  });
 }
 
 }  // namespace
@@ -48,23 +39,23 @@ __global__ void softmax_bwd(const T* y, const T* dy, T* dx, int64_t rows, int64_
 template <class T>
 void softmax_forward(const T* x, T* y, int64_t rows, int64_t cols) {
   if (rows * cols == 0) return;
-  if (cols < kLongRow)
-    launch("softmax_forward", softmax_fwd<kWarp, T>, blocks_for(rows, kThreads / kWarp),
-           dim3(kWarp, kThreads / kWarp), 0, x, y, rows, cols);
-  else
-    launch("softmax_forward", softmax_fwd<kThreads, T>, blocks_for(rows, 1), kThreads, 0, x, y,
+  const auto run = [&](auto share) {
+    using S = decltype(share);
+    launch("softmax_forward", softmax_fwd<S, T>, blocks_for(rows, S::kRows), S::block(), 0, x, y,
            rows, cols);
+  };
+  with_share<T>(cols, run, x, y);
 }
 
 template <class T>
 void softmax_backward(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols) {
   if (rows * cols == 0) return;
-  if (cols < kLongRow)
-    launch("softmax_backward", softmax_bwd<kWarp, T>, blocks_for(rows, kThreads / kWarp),
-           dim3(kWarp, kThreads / kWarp), 0, y, dy, dx, rows, cols);
-  else
-    launch("softmax_backward", softmax_bwd<kThreads, T>, blocks_for(rows, 1), kThreads, 0, y, dy,
+  const auto run = [&](auto share) {
+    using S = decltype(share);
+    launch("softmax_backward", softmax_bwd<S, T>, blocks_for(rows, S::kRows), S::block(), 0, y, dy,
            dx, rows, cols);
+  };
+  with_share<T>(cols, run, y, dy, dx);
 }
 
 #define NOISETTE_INSTANTIATE(T)                                  \

@@ -50,27 +50,30 @@ __device__ inline int64_t in_z(int64_t n, int64_t h, int64_t w, const UpsampleCo
   return (pixel * 4 + 2 * p + q) * d.out_c;
 }
 
-template <class T>
-__global__ void interleave(const T* z, T* y, UpsampleConvDims d) {
-  for_each_item(d.y_numel(), [&](int64_t item) {
-    const DivMod channel(item, d.out_c), col(channel.quotient, 2 * d.width);
+/// An item is kWidth channels of a pixel of y.
+template <int kWidth, class T>
+__global__ void interleave(const T* z, T* y, int64_t items, UpsampleConvDims d) {
+  for_each_item(items, [&](int64_t item) {
+    const DivMod channel(item * kWidth, d.out_c), col(channel.quotient, 2 * d.width);
     const DivMod row(col.quotient, 2 * d.height);
-    y[item] = z[in_z(row.quotient, row.remainder, col.remainder, d) + channel.remainder];
+    const T* from = z + in_z(row.quotient, row.remainder, col.remainder, d) + channel.remainder;
+    Pack<T, kWidth>::read(from).write(y + item * kWidth);
   });
 }
 
 /// The transpose of interleave: outputs of z that no pixel of y shows have no gradient.
-template <class T>
-__global__ void separate(const T* dy, T* dz, UpsampleConvDims d) {
+template <int kWidth, class T>
+__global__ void separate(const T* dy, T* dz, int64_t items, UpsampleConvDims d) {
   const int64_t O = d.out_c;
-  for_each_item(d.batch * (d.height + 1) * (d.width + 1) * 4 * O, [&](int64_t item) {
-    const DivMod channel(item, 4 * O), col(channel.quotient, d.width + 1);
-    const DivMod row(col.quotient, d.height + 1);
-    const int64_t kind = channel.remainder / O, p = kind / 2, q = kind % 2;
+  for_each_item(items, [&](int64_t item) {
+    const DivMod channel(item * kWidth, 4 * O), col(channel.quotient, d.width + 1);
+    const DivMod row(col.quotient, d.height + 1), kind(channel.remainder, O);
+    const int64_t p = kind.quotient / 2, q = kind.quotient % 2;
     const int64_t i = row.remainder - p, j = col.remainder - q;  // of x
     const bool shown = i >= 0 && i < d.height && j >= 0 && j < d.width;
     const int64_t at = ((row.quotient * 2 * d.height + 2 * i + p) * 2 * d.width + 2 * j + q) * O;
-    dz[item] = shown ? dy[at + channel.remainder % O] : T(0.f);
+    using P = Pack<T, kWidth>;
+    (shown ? P::read(dy + at + kind.remainder) : P{}).write(dz + item * kWidth);
   });
 }
 
@@ -103,7 +106,13 @@ void upsample_conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, 
            d.out_c);
   }
   conv2d_forward<T>(x, sums, biases, nullptr, z, c);
-  launch("upsample_interleave", interleave<T>, blocks_for(d.y_numel()), kThreads, 0, z, y, d);
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t items = d.y_numel() / kWidth;
+    launch("upsample_interleave", interleave<kWidth, T>, blocks_for(items), kThreads, 0, z, y,
+           items, d);
+  };
+  with_width<T>(d.out_c, run, z, y);
 }
 
 template <class T>
@@ -112,8 +121,13 @@ void upsample_conv2d_backward(const T* x, const T* weight, const T* dy, const T*
   const ConvDims c = d.side_by_side();
   Scratch scratch;
   T* dz = scratch.take<T>(c.y_numel());
-  if (c.y_numel() > 0)
-    launch("upsample_separate", separate<T>, blocks_for(c.y_numel()), kThreads, 0, dy, dz, d);
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t items = c.y_numel() / kWidth;
+    launch("upsample_separate", separate<kWidth, T>, blocks_for(items), kThreads, 0, dy, dz, items,
+           d);
+  };
+  if (c.y_numel() > 0) with_width<T>(d.out_c, run, dy, dz);
   if (dx != nullptr && d.x_numel() > 0)
     conv2d_backward_data<T>(dz, summed_weights(scratch, weight, d), add, dx, c);
   if (dweight != nullptr && d.weight_numel() > 0) {

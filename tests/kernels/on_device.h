@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <vector>
 
@@ -19,8 +20,10 @@ class OnDevice {
     data_ = static_cast<T*>(cuda::reserve(size_ + 256));
     cuda::copy_to_device(data_, v.data(), size_);
   }
+  /// Another copy.
+  OnDevice(const OnDevice& other) : OnDevice(other.back()) {}
   ~OnDevice() { cuda::release(data_); }
-  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
   T* get() const { return data_; }
   std::vector<T> back() const {
     std::vector<T> v(size_ / sizeof(T));
@@ -32,6 +35,16 @@ class OnDevice {
   std::size_t size_;
   T* data_;
 };
+
+/// Every got[i] is want[i] within relative * |want[i]| + absolute.
+template <class T>
+void expect_close(const std::vector<T>& got, const std::vector<double>& want, double relative,
+                  double absolute, const char* what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i)
+    ASSERT_NEAR(double(float(got[i])), want[i], relative * std::abs(want[i]) + absolute)
+        << what << " at " << i;
+}
 
 /// A fixture that is skipped where there is no device, unless NOISETTE_REQUIRE_CUDA=1.
 template <class Fixture>
