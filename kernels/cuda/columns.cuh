@@ -18,7 +18,7 @@ struct Cut {
   int64_t rows = 0, cols = 0;
 
   int64_t across(int64_t all_cols) const { return ceil_div(all_cols, cols); }
-  int64_t down(int64_t all_rows) const { return std::max<int64_t>(ceil_div(all_rows, rows), 1); }
+  int64_t down(int64_t all_rows) const { return all_rows > rows ? ceil_div(all_rows, rows) : 1; }
   dim3 blocks(int64_t batch, int64_t all_rows, int64_t all_cols) const {
     return dim3(unsigned(batch * down(all_rows) * across(all_cols)));
   }
@@ -173,7 +173,9 @@ void sum_columns(const char* name, const T* x, int64_t batch, int64_t rows, int6
   if (batch == 0 || cols == 0) return;
   const auto run = [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
-    const Cut cut = cut_into_tiles<T>(batch, rows, cols, kWidth, 8, 64);
+    constexpr int64_t kMost = 64;  // rows of a thread
+    Cut cut = cut_into_tiles<T>(batch, rows, cols, kWidth, 8, kMost);
+    if (rows <= kMost * (kThreads / ceil_div(cut.cols, kWidth))) cut.rows = rows;  // one launch
     const int64_t tiles = cut.down(rows);
     const dim3 grid = cut.blocks(batch, rows, cols);
     if (tiles == 1)

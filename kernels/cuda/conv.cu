@@ -1,10 +1,12 @@
 // Convolution. Contract: kernels/conv.h. Reference: kernels/cpu/conv.cpp.
-// A product of matrices that are never stored (gemm.cuh, conv_factors.cuh). The data gradient of
-// strides, and channels that are no whole chunks of sixteen bytes, are computed plainly, a thread
-// an element of the result, which is the reference too.
+// A product of matrices that are never stored (gemm.cuh, conv_factors.cuh). The first and the last
+// layer of a network, few channels on one side, have kernels of their own (conv_few.cuh). The data
+// gradient of strides, and channels that are no whole chunks of sixteen bytes, are computed
+// plainly, a thread an element of the result, which is the reference too.
 #include "kernels/conv.h"
 
 #include "kernels/cuda/conv_factors.cuh"
+#include "kernels/cuda/conv_few.cuh"
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/map.cuh"
 
@@ -153,6 +155,8 @@ void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* 
   if (d.y_numel() == 0) return;
   if (in_tiles<T>(ConvPass::forward, d, x, weight, residual, y))
     return forward_tiles(x, weight, bias, residual, y, d);
+  if (few::takes(d) && aligned16(x, weight, residual, y))
+    return few::forward(x, weight, bias, residual, y, d);
   launch("conv2d_forward", conv_fwd<T>, blocks_for(d.y_numel()), kThreads, 0, x, weight, bias,
          residual, y, d, d.out_h(), d.out_w());
 }
@@ -162,6 +166,8 @@ void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, con
   if (d.x_numel() == 0) return;
   if (in_tiles<T>(ConvPass::backward_data, d, dy, weight, add, dx))
     return backward_data_tiles(dy, weight, add, dx, d);
+  if (few::takes(d) && aligned16(dy, weight, add, dx))
+    return few::backward_data(dy, weight, add, dx, d);
   launch("conv2d_backward_data", conv_bwd_data<T>, blocks_for(d.x_numel()), kThreads, 0, dy, weight,
          add, dx, d, d.out_h(), d.out_w());
 }
@@ -172,6 +178,8 @@ void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool acc
   if (d.weight_numel() == 0) return;
   if (in_tiles<T>(ConvPass::backward_weight, d, x, dy, dweight))
     return backward_weight_tiles(x, dy, dweight, accumulate, d);
+  if (few::takes(d) && aligned16(x, dy, dweight))
+    return few::backward_weight(x, dy, dweight, accumulate, d);
   launch("conv2d_backward_weight", conv_bwd_weight<T>, blocks_for(d.weight_numel()), kThreads, 0, x,
          dy, dweight, accumulate, d, d.out_h(), d.out_w());
 }

@@ -27,37 +27,32 @@ __global__ void embedding_fwd(const T* table, const int64_t* index, T* y, int64_
   });
 }
 
-/// Which of kThreads entries of index from `begin` on are `row`: bit t % 32 of words[t / 32], in
-/// shared memory. All threads of the block call.
-__device__ inline void find_row(const int64_t* index, int64_t begin, int64_t count, int64_t row,
-                                unsigned* words) {
+/// Which of the 32 entries of index from `begin` on, below `end`, are `row`: a bit each. By a warp.
+__device__ inline unsigned entries_of(int64_t row, const int64_t* index, int64_t begin,
+                                      int64_t end) {
   const int64_t n = begin + threadIdx.x;
-  __syncthreads();
-  const unsigned word = __ballot_sync(kAllLanes, n < count && index[n] == row);
-  if (threadIdx.x % 32 == 0) words[threadIdx.x / 32] = word;
-  __syncthreads();
+  return __ballot_sync(kAllLanes, n < end && index[n] == row);
 }
 
-/// A block an entry of index: the first entry of a row of the table adds up all of that row, in
-/// order, so that no two blocks write the same row.
+/// A warp an entry of index: the first entry of a row of the table adds up all of that row, in
+/// order, so that no two warps write the same row. Blocks [32, 8], whose warps share what they read
+/// of index.
 template <class T>
 __global__ void embedding_bwd(const T* dy, const int64_t* index, float* dtable, int64_t count,
                               int64_t rows, int64_t dim) {
-  __shared__ unsigned words[kThreads / 32];
-  const int64_t first = blockIdx.x, row = index[first];
+  const int64_t first = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
+  if (first >= count) return;
+  const int64_t row = index[first];
   if (row < 0 || row >= rows) return;
-  bool earlier = false;
-  for (int64_t n = threadIdx.x; n < first; n += kThreads) earlier |= index[n] == row;
-  if (__syncthreads_or(earlier)) return;
-  for (int64_t begin = first; begin < count; begin += kThreads) {
-    find_row(index, begin, count, row, words);
-    for (int64_t c = threadIdx.x; c < dim; c += kThreads) {
-      float sum = dtable[row * dim + c];
-      for (int w = 0; w < kThreads / 32; ++w)
-        for (unsigned bits = words[w]; bits != 0; bits &= bits - 1)
-          sum += load(dy + (begin + w * 32 + __ffs(int(bits)) - 1) * dim + c);
-      dtable[row * dim + c] = sum;
-    }
+  for (int64_t n = 0; n < first; n += 32)
+    if (entries_of(row, index, n, first) != 0) return;
+  for (int64_t begin = 0; begin < dim; begin += 32) {
+    const int64_t c = begin + threadIdx.x;
+    float sum = c < dim ? dtable[row * dim + c] : 0.f;
+    for (int64_t n = first; n < count; n += 32)
+      for (unsigned bits = entries_of(row, index, n, count); bits != 0; bits &= bits - 1)
+        if (c < dim) sum += load(dy + (n + __ffs(int(bits)) - 1) * dim + c);
+    if (c < dim) dtable[row * dim + c] = sum;
   }
 }
 
@@ -96,8 +91,8 @@ void embedding_backward(const T* dy, const int64_t* index, acc_t<T>* dtable, int
                         int64_t rows, int64_t dim, bool accumulate) {
   if (!accumulate) set_bytes(dtable, 0, std::size_t(rows * dim) * sizeof(float));
   if (count * dim == 0) return;
-  launch("embedding_backward", embedding_bwd<T>, dim3(unsigned(count)), kThreads, 0, dy, index,
-         dtable, count, rows, dim);
+  launch("embedding_backward", embedding_bwd<T>, dim3(unsigned(ceil_div(count, 8))), dim3(32, 8), 0,
+         dy, index, dtable, count, rows, dim);
 }
 
 template <class T, class Time>

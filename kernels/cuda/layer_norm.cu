@@ -116,12 +116,12 @@ __global__ void layer_norm_bwd(const T* x, const float* weight, const float* mea
   dbias.write(cols);
 }
 
-/// Blocks that have about `each` rows a group of threads, so that what is read and written once by
-/// each block weighs little.
+/// Blocks of at least `each` rows, so that what each block reads and writes once weighs little.
 template <class S>
 dim3 blocks_of_rows(int64_t rows, int64_t each) {
-  constexpr int64_t kMost = 528;  // four for each multiprocessor of an H100
-  return dim3(unsigned(std::clamp<int64_t>(ceil_div(rows, S::kRows * each), 1, kMost)));
+  constexpr int64_t kMost = 1056;  // eight for each multiprocessor of an H100
+  return dim3(
+      unsigned(std::clamp<int64_t>(ceil_div(rows, std::max<int64_t>(S::kRows, each)), 1, kMost)));
 }
 
 }  // namespace
@@ -132,8 +132,8 @@ void layer_norm_forward(const T* x, const acc_t<T>* weight, const acc_t<T>* bias
   if (d.rows == 0) return;
   const auto run = [&](auto share) {
     using S = decltype(share);
-    launch("layer_norm_forward", layer_norm_fwd<S, T>, blocks_of_rows<S>(d.rows, 2), S::block(), 0,
-           x, weight, bias, y, mean, rstd, d);
+    launch("layer_norm_forward", layer_norm_fwd<S, T>, blocks_of_rows<S>(d.rows, 32 / sizeof(T)),
+           S::block(), 0, x, weight, bias, y, mean, rstd, d);
   };
   with_share<T>(d.channels, run, x, weight, bias, y);
 }
@@ -144,7 +144,7 @@ void layer_norm_backward(const T* x, const acc_t<T>* weight, const acc_t<T>* mea
                          acc_t<T>* dbias, bool accumulate, const LayerNormDims& d) {
   const auto run = [&](auto share) {
     using S = decltype(share);
-    const dim3 grid = blocks_of_rows<S>(d.rows, 4);
+    const dim3 grid = blocks_of_rows<S>(d.rows, 64 / sizeof(T));
     Scratch scratch;
     float* partial = scratch.take<float>(2 * grid.x * d.channels);
     launch("layer_norm_backward", layer_norm_bwd<S, T>, grid, S::block(), 0, x, weight, mean, rstd,
