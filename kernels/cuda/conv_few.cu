@@ -9,6 +9,9 @@
 // the many channels, so that the many are written or read once. In gather a thread has a pixel of
 // the many, which come through shared memory a run of channels at a time, and multiplies it by all
 // w[., ., m]; then the products of nine pixels are added up. Sums are f32 in a fixed order.
+// Simulated for an H100, not yet run on a card, 16 images of 32x32 with 3 and 128 channels in f32:
+// spread 8 us, gather 21, weight 16; a thread an element took 92 and 55 for the first two. They are
+// bound by the issue of instructions and by shared memory; memory alone would take 2.6.
 #include "kernels/cuda/conv_few.cuh"
 
 #include <algorithm>
