@@ -46,14 +46,10 @@ __global__ void embedding_bwd(const T* dy, const int64_t* index, float* dtable, 
   if (row < 0 || row >= rows) return;
   for (int64_t n = 0; n < first; n += 32)
     if (entries_of(row, index, n, first) != 0) return;
-  for (int64_t begin = 0; begin < dim; begin += 32) {
-    const int64_t c = begin + threadIdx.x;
-    float sum = c < dim ? dtable[row * dim + c] : 0.f;
-    for (int64_t n = first; n < count; n += 32)
-      for (unsigned bits = entries_of(row, index, n, count); bits != 0; bits &= bits - 1)
-        if (c < dim) sum += load(dy + (n + __ffs(int(bits)) - 1) * dim + c);
-    if (c < dim) dtable[row * dim + c] = sum;
-  }
+  for (int64_t n = first; n < count; n += 32)
+    for (unsigned bits = entries_of(row, index, n, count); bits != 0; bits &= bits - 1)
+      for (int64_t c = threadIdx.x; c < dim; c += 32)
+        dtable[row * dim + c] += load(dy + (n + __ffs(int(bits)) - 1) * dim + c);
 }
 
 template <class T, class Time>

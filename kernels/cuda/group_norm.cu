@@ -7,7 +7,7 @@
 // Simulated for an H100, not yet run on a card: sectors between L2 and the multiprocessors over the
 // least possible, 16 samples in bf16: 1.00 for 32x32x128, 1.01 for 16x16x256, 1.35 for 32x32x384,
 // whose groups of 24 bytes fill no sectors; again from known statistics 1.05 for 32x32x128. Those
-// of bf16 with SiLU are bound by the issue of instructions, f32 at 32x32 by memory. Dropped: a
+// of bf16 with SiLU are bound by instructions, f32 at 32x32 by memory. Dropped: a
 // block a group, which read four times the sectors in bf16 (pieces of eight bytes).
 #include "kernels/cuda/group_norm.cuh"
 

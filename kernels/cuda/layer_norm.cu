@@ -3,7 +3,7 @@
 // its mean, then the variance about it, then the values. Backward reads x and dy once for dx and
 // the gradients of weight and bias: blocks have many rows each, sum by column as they go, and their
 // sums are added up in a second launch. Dropped: sums by column in kernels of their own, which read
-// x and dy again (2.1 times the least sectors from L2 in f32, 4096 rows of 320; now 1.05). Bound by
+// x and dy again (2.1 times the least sectors from L2 in f32, 4096 rows of 320; now 1.10). Bound by
 // memory in f32, simulated for an H100; not yet run on a card.
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/rows.cuh"
@@ -134,7 +134,7 @@ void layer_norm_forward(const T* x, const acc_t<T>* weight, const acc_t<T>* bias
   if (d.rows == 0) return;
   const auto run = [&](auto share) {
     using S = decltype(share);
-    launch("layer_norm_forward", layer_norm_fwd<S, T>, blocks_of_rows<S>(d.rows, 32 / sizeof(T)),
+    launch("layer_norm_forward", layer_norm_fwd<S, T>, blocks_of_rows<S>(d.rows, 64 / sizeof(T)),
            S::block(), 0, x, weight, bias, y, mean, rstd, d);
   };
   with_share<T>(d.channels, run, x, weight, bias, y);
