@@ -2,6 +2,7 @@
 // extents that allow vectors and such that do not.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -44,6 +45,8 @@ class CudaPointwise : public test::NeedsCuda<testing::TestWithParam<int64_t>> {
   void by_sample();
   template <class T>
   void shapes();
+  template <class T>
+  void upsampling();
   template <class T>
   void tables();
   template <class T>
@@ -132,6 +135,30 @@ void CudaPointwise::shapes() {
 }
 
 template <class T>
+void CudaPointwise::upsampling() {
+  const int64_t c = std::min<int64_t>(GetParam(), 24);
+  const UpsampleConvDims d{2, 3, 4, c, c};
+  const auto x = cast<T>(random_values(d.x_numel(), 1)),
+             dy = cast<T>(random_values(d.y_numel(), 2));
+  const auto w = cast<T>(random_values(d.weight_numel(), 3));
+  const auto bias = cast<float>(random_values(c, 4));
+  std::vector<T> y(dy), dx(x);
+  std::vector<float> dw(w.size());
+  const OnDevice on_x(x), on_dy(dy), on_w(w), on_bias(bias), on_y(dy), on_dx(x), on_dw(dw);
+  cpu::upsample_conv2d_forward(x.data(), w.data(), bias.data(), y.data(), d);
+  cuda::upsample_conv2d_forward(on_x.get(), on_w.get(), on_bias.get(), on_y.get(), d);
+  cpu::upsample_conv2d_backward<T>(x.data(), w.data(), dy.data(), nullptr, dx.data(), dw.data(),
+                                   false, d);
+  cuda::upsample_conv2d_backward<T>(on_x.get(), on_w.get(), on_dy.get(), nullptr, on_dx.get(),
+                                    on_dw.get(), false, d);
+  // Sums of up to 216 products, in another order; bf16 rounds summed weights on both devices.
+  const double sums = std::is_same_v<T, float> ? 1e-4 : 0.1;
+  expect_close(on_y.back(), wide(y), rounding<T>(), sums, "upsample_conv2d_forward");
+  expect_close(on_dx.back(), wide(dx), rounding<T>(), sums, "upsample_conv2d_backward, dx");
+  expect_close(on_dw.back(), wide(dw), rounding<T>(), sums, "upsample_conv2d_backward, dweight");
+}
+
+template <class T>
 void CudaPointwise::tables() {
   const int64_t dim = GetParam(), rows = 5;
   std::vector<int64_t> index;
@@ -174,6 +201,8 @@ TEST_P(CudaPointwise, BySampleF32) { by_sample<float>(); }
 TEST_P(CudaPointwise, BySampleBf16) { by_sample<bfloat16>(); }
 TEST_P(CudaPointwise, ShapesF32) { shapes<float>(); }
 TEST_P(CudaPointwise, ShapesBf16) { shapes<bfloat16>(); }
+TEST_P(CudaPointwise, UpsamplingF32) { upsampling<float>(); }
+TEST_P(CudaPointwise, UpsamplingBf16) { upsampling<bfloat16>(); }
 TEST_P(CudaPointwise, TablesF32) { tables<float>(); }
 TEST_P(CudaPointwise, TablesBf16) { tables<bfloat16>(); }
 TEST_P(CudaPointwise, DrawsF32) { draws<float>(); }
