@@ -1,12 +1,13 @@
 // Convolution. Contract: kernels/conv.h. Reference: kernels/cpu/conv.cpp.
 // A product of matrices that are never stored (gemm.cuh, conv_factors.cuh). The first and the last
-// layer of a network, few channels on one side, have kernels of their own (conv_few.cuh). The data
-// gradient of strides, and channels that are no whole chunks of sixteen bytes, are computed
-// plainly, a thread an element of the result, which is the reference too.
+// layer of a network, few channels on one side, have kernels of their own (conv_few.cuh), and the
+// data gradient of strides has (conv_strided.cuh). Channels that are no whole chunks of sixteen
+// bytes are computed plainly, a thread an element of the result, which is the reference too.
 #include "kernels/conv.h"
 
 #include "kernels/cuda/conv_factors.cuh"
 #include "kernels/cuda/conv_few.cuh"
+#include "kernels/cuda/conv_strided.cuh"
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/map.cuh"
 
@@ -168,6 +169,8 @@ void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, con
     return backward_data_tiles(dy, weight, add, dx, d);
   if (few::takes(d) && aligned16(dy, weight, add, dx))
     return few::backward_data(dy, weight, add, dx, d);
+  if (d.stride > 1 && strided::takes<T>(d) && aligned16(dy, weight, add, dx))
+    return strided::backward_data(dy, weight, add, dx, d);
   launch("conv2d_backward_data", conv_bwd_data<T>, blocks_for(d.x_numel()), kThreads, 0, dy, weight,
          add, dx, d, d.out_h(), d.out_w());
 }

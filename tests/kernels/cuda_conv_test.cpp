@@ -94,6 +94,8 @@ INSTANTIATE_TEST_SUITE_P(
                     ConvCase{"ManyPixels", same3(3, 20, 20, 8, 16)},
                     ConvCase{"Stride", same3(2, 9, 8, 16, 16, 2)},
                     ConvCase{"AsymmetricStride", {2, 8, 8, 16, 32, 3, 3, 2, 0, 0, 1, 1}},
+                    ConvCase{"StrideOfTiles", same3(2, 17, 18, 40, 136, 2)},
+                    ConvCase{"StrideOfThree", {3, 11, 13, 16, 24, 5, 4, 3, 2, 1, 1, 2}},
                     ConvCase{"OneByOne", {2, 5, 7, 48, 24, 1, 1, 1, 0, 0, 0, 0}},
                     ConvCase{"TwoByTwo", {2, 5, 6, 16, 64, 2, 2, 1, 1, 1, 1, 1}},
                     ConvCase{"FiveByThree", {1, 9, 9, 24, 16, 5, 3, 1, 2, 0, 1, 2}},
