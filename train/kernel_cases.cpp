@@ -326,7 +326,7 @@ KernelCase update() {
         c.model = unet_preset("ddpm-cifar10");
         c.run.device_name = "cuda";
         c.run.precision = Precision::bf16;
-        c.run.batch = 16;
+        c.run.batch = 128;
         const auto run = std::make_shared<SyntheticRun>(c);
         return [run] { run->update(); };
       }};

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/map.cuh"
+#include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/scratch.h"
 #include "kernels/cuda/vec.cuh"
 
@@ -56,14 +57,19 @@ struct Tile {
     batch = below.quotient;
     down = below.remainder;
     first_col = across.remainder * cut.cols;
-    const int64_t begin = down * cut.rows;
-    rows = int(all_rows - begin < cut.rows ? all_rows - begin : cut.rows);
     cols = int(all_cols - first_col < cut.cols ? all_cols - first_col : cut.cols);
-    width = (cols + kWidth - 1) / kWidth;
-    height = kThreads / width;
-    column = int(threadIdx.x) % width;
-    row = int(threadIdx.x) / width;
-    first = (batch * all_rows + begin) * all_cols + first_col + column * kWidth;
+    const int64_t begin = down * cut.rows;
+    lay_out(begin, all_rows - begin < cut.rows ? all_rows - begin : cut.rows, all_rows);
+  }
+  /// All rows of another matrix [batch, all_rows, the same columns], in the same columns.
+  template <int kOther>
+  __device__ Tile(const Tile<kOther>& other, int64_t all_rows)
+      : batch(other.batch),
+        down(0),
+        first_col(other.first_col),
+        cols(other.cols),
+        stride(other.stride) {
+    lay_out(0, all_rows, all_rows);
   }
   /// Calls f(at, slot) for the thread's vectors: their first element in the matrix, and their
   /// number in the tile.
@@ -75,6 +81,16 @@ struct Tile {
 #pragma unroll 4
     for (int r = row; r < rows; r += height, at += height * stride, slot += height * width)
       f(at, slot);
+  }
+
+ private:
+  __device__ void lay_out(int64_t begin, int64_t its_rows, int64_t all_rows) {
+    rows = int(its_rows);
+    width = (cols + kWidth - 1) / kWidth;
+    height = kThreads / width;
+    column = int(threadIdx.x) % width;
+    row = int(threadIdx.x) / width;
+    first = (batch * all_rows + begin) * stride + first_col + column * kWidth;
   }
 };
 
@@ -121,12 +137,9 @@ class ColumnSums {
   float* fold_;
 };
 
-/// Calls finish(where, sum) for every column of every tile: where = (batch * tiles down + down) *
-/// cols + column.
-template <int kWidth, class T, class Finish>
-__global__ void sum_tiles(const T* x, int64_t rows, int64_t cols, Cut cut, Finish finish) {
-  __shared__ float fold[kThreads];
-  const Tile<kWidth> tile(rows, cols, cut);
+/// The sums of a tile of x.
+template <int kWidth, class T>
+__device__ inline ColumnSums<kWidth> sums_of(const T* x, const Tile<kWidth>& tile, float* fold) {
   const ColumnSums<kWidth> sums(tile, fold);
   float sum[kWidth] = {};
   tile.for_each([&](int64_t at, int) {
@@ -135,13 +148,34 @@ __global__ void sum_tiles(const T* x, int64_t rows, int64_t cols, Cut cut, Finis
     for (int k = 0; k < kWidth; ++k) sum[k] += in[k];
   });
   sums.add_up(tile, sum);
-  const int64_t down = rows > cut.rows ? ceil_div(rows, cut.rows) : 1;
-  const int c = int(threadIdx.x);
-  if (c < tile.cols)
-    finish((tile.batch * down + tile.down) * cols + tile.first_col + c, sums.of(c));
+  return sums;
 }
 
-struct StorePartial {
+/// Calls finish(s * cols + c, sum) for every column. Sums of more than one tile down go by way of
+/// `partial` [batch, tiles down, cols]; a counter of `arrived` for each (s, tile across).
+template <int kWidth, class T, class Finish>
+__global__ void sum_tiles(const T* x, int64_t rows, int64_t cols, Cut cut, float* partial,
+                          unsigned* arrived, Finish finish) {
+  __shared__ float fold[kThreads];
+  const Tile<kWidth> tile(rows, cols, cut);
+  const ColumnSums<kWidth> sums = sums_of(x, tile, fold);
+  const int64_t down = rows > cut.rows ? ceil_div(rows, cut.rows) : 1;
+  const int c = int(threadIdx.x);
+  if (down == 1) {
+    if (c < tile.cols) finish(tile.batch * cols + tile.first_col + c, sums.of(c));
+    return;
+  }
+  if (c < tile.cols)
+    partial[(tile.batch * down + tile.down) * cols + tile.first_col + c] = sums.of(c);
+  __shared__ bool last;
+  const int64_t here = tile.batch * ceil_div(cols, cut.cols) + tile.first_col / cut.cols;
+  if (!last_to_arrive(arrived + here, unsigned(down), last)) return;
+  const Tile<kWidth % 4 == 0 ? 4 : 1> of_partial(tile, down);
+  const auto total = sums_of(static_cast<const float*>(partial), of_partial, fold);
+  if (c < tile.cols) finish(tile.batch * cols + tile.first_col + c, total.of(c));
+}
+
+struct StoreSum {
   float* to;
   __device__ void operator()(int64_t i, float sum) const { to[i] = sum; }
 };
@@ -175,17 +209,13 @@ void sum_columns(const char* name, const T* x, int64_t batch, int64_t rows, int6
     constexpr int kWidth = decltype(width)::value;
     constexpr int64_t kMost = 64;  // rows of a thread
     Cut cut = cut_into_tiles<T>(batch, rows, cols, kWidth, 8, kMost);
-    if (rows <= kMost * (kThreads / ceil_div(cut.cols, kWidth))) cut.rows = rows;  // one launch
+    if (rows <= kMost * (kThreads / ceil_div(cut.cols, kWidth))) cut.rows = rows;
+    if (batch * cut.across(cols) > kMostArrivals) cut.rows = rows;
     const int64_t tiles = cut.down(rows);
-    const dim3 grid = cut.blocks(batch, rows, cols);
-    if (tiles == 1)
-      return launch(name, sum_tiles<kWidth, T, Finish>, grid, kThreads, 0, x, rows, cols, cut,
-                    finish);
     Scratch scratch;
-    float* partial = scratch.take<float>(batch * tiles * cols);
-    launch(name, sum_tiles<kWidth, T, StorePartial>, grid, kThreads, 0, x, rows, cols, cut,
-           StorePartial{partial});
-    sum_columns(name, partial, batch, tiles, cols, finish);
+    launch(name, sum_tiles<kWidth, T, Finish>, cut.blocks(batch, rows, cols), kThreads, 0, x, rows,
+           cols, cut, tiles > 1 ? scratch.take<float>(batch * tiles * cols) : nullptr, arrivals(),
+           finish);
   };
   with_width<T>(cols, run, x);
 }

@@ -4,7 +4,8 @@
 // A block computes 128 x 128 elements of C. Tiles of A and B (gemm_tiles.cuh) come by cp.async, two
 // ahead of the products, into three stages of shared memory, 96 KB. Every sum runs in the order of
 // its terms. Where C has few tiles and the sum is long, it is cut into parts, by the shape alone,
-// which are added up in order by another kernel.
+// which are added up in order: few of them by the block of a tile that ends last, many by another
+// kernel.
 //
 // Counted on the software GPU (noisette bench kernels --simulated; not yet run on a card), bf16:
 //   product 4096 x 4096 x 4096             1.2 to 1.3 other instructions for an mma, global traffic
@@ -22,6 +23,7 @@
 #include "kernels/cuda/gemm_fma.cuh"
 #include "kernels/cuda/gemm_tensor_cores.cuh"
 #include "kernels/cuda/gemm_write.cuh"
+#include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/scratch.h"
 
@@ -30,20 +32,29 @@ namespace noisette::cuda::gemm {
 inline constexpr int kStages = 3;
 inline constexpr uint32_t kStageBytes = 2 * kTileBytes;
 
-/// write(s, i, j, four): elements (i, j .. j + 3) of C of number s = batch * parts + part.
-/// Grid (columns, rows, batch * parts); the terms of a part are a multiple of a tile's.
-template <template <class, class> class Sums, class A, class B, class Write>
+/// Where sums in parts go before they are added up; null where there is one part. Without counters
+/// another kernel adds up.
+struct Parts {
+  float* sums = nullptr;         // [batch, count, m, n]
+  unsigned* arrived = nullptr;   // [batch, rows, columns of tiles]
+  int64_t count = 1, terms = 0;  // a multiple of a tile's
+};
+
+/// finish(s, i, j, four): elements (i, j .. j + 3) of C of number s of the batch.
+/// Grid (columns, rows, batch * parts).
+template <template <class, class> class Sums, class A, class B, class Finish>
 __global__ void __launch_bounds__(kThreads)
-    product(A a, B b, Write write, int64_t parts, int64_t part, Extents d) {
+    product(A a, B b, Finish finish, Parts parts, Extents d) {
   extern __shared__ __align__(1024) unsigned char memory[];
   constexpr int kTerms = LayoutOf<A>::kTerms;
   const uint32_t stages = shared_address(memory);
 
   const int64_t j0 = int64_t(blockIdx.x) * kN, i0 = int64_t(blockIdx.y) * kM;
-  const int64_t s = blockIdx.z, begin = s % parts * part;
-  const int64_t end = begin + part < d.k ? begin + part : d.k;
-  Fetcher<A> left(a, s / parts, i0, begin, end);
-  Fetcher<B> right(b, s / parts, j0, begin, end);
+  const int64_t s = blockIdx.z / parts.count, part = blockIdx.z % parts.count;
+  const int64_t begin = part * parts.terms;
+  const int64_t end = begin + parts.terms < d.k ? begin + parts.terms : d.k;
+  Fetcher<A> left(a, s, i0, begin, end);
+  Fetcher<B> right(b, s, j0, begin, end);
   int to_fetch = int((end - begin + kTerms - 1) / kTerms), to_add = to_fetch;
   uint32_t fetched = 0, added = 0;  // where the next is to lie, and lies
   const auto fetch = [&] {
@@ -65,9 +76,29 @@ __global__ void __launch_bounds__(kThreads)
     sums.add(stages + added);
     added = added == (kStages - 1) * kStageBytes ? 0 : added + kStageBytes;
   }
+  if (parts.sums == nullptr) {
+    sums.for_each_four([&](int i, int j, float4 four) {
+      if (i0 + i < d.m && j0 + j < d.n) finish(s, i0 + i, j0 + j, four);
+    });
+    return;
+  }
+  const int64_t one = d.m * d.n;
+  float* const mine = parts.sums + (s * parts.count + part) * one;
   sums.for_each_four([&](int i, int j, float4 four) {
-    if (i0 + i < d.m && j0 + j < d.n) write(s, i0 + i, j0 + j, four);
+    if (i0 + i < d.m && j0 + j < d.n)
+      *reinterpret_cast<float4*>(mine + (i0 + i) * d.n + j0 + j) = four;
   });
+  if (parts.arrived == nullptr) return;
+  const int64_t tile = (s * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+  // No memory besides the stages: they would not start on 1024 bytes any more.
+  bool& last = *reinterpret_cast<bool*>(memory);
+  if (!last_to_arrive(parts.arrived + tile, unsigned(parts.count), last)) return;
+  for (int four = int(threadIdx.x); four < kM * kN / 4; four += kThreads) {
+    const int64_t i = i0 + four / (kN / 4), j = j0 + four % (kN / 4) * 4;
+    if (i < d.m && j < d.n)
+      finish(s, i, j,
+             sum_of_parts(parts.sums + s * parts.count * one + i * d.n + j, parts.count, one));
+  }
 }
 
 /// Whether tiles can be written, and are worth it.
@@ -88,22 +119,24 @@ inline int64_t parts_of(const Extents& d) {
 template <template <class, class> class Sums, class A, class B, class Write>
 void run(const char* name, const A& a, const B& b, const float* bias, const Write& write,
          const Extents& d) {
-  constexpr int kTerms = LayoutOf<A>::kTerms;
-  const int64_t parts = parts_of(d), part = ceil_div(ceil_div(d.k, parts), kTerms) * kTerms;
-  const dim3 grid(unsigned(ceil_div(d.n, kN)), unsigned(ceil_div(d.m, kM)),
-                  unsigned(d.batch * parts));
+  constexpr int64_t kTerms = LayoutOf<A>::kTerms, kFew = 8;
+  const dim3 tiles(unsigned(ceil_div(d.n, kN)), unsigned(ceil_div(d.m, kM)), unsigned(d.batch));
   const Finish<Write> finish{write, bias, d.m, d.n};
-  if (parts == 1) {
-    launch(name, product<Sums, A, B, Finish<Write>>, grid, kThreads, kStages * kStageBytes, a, b,
-           finish, parts, part, d);
-    return;
-  }
+  Parts parts;
+  parts.count = parts_of(d);
+  parts.terms = ceil_div(ceil_div(d.k, parts.count), kTerms) * kTerms;
   Scratch scratch;
-  float* sums = scratch.take<float>(parts * d.batch * d.m * d.n);
-  launch(name, product<Sums, A, B, StorePart>, grid, kThreads, kStages * kStageBytes, a, b,
-         StorePart{sums, d.m, d.n}, parts, part, d);
-  launch(name, add_parts<Write>, blocks_for(d.batch * d.m * d.n / 4), kThreads, 0, sums, parts,
-         finish, d.batch);
+  if (parts.count > 1) {
+    parts.sums = scratch.take<float>(parts.count * d.batch * d.m * d.n);
+    if (parts.count <= kFew && int64_t(tiles.x) * tiles.y * tiles.z <= kMostArrivals)
+      parts.arrived = arrivals();
+  }
+  launch(name, product<Sums, A, B, Finish<Write>>,
+         dim3(tiles.x, tiles.y, unsigned(d.batch * parts.count)), kThreads, kStages * kStageBytes,
+         a, b, finish, parts, d);
+  if (parts.sums != nullptr && parts.arrived == nullptr)
+    launch(name, add_parts<Write>, blocks_for(d.batch * d.m * d.n / 4), kThreads, 0, parts.sums,
+           parts.count, finish, d.batch);
 }
 
 /// By what the elements are, and whether f32 may be rounded to tf32 (runtime.h).

@@ -49,14 +49,16 @@ struct Finish {
     write((s * m + i) * n + j, sums);
   }
 };
-/// Of sums that are computed in parts, number s = batch * parts + part.
-struct StorePart {
-  float* parts;
-  int64_t m, n;
-  __device__ void operator()(int64_t s, int64_t i, int64_t j, float4 v) const {
-    *reinterpret_cast<float4*>(parts + (s * m + i) * n + j) = v;
+/// The sum of the parts of four neighbours, in order; `one` elements apart.
+__device__ inline float4 sum_of_parts(const float* first, int64_t count, int64_t one) {
+  float4 sum = {};
+#pragma unroll 4
+  for (int64_t p = 0; p < count; ++p) {
+    const float4 part = *reinterpret_cast<const float4*>(first + p * one);
+    sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;
   }
-};
+  return sum;
+}
 
 /// Adds up the parts of every element, in order.
 template <class Write>
@@ -64,11 +66,7 @@ __global__ void add_parts(const float* parts, int64_t count, Finish<Write> finis
   const int64_t rows = finish.m, columns = finish.n, one = rows * columns;
   for_each_item(batch * one / 4, [&](int64_t item) {
     const int64_t s = item * 4 / one, i = item * 4 - s * one;
-    float4 sum = {};
-    for (int64_t p = 0; p < count; ++p) {
-      const float4 part = *reinterpret_cast<const float4*>(parts + (s * count + p) * one + i);
-      sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;
-    }
+    const float4 sum = sum_of_parts(parts + s * count * one + i, count, one);
     finish(s, i / columns, i % columns, sum);
   });
 }

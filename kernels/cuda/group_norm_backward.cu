@@ -218,7 +218,7 @@ void backward_in_parts(const Group<T>& g, const float* mean, const float* rstd, 
          long_tiles.blocks(d.batch, d.pixels, d.channels), kThreads, 0, g, long_tiles, tiles, mean,
          rstd, dy, of_tiles);
   sum_columns("group_norm_backward_samples", of_tiles.data, d.batch, tiles, sums_of_sample,
-              StorePartial{sums.data});
+              StoreSum{sums.data});
   auto* means = scratch.take<float2>(d.batch * d.groups);
   launch("group_norm_backward_groups", group_norm_bwd_groups<T>,
          dim3(unsigned(ceil_div(d.batch * d.groups, 8))), dim3(32, 8), 0, g, rstd, sums, dshift,

@@ -52,4 +52,17 @@ __device__ inline float block_max(float value) {
   return block_reduce<kThreads>(value, Larger{});
 }
 
+/// Whether a block is the last of `count` that come here with one counter: what the others have
+/// written to global memory before is there for it then. All threads of the block call. The counter
+/// is zero before and after. Which block is the last is chance, so what it does must not depend on
+/// that. `last`: of shared memory.
+__device__ inline bool last_to_arrive(unsigned* counter, unsigned count, bool& last) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicInc(counter, count - 1) == count - 1;
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
 }  // namespace noisette::cuda

@@ -20,6 +20,7 @@ struct Block {
 
 /// A stack over a few blocks, which are never given back: what a step needs once it needs again.
 struct Stack {
+  unsigned* arrivals = nullptr;
   std::vector<Block> blocks;
   std::size_t block = 0;  // the one in use
   std::size_t used = 0;   // of that block
@@ -32,6 +33,18 @@ Stack& stack_of(int device) {
 }
 
 }  // namespace
+
+unsigned* arrivals() {
+  Stack& s = stack_of(current_device());
+  if (s.arrivals == nullptr) {
+    constexpr std::size_t kBytes = std::size_t(kMostArrivals) * sizeof(unsigned);
+    void* const data = reserve(kBytes);
+    if (data == nullptr) throw std::runtime_error("[scratch] out of memory for counters");
+    set_bytes(data, 0, kBytes);
+    s.arrivals = static_cast<unsigned*>(data);
+  }
+  return s.arrivals;
+}
 
 Scratch::Scratch()
     : device_(current_device()), block_(stack_of(device_).block), used_(stack_of(device_).used) {}

@@ -27,4 +27,9 @@ class Scratch {
   std::size_t used_;
 };
 
+/// Counters of the calling thread's device that are zero, for last_to_arrive() of reduce.cuh; a
+/// kernel leaves them zero. The next kernel of the stream may have the same ones.
+inline constexpr int64_t kMostArrivals = 1 << 16;
+unsigned* arrivals();
+
 }  // namespace noisette::cuda
