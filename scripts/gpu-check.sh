@@ -194,9 +194,9 @@ if [[ -n $sanitize ]]; then
     sanitizer_note=$(compute-sanitizer --version 2>&1 | grep -i version | head -n 1 || true)
     step "Tests under compute-sanitizer (slow)"
     for program in "${programs[@]}"; do
-      run_test "${program#test_}-memcheck" "$program" "$filter" compute-sanitizer --tool memcheck --error-exitcode 86
+      run_test "${program#test_}-memcheck" "$program" "$filter" compute-sanitizer --target-processes all --tool memcheck --error-exitcode 86
     done
-    run_test kernels-racecheck test_kernels "$filter" compute-sanitizer --tool racecheck --error-exitcode 86
+    run_test kernels-racecheck test_kernels "$filter" compute-sanitizer --target-processes all --tool racecheck --error-exitcode 86
   fi
 fi
 echo "compute-sanitizer: $sanitizer_note"
