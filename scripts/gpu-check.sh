@@ -277,9 +277,9 @@ print("PyTorch", torch.__version__, "with CUDA", torch.version.cuda)' 2>&1 | tai
 else
   step "Beside $peer_note (minutes: torch.compile)"
   for what in train sample; do
-    peer_options=(--device cuda --compile --what "$what" --noisette "$built/bin/noisette" --out "$scratch/peer-$what"
+    peer_options=(--device cuda --compile --what "$what" --noisette "${built#"$root"/}/bin/noisette" --out "$scratch/peer-$what"
       --case cifar10 configs/ddpm-cifar10.toml 128 --case gray28-small configs/fashion-mnist.toml 32
-      --dtypes f32 bf16 --rounds 3 --steps 30 --threads "$(nproc)")
+      --dtypes f32 tf32 bf16 --rounds 3 --steps 30 --threads "$(nproc)")
     if env LD_LIBRARY_PATH="$library_path" "$python" bench/peers/compare.py "${peer_options[@]}"; then
       peer_json+=("\"$what\": $(cat "$scratch/peer-$what.json")")
     else

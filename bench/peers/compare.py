@@ -17,6 +17,10 @@ Memory: `resident` is the peak resident set; for noisette of the whole process, 
 the process with its libraries imported (which is what its 0.8 GB of libraries would otherwise
 hide). `tensors` is the peak of live tensors by each allocator.
 
+With --device cuda both run on the card: PyTorch's variants are then also those with recorded graphs
+(--graph), a variant that fails is left out and named, dtypes have tf32 too, and of memory there is
+`tensors` alone, both on the card. noisette records its steps by itself. Not yet run on a card.
+
 OUT.md and OUT.json get the table, every run's raw output, device, versions and the command.
 """
 
@@ -81,13 +85,18 @@ class Case:
             int(batch),
             dtype,
         )
-        self.ours, self.theirs, self.tried = [], [], []
+        self.ours, self.theirs, self.tried, self.failed = [], [], [], []
+        self.cuda = args.device == "cuda"
 
     def noisette(self) -> list[str]:
         unit = {"train": "--steps", "sample": "--sampling-steps"}[self.args.what]
+        dtype = "f32" if self.dtype == "tf32" else self.dtype
+        warmup = {"train": "10", "sample": "3"}[self.args.what]  # as the PyTorch scripts have it
         return [
-            *[self.args.noisette, "bench", self.args.what, self.config, "--dtype", self.dtype],
+            *[self.args.noisette, "bench", self.args.what, self.config, "--dtype", dtype],
             *["--batch", str(self.batch), unit, str(self.args.steps)],
+            *(["--device", "cuda", "--warmup", warmup] if self.cuda else []),
+            *(["--set", "run.tf32=true"] if self.dtype == "tf32" else []),
             *["--threads", str(self.args.threads), "--json"],
         ]
 
@@ -108,10 +117,16 @@ class Case:
             str(steps or self.args.steps),
             "--threads",
             str(self.args.threads),
+            *(["--device", "cuda"] if self.cuda else []),
             *variant,
         ]
 
     def variants(self) -> list[list[str]]:
+        if self.cuda:
+            ways = [[], ["--graph"]]
+            layouts = [["--no-channels-last", *way] for way in ways]
+            ways += [["--compile"], ["--compile", "--graph"]] if self.args.compile else []
+            return [["--channels-last", *way] for way in ways] + layouts
         out = [["--channels-last"], ["--no-channels-last"]]
         if self.args.what == "sample" and self.dtype == "bf16":
             out += [["--channels-last", "--autocast"]]
@@ -132,12 +147,22 @@ class Case:
 
     def measure(self) -> None:
         self.check_same_model()
+        steps = min(self.args.steps, 10) if self.cuda else 2
         for variant in self.variants():
-            result = run(self.torch(variant, steps=2))
+            try:
+                result = run(self.torch(variant, steps))
+            except SystemExit as error:
+                if not self.cuda:
+                    raise
+                self.failed.append((variant, str(error)))
+                self.say(f"PyTorch {' '.join(variant)}: left out, {error}")
+                continue
             self.tried.append((result["seconds_per_step"], variant))
             self.say(f"PyTorch {' '.join(variant)}: {result['seconds_per_step']:.4f} s")
+        if not self.tried:
+            sys.exit(f"error: no variant of PyTorch ran for {self.model}")
         self.best = min(self.tried)[1]
-        live = ["--live"] if self.args.what == "train" else []
+        live = ["--live"] if self.args.what == "train" and not self.cuda else []
         for k in range(self.args.rounds):
             self.ours.append(run(self.noisette()))
             self.theirs.append(run(self.torch(self.best + (live if k == 0 else []))))
@@ -149,7 +174,7 @@ class Case:
 
     def row(self) -> dict:
         def median(runs, key):
-            values = [r[key] for r in runs if key in r]
+            values = [r[key] for r in runs if r.get(key) is not None]
             return statistics.median(values) if values else None
 
         seconds = [[r["seconds_per_step"] for r in runs] for runs in (self.ours, self.theirs)]
@@ -209,16 +234,20 @@ COLUMNS = {
 
 def table(rows: list[dict], about: dict) -> str:
     cpu, peer = about["device"], about["versions"]
+    left_out = ("over products", "resident MB, ratio") if "card" in peer else ()
+    columns = {name: cell for name, cell in COLUMNS.items() if name not in left_out}
+    card = f"{peer['card']}, CUDA {peer['cuda']}, cuDNN {peer['cudnn']}; " if "card" in peer else ""
     lines = [
-        f"{cpu['model']} (family {cpu['family']}), {cpu['cpus']} cores, {' '.join(cpu['flags'])}; "
+        f"{card}{cpu['model']} (family {cpu['family']}), {cpu['cpus']} cores, "
+        f"{' '.join(cpu['flags'])}; "
         f"threads: {about['threads']} each. {about['noisette']}; PyTorch {peer['torch']} "
         f"(oneDNN {peer['onednn']}), diffusers {peer['diffusers']}. {about['date']}. "
         f"Median (range) of {about['rounds']} interleaved rounds of {about['steps']} steps.",
         "",
-        f"| {' | '.join(COLUMNS)} |",
-        "|---" * len(COLUMNS) + "|",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
     ]
-    lines += [f"| {' | '.join(str(cell(r)) for cell in COLUMNS.values())} |" for r in rows]
+    lines += [f"| {' | '.join(str(cell(r)) for cell in columns.values())} |" for r in rows]
     return "\n".join([*lines, "", "Made by", "```", about["command"], "```", ""])
 
 
@@ -231,7 +260,10 @@ def main() -> None:
         "--case", nargs=3, action="append", required=True, metavar=("MODEL", "CONFIG", "BATCH")
     )
     parser.add_argument("--what", choices=["train", "sample"], default="train")
-    parser.add_argument("--dtypes", nargs="+", default=["f32", "bf16"], choices=["f32", "bf16"])
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["f32", "bf16"], choices=["f32", "tf32", "bf16"]
+    )
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -244,6 +276,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="writes OUT.md and OUT.json")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    if "tf32" in args.dtypes and args.device != "cuda":
+        parser.error("tf32 needs --device cuda")
 
     cases = [Case(args, *case, dtype) for case in args.case for dtype in args.dtypes]
     for case in cases:
@@ -262,7 +296,11 @@ def main() -> None:
         "steps": args.steps,
         "command": shlex.join(["python", "bench/peers/compare.py", *sys.argv[1:]]),
     }
-    raw = [{"noisette": c.ours, "torch": c.theirs, "tried": c.tried} for c in cases]
+    raw = [
+        {"noisette": c.ours, "torch": c.theirs, "tried": c.tried}
+        | ({"failed": c.failed} if c.failed else {})
+        for c in cases
+    ]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.with_suffix(".json").write_text(
         json.dumps({**about, "rows": rows, "runs": raw}, indent=1) + "\n"

@@ -37,12 +37,82 @@ def image_shape(model: diffusers.UNet2DModel, batch: int) -> tuple[int, ...]:
     return (batch, model.config.in_channels, *((size, size) if isinstance(size, int) else size))
 
 
-def draw_labels(model: diffusers.UNet2DModel, batch: int) -> torch.Tensor | None:
+def draw_labels(model: diffusers.UNet2DModel, batch: int, device="cpu") -> torch.Tensor | None:
     classes = model.config.num_class_embeds
-    return torch.randint(0, classes, (batch,)) if classes else None
+    return torch.randint(0, classes, (batch,), device=device) if classes else None
 
 
-def versions() -> dict:
+def add_device_options(parser) -> None:
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="on cuda: replay recorded kernels; with --compile by mode reduce-overhead",
+    )
+
+
+def prepare(args) -> None:
+    """The same arithmetic as noisette's: f32 is f32 unless tf32 is asked for."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    if args.device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = args.dtype == "tf32"
+        torch.backends.cudnn.allow_tf32 = args.dtype == "tf32"
+        torch.backends.cudnn.benchmark = True
+    elif args.dtype == "tf32" or args.graph:
+        raise SystemExit("error: tf32 and --graph need --device cuda")
+
+
+def compiled(model: torch.nn.Module, compile: bool, graph: bool):
+    if not compile:
+        return model
+    if not graph:
+        return torch.compile(model)
+    inner = torch.compile(model, mode="reduce-overhead")
+
+    def call(*args, **options):
+        torch.compiler.cudagraph_mark_step_begin()
+        return inner(*args, **options)
+
+    return call
+
+
+def record(fn):
+    """A function that replays the kernels of `fn`, and what it returns: the same memory each time.
+
+    Recording follows three calls on a stream of its own, in which libraries choose their kernels.
+    """
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            fn()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = fn()
+
+    def replay():
+        graph.replay()
+        return result
+
+    return replay
+
+
+def card_memory() -> dict:
+    """Peaks of the allocator: tensors alive, and what it holds of the card."""
+    return {
+        "peak_live_bytes": torch.cuda.max_memory_allocated(),
+        "peak_reserved_bytes": torch.cuda.max_memory_reserved(),
+    }
+
+
+def versions(device: str = "cpu") -> dict:
+    on_cuda = {
+        "card": torch.cuda.get_device_name(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    } if device == "cuda" else {}
     onednn = next(
         (
             s.split("MKL-DNN ")[1].split(" ")[0]
@@ -56,6 +126,7 @@ def versions() -> dict:
         "diffusers": diffusers.__version__,
         "onednn": onednn,
         "capability": torch.backends.cpu.get_cpu_capability(),
+        **on_cuda,
     }
 
 
@@ -95,12 +166,21 @@ class PeakMemory:
         self.rss, self.anon = status("VmHWM") - self.rss0, self.anon_peak - self.anon0
 
 
-def timed(fn, warmup: int, steps: int) -> list[float]:
-    """Seconds of each of `steps` calls after `warmup` unmeasured ones."""
+def timed(fn, warmup: int, steps: int, args=None) -> list[float]:
+    """Seconds of each of `steps` calls after `warmup` unmeasured ones, each to the end of its work.
+
+    On a card the peak of memory is that of the measured calls, as noisette's is; that of a recorded
+    graph is the recording's, so it is kept from the beginning.
+    """
+    on_cuda = args is not None and args.device == "cuda"
     seconds = []
     for k in range(warmup + steps):
+        if on_cuda and k == warmup and not args.graph:
+            torch.cuda.reset_peak_memory_stats()
         start = time.perf_counter()
         fn()
+        if on_cuda:
+            torch.cuda.synchronize()
         if k >= warmup:
             seconds.append(time.perf_counter() - start)
     return seconds

@@ -2,6 +2,7 @@
 
   torch_train.py cifar10 --dtype bf16 --batch 16 --steps 5
   torch_train.py gray28 --batch 64        torch_train.py path/to/config.json
+  torch_train.py cifar10 --dtype bf16 --batch 128 --steps 30 --device cuda [--compile] [--graph]
 
 Prints one JSON object. `seconds_per_step` is the median. `peak_rss_bytes` is the peak resident set
 above that of the process after its imports (see PeakMemory in models.py); `state_bytes` counts what
@@ -9,6 +10,10 @@ a step must keep whatever its code: parameters, their gradients, two moments and
 `peak_live_bytes` (with --live) is the peak of tensors alive in one further, profiled step, state
 included but without oneDNN's own buffers: a lower bound that compares with an allocator's own
 count. bf16 means autocast over f32 weights.
+
+On cuda a step ends when the card has done its work. --graph records a whole step and replays it,
+with --compile the compiled network (mode reduce-overhead). `peak_live_bytes` is then the peak of
+the card's allocator. Not yet run on a card.
 """
 
 import argparse
@@ -24,25 +29,38 @@ import models
 class Training:
     """The recipe of Ho et al. 2020: linear betas, plain eps loss, clip at 1, EMA .9999."""
 
-    def __init__(self, model, batch: int, dtype: str, channels_last: bool, compiled: bool):
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.model = model.train().to(memory_format=self.format)
+    def __init__(self, model, args):
+        self.device = args.device
+        self.format = torch.channels_last if args.channels_last else torch.contiguous_format
+        self.model = model.train().to(self.device, memory_format=self.format)
         self.parameters = list(model.parameters())
         self.ema = [p.detach().clone() for p in self.parameters]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=2e-4, weight_decay=0.0, fused=True)
-        self.abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)
-        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16")
+        recorded = args.graph and not args.compile
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=2e-4, weight_decay=0.0, fused=True, capturable=recorded
+        )
+        self.abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0).to(self.device)
+        self.autocast = torch.autocast(
+            self.device, torch.bfloat16, enabled=args.dtype == "bf16", cache_enabled=not args.graph
+        )
         self.x0 = (
-            torch.rand(models.image_shape(model, batch))
+            torch.rand(models.image_shape(model, args.batch))
             .mul_(2)
             .sub_(1)
-            .to(memory_format=self.format)
+            .to(self.device, memory_format=self.format)
         )
-        self.labels = models.draw_labels(model, batch)
-        self.run = torch.compile(model) if compiled else model
+        self.labels = models.draw_labels(model, args.batch, self.device)
+        self.run = models.compiled(model, args.compile, args.graph)
+        self.update = models.record(self.work) if recorded else self.work
 
     def step(self) -> None:
-        t = torch.randint(0, 1000, (len(self.x0),))
+        self.loss = self.update()
+        if self.device == "cpu":
+            self.loss = self.loss.item()
+
+    def work(self) -> torch.Tensor:
+        """One update; its loss."""
+        t = torch.randint(0, 1000, (len(self.x0),), device=self.device)
         noise = torch.randn_like(self.x0)
         abar = self.abar[t].view(-1, 1, 1, 1)
         noisy = abar.sqrt() * self.x0 + (1 - abar).sqrt() * noise
@@ -54,7 +72,7 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         torch._foreach_lerp_(self.ema, self.parameters, 1e-4)
-        self.loss = loss.item()
+        return loss.detach()
 
     @property
     def state_bytes(self) -> int:
@@ -82,10 +100,10 @@ def main() -> None:
     parser.add_argument(
         "model", help=f"{', '.join(models.PARAMETERS)} or a config.json of UNet2DModel"
     )
-    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--dtype", choices=["f32", "tf32", "bf16"], default="f32")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--warmup", type=int, help="unmeasured steps; default: 2, on cuda 10")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--compile", action="store_true")
@@ -93,14 +111,16 @@ def main() -> None:
     parser.add_argument(
         "--live", action="store_true", help="also profile one step for peak_live_bytes"
     )
+    models.add_device_options(parser)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    if args.warmup is None:
+        args.warmup = 10 if args.device == "cuda" else 2
+    models.prepare(args)
 
     with models.PeakMemory() as memory:
         model = models.load(args.model, dropout=args.dropout)
-        training = Training(model, args.batch, args.dtype, args.channels_last, args.compile)
-        seconds = models.timed(training.step, args.warmup, args.steps)
+        training = Training(model, args)
+        seconds = models.timed(training.step, args.warmup, args.steps, args)
     median = statistics.median(seconds)
     result = {
         "seconds_per_step": median,
@@ -111,12 +131,14 @@ def main() -> None:
         "idle_rss_bytes": memory.rss0,
         "state_bytes": training.state_bytes,
         "parameters": models.parameters(model),
-        "loss": training.loss,
+        "loss": float(training.loss),
         "shape": list(training.x0.shape),
         "config": vars(args),
-        "versions": models.versions(),
+        "versions": models.versions(args.device),
     }
-    if args.live:
+    if args.device == "cuda":
+        result.update(models.card_memory())
+    elif args.live:
         result["peak_live_bytes"] = peak_live_bytes(training)
     print(json.dumps(result))
 
