@@ -11,7 +11,7 @@
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 limit=$((64 << 20))
-programs=(noisette test_core test_kernels test_ops test_train)
+programs=(noisette test_core test_kernels test_ops test_train_cuda)
 
 fail() {
   echo "bundle: $*" >&2

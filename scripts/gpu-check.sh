@@ -74,13 +74,17 @@ if [[ -z $simulated ]]; then
     fail "noisette needs a driver for CUDA 13 or later (580 or later); driver $driver is for CUDA $driver_cuda"
 fi
 
-# ---- The programs.
+# ---- The programs. Of the tests, those that compute on the device; the others are for scripts/test.sh.
+programs=(test_core test_kernels test_ops test_train_cuda)
 if [[ -z $built ]]; then
+  command -v nvcc >/dev/null || [[ -x /usr/local/cuda/bin/nvcc ]] ||
+    fail "there is no CUDA toolkit (nvcc) of version 13 here to build with; scripts/bundle.sh on a machine that has one makes a bundle"
   built=$root/build
   scripts/setup.sh
-  scripts/build.sh "$built"
+  targets=(--target noisette)
+  for program in "${programs[@]}"; do targets+=(--target "$program"); done
+  scripts/build.sh "${targets[@]}" "$built"
 fi
-programs=(test_core test_kernels test_ops test_train)
 for program in noisette "${programs[@]}"; do
   [[ -x $built/bin/$program ]] || fail "$built/bin has no program $program"
 done
@@ -352,7 +356,7 @@ END
   printf '%s\n' "${tests_rows[@]}"
   printf '\ncompute-sanitizer: %s.\n' "$sanitizer_note"
   [[ -n $quick ]] ||
-    printf 'Two trainings of a small DDPM, and one in parts, end in the same bits where the tests of train have passed.\n'
+    printf 'Two trainings of a small DDPM, and one in parts, end in the same bits where train_cuda has passed.\n'
   printf '\n## noisette alone\nSeconds of a step: median, least-greatest. A sampling step is one of DDIM, for the whole batch. '
   printf 'Memory is the peak of tensors on the card.\n'
   printf '| work | config | batch | dtype | graph | s/step | range | images/s | MB |\n|---|---|---|---|---|---|---|---|---|\n'

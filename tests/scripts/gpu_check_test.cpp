@@ -1,10 +1,8 @@
 // scripts/gpu-check.sh in a pretended environment: another nvidia-smi, and the software GPU for a
 // card.
-#include <sys/wait.h>
-
 #include <nlohmann/json.hpp>
 
-#include "tests/io/files.h"
+#include "tests/scripts/script.h"
 
 namespace noisette {
 namespace {
@@ -19,35 +17,17 @@ case "$*" in
 esac
 )";
 
-void put_program(const fs::path& path, const std::string& text) {
-  put(path, text);
-  fs::permissions(path, fs::perms::owner_all);
-}
-
-struct Outcome {
-  int code = -1;
-  std::string out, err;
-};
-
 /// The script with a PATH that begins with `folder`/path, or is that alone.
 Outcome gpu_check(const Folder& folder, const std::string& options, bool alone = false,
                   const std::string& environment = "") {
-  const std::string command =
-      "PATH='" + (folder / "path").string() + "'" + (alone ? "" : ":\"$PATH\"") + " " +
-      environment + " /bin/bash '" NOISETTE_SOURCE_DIR "/scripts/gpu-check.sh' --out '" +
-      (folder / "results").string() + "' " + options + " >'" + (folder / "stdout").string() +
-      "' 2>'" + (folder / "stderr").string() + "'";
-  const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, get(folder / "stdout"),
-          get(folder / "stderr")};
+  const std::string path =
+      "PATH='" + (folder / "path").string() + "'" + (alone ? "" : ":\"$PATH\"") + " ";
+  return run_script(folder, "gpu-check.sh",
+                    "--out '" + (folder / "results").string() + "' " + options, path + environment);
 }
 
-void expect_one_sentence(const Outcome& o, const std::string& part) {
-  EXPECT_EQ(o.code, 2);
-  EXPECT_TRUE(o.err.starts_with("gpu-check: ")) << o.err;
-  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
-  EXPECT_CONTAINS(o.err, part);
-  EXPECT_EQ(o.out, "");
+void expect_refused(const Outcome& o, const std::string& part) {
+  expect_one_sentence(o, 2, "gpu-check: ", part);
 }
 
 TEST(GpuCheck, SaysInOneSentenceWhyItCannotRun) {
@@ -56,20 +36,20 @@ TEST(GpuCheck, SaysInOneSentenceWhyItCannotRun) {
   fs::create_directories(path);
   for (const char* tool : {"dirname", "mkdir"})
     fs::create_symlink(fs::path("/bin") / tool, path / tool);
-  expect_one_sentence(gpu_check(folder, "", true), "there is no nvidia-smi on this machine");
+  expect_refused(gpu_check(folder, "", true), "there is no nvidia-smi on this machine");
 
   put_program(path / "nvidia-smi", "#!/bin/sh\necho 'has failed to reach\nthe driver'; exit 9\n");
-  expect_one_sentence(gpu_check(folder, ""), "no card '0': has failed to reach the driver");
+  expect_refused(gpu_check(folder, ""), "no card '0': has failed to reach the driver");
 
   put_program(path / "nvidia-smi", "#!/bin/sh\necho 'Old Card, 580.65.06, 7.5, 8000 MiB'\n");
-  expect_one_sentence(gpu_check(folder, ""), "8.0 or later; Old Card has 7.5");
+  expect_refused(gpu_check(folder, ""), "8.0 or later; Old Card has 7.5");
 
   put_program(path / "nvidia-smi",
               std::string(kCard).replace(std::string(kCard).find("13.0"), 4, "12.4"));
-  expect_one_sentence(gpu_check(folder, ""), "driver 580.65.06 is for CUDA 12.4");
+  expect_refused(gpu_check(folder, ""), "driver 580.65.06 is for CUDA 12.4");
 
-  expect_one_sentence(gpu_check(folder, "--fast"), "'--fast' is unknown; see --help");
-  expect_one_sentence(gpu_check(folder, "--built"), "--built needs a folder");
+  expect_refused(gpu_check(folder, "--fast"), "'--fast' is unknown; see --help");
+  expect_refused(gpu_check(folder, "--built"), "--built needs a folder");
   EXPECT_TRUE(fs::is_empty(folder / "results"));
 }
 
@@ -77,7 +57,7 @@ TEST(GpuCheck, WhatFailsIsWrittenDown) {
   const Folder folder;
   put_program(folder / "path/nvidia-smi", kCard);
   put(folder / "built/simulator/libcudart.so.13", "SIM_SEED");  // makes it look simulated
-  for (const char* name : {"noisette", "test_core", "test_kernels", "test_ops", "test_train"})
+  for (const char* name : {"noisette", "test_core", "test_kernels", "test_ops", "test_train_cuda"})
     put_program(folder / "built/bin" / name, "#!/bin/sh\necho '\"too\tbad\"' >&2\nexit 3\n");
   put_program(folder / "built/bin/noisette",
               "#!/bin/sh\n[ $1 = --version ] && echo noisette 0 && exit\necho no\nexit 3\n");
@@ -99,7 +79,7 @@ TEST(GpuCheck, NeverTakesTheSoftwareGpuForACard) {
   const Folder folder;
   put_program(folder / "path/nvidia-smi", kCard);
   put(folder / "software/libcudart.so.13", "SIM_SEED");
-  for (const char* name : {"noisette", "test_core", "test_kernels", "test_ops", "test_train"})
+  for (const char* name : {"noisette", "test_core", "test_kernels", "test_ops", "test_train_cuda"})
     put_program(folder / "built/bin" / name,
                 "#!/bin/sh\necho \"path is <$LD_LIBRARY_PATH>\" >&2\nexit 3\n");
   put_program(folder / "built/bin/noisette", "#!/bin/sh\nexit 0\n");
