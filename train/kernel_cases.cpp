@@ -237,12 +237,17 @@ void add_rows(std::vector<KernelCase>& all, int64_t rows, int64_t channels) {
   }));
 }
 
+/// Finite ones: with others an update does nothing.
+Tensor update_numbers() {
+  return from_vector<double>({1e-4, 0.999, 1, 1, 1}, {5}, Device{DeviceType::cuda, 0});
+}
+
 KernelCase adamw(int64_t n) {
   return memory(fmt::format("AdamW + average + cast, {:.1f} M", mega(n)),
                 double(n) * (5 + 4 + 0.5) * 4, [=]() -> Call {
                   const auto f = [=] { return on_device<float>(n); };
                   const Tensor w = f(), g = f(), m = f(), v = f(), e = f(), c = on_device<B>(n),
-                               numbers = on_device<double>(5);
+                               numbers = update_numbers();
                   return [=] {
                     cuda::adamw_step<float>(
                         w.data<float>(), g.data<float>(), m.data<float>(), v.data<float>(),

@@ -55,8 +55,9 @@ double median(std::vector<double> v) {
   return v.empty() ? 0 : v[v.size() / 2];
 }
 
-template <class F>
-StepMeasurement measure(Device device, int64_t steps, int64_t warmup, F&& run) {
+/// `run_eagerly` does the same kernel by kernel, for the profile.
+template <class F, class G>
+StepMeasurement measure(Device device, int64_t steps, int64_t warmup, F&& run, G&& run_eagerly) {
   StepMeasurement m;
   for (int64_t i = 0; i < warmup; ++i) run();
   wait_for(device);
@@ -71,7 +72,8 @@ StepMeasurement measure(Device device, int64_t steps, int64_t warmup, F&& run) {
   m.peak_bytes = Allocator::of(device).stats().peak_bytes;
   Profile profile;
   const auto start = Clock::now();
-  run();
+  run_eagerly();
+  wait_for(device);
   m.profiled_seconds = std::chrono::duration<double>(Clock::now() - start).count();
   m.kernels = profile.kernels();
   m.flops_step = profile.flops();
@@ -162,6 +164,10 @@ class SyntheticRun::Parts {
     optimizer_.prepare(0);
     replay_({batch_.images, batch_.labels, batch_.sample_index});
   }
+  void update_eagerly() {
+    optimizer_.prepare(0);
+    compute(batch_);
+  }
 
  private:
   std::vector<Tensor> compute(const Batch& batch) {
@@ -183,10 +189,12 @@ class SyntheticRun::Parts {
 SyntheticRun::SyntheticRun(const TrainConfig& config) : parts_(std::make_unique<Parts>(config)) {}
 SyntheticRun::~SyntheticRun() = default;
 void SyntheticRun::update() { parts_->update(); }
+void SyntheticRun::update_eagerly() { parts_->update_eagerly(); }
 
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup) {
   SyntheticRun run(config);
-  return measure(config.run.device(), steps, warmup, [&] { run.update(); });
+  return measure(
+      config.run.device(), steps, warmup, [&] { run.update(); }, [&] { run.update_eagerly(); });
 }
 
 StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64_t steps,
@@ -207,9 +215,12 @@ StepMeasurement measure_sampling(const TrainConfig& config, int64_t batch, int64
                         .device = device,
                         .graph = config.run.graph};
   if (config.model.num_class_embeds > 0) request.labels.assign(std::size_t(batch), 0);
-  StepMeasurement m = measure(device, 3, warmup, [&] {
+  const auto draw = [&](bool graph) {
+    request.graph = graph;
     sample_pixels(unet, config.schedule, config.objective.target, sampler, request);
-  });
+  };
+  StepMeasurement m = measure(
+      device, 3, warmup, [&] { draw(config.run.graph); }, [&] { draw(false); });
   m.sampling_steps = steps;
   m.seconds /= double(steps);
   m.flops_step /= double(steps);

@@ -53,6 +53,7 @@ class SyntheticRun {
   SyntheticRun(const SyntheticRun&) = delete;
   SyntheticRun& operator=(const SyntheticRun&) = delete;
   void update();
+  void update_eagerly();  // kernel by kernel, even where update() replays them
 
  private:
   class Parts;

@@ -52,7 +52,7 @@ std::string text_of(const fs::path& file) {
   return text.str();
 }
 
-/// This process' environment with some variables set anew.
+/// This process' environment with some variables set anew, or gone where the value is empty.
 std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& set) {
   std::vector<std::string> all;
   for (char** e = environ; *e != nullptr; ++e) {
@@ -61,7 +61,8 @@ std::vector<std::string> environment(const std::vector<std::pair<std::string, st
                                   [&](const auto& s) { return text.starts_with(s.first + "="); });
     if (!anew) all.emplace_back(text);
   }
-  for (const auto& [name, value] : set) all.push_back(name + "=" + value);
+  for (const auto& [name, value] : set)
+    if (!value.empty()) all.push_back(name + "=" + value);
   return all;
 }
 
@@ -144,7 +145,7 @@ KernelFigures simulate(const KernelCase& c, const std::string& card, const fs::p
           environment({{"LD_LIBRARY_PATH", simulator.string()},
                        {"SIM_DEVICE", card},
                        {"SIM_CHECKS", "off"},
-                       {"SIM_SAMPLE", std::to_string(c.sample)},
+                       {"SIM_SAMPLE", c.sample > 0 ? std::to_string(c.sample) : ""},
                        {"SIM_PROFILE", profile.string()}}),
           output);
   check(status == 0, "[bench] {} ended with {} on the software GPU: {}", c.name, status,

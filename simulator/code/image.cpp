@@ -105,6 +105,21 @@ uint32_t shared_unit(const ptx::Function& f) {
   return unit;
 }
 
+void add_names(const std::vector<ptx::Operand>& operands, std::set<std::string_view>& names) {
+  for (const ptx::Operand& o : operands) {
+    if (!o.name.empty()) names.insert(o.name);
+    add_names(o.parts, names);
+  }
+}
+
+/// All that the instructions of functions name.
+std::set<std::string_view> names_in(const std::vector<const ptx::Function*>& functions) {
+  std::set<std::string_view> names;
+  for (const auto* f : functions)
+    for (const auto& inst : f->code) add_names(inst.operands, names);
+  return names;
+}
+
 constexpr uint64_t kMostShared = uint64_t(1) << 31;  // a launch compares it with what a card has
 
 uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
@@ -124,9 +139,14 @@ std::unique_ptr<Image> make_image(const ptx::Module& module, const Symbols& symb
   lay_out_params(*image, kernel);
   const auto functions = reachable(module, symbols, kernel);
   Symbols here = symbols;
-  for (const auto& [name, place] : symbols.places)
-    if (place.space == ptx::Space::shared)
-      image->static_shared = std::max(image->static_shared, place.address + place.bytes);
+  // A module's shared variables take room in the kernels that name them alone.
+  const std::set<std::string_view> used = names_in(functions);
+  for (const ptx::Variable& v : module.variables) {
+    if (v.space != ptx::Space::shared || v.bytes == 0 || !used.contains(v.name)) continue;
+    image->static_shared = align_up(image->static_shared, std::max<uint32_t>(v.align, 1));
+    here.places[v.name] = {v.space, image->static_shared, v.bytes};
+    image->static_shared += v.bytes;
+  }
   for (const auto* f : functions)
     for (const auto& v : f->locals) {
       if (v.space != ptx::Space::shared) continue;
