@@ -8,6 +8,7 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/check.h"
+#include "framework/core/replay.h"
 #include "framework/ops/elementwise.h"
 #include "kernels/random.h"
 
@@ -147,11 +148,38 @@ Answer judge(const Tables& tables, int64_t t, std::span<const float> x0, std::sp
   return {.bound = t == 0 ? decoder / n : term.offset + term.weight * error / n, .loss = loss / n};
 }
 
+/// The network for x, t and labels of the host. On a device batches of one size are replayed.
+class Network {
+ public:
+  Network(const EvalModel& model, int64_t batch)
+      : device_(model.device),
+        batch_(batch),
+        whole_(work(model), model.graph),
+        rest_(work(model), model.graph) {}
+
+  /// f32, on the CPU.
+  Tensor operator()(const Inputs& in) {
+    const auto there = [&](const Tensor& x) { return x.defined() ? to_device(x, device_) : x; };
+    Replay& replay = in.t.numel() == batch_ ? whole_ : rest_;
+    return to_device(replay({there(in.x_t), there(in.t), there(in.labels)})[0], kCpu);
+  }
+
+ private:
+  static Replay::Work work(const EvalModel& model) {
+    return [network = model.network, dtype = model.dtype](const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{cast(network(cast(in[0], dtype), in[1], in[2]), DType::f32)};
+    };
+  }
+
+  Device device_;
+  int64_t batch_;
+  Replay whole_, rest_;
+};
+
 std::vector<Answer> answers_of(std::span<const Job> jobs, const DataSplit& data,
-                               const Tables& tables, uint64_t seed) {
+                               const Tables& tables, Network& network, uint64_t seed) {
   const Inputs in = inputs_of(jobs, data, tables, seed);
-  const Tensor out =
-      cast(tables.model.network(cast(in.x_t, tables.model.dtype), in.t, in.labels), DType::f32);
+  const Tensor out = network(in);
   check(out.shape() == in.x0.shape(), "[eval] the network answers {} to images {}", out.shape(),
         in.x0.shape());
   const auto item = std::size_t(data.info().image_bytes());
@@ -266,6 +294,7 @@ EvalResult evaluate(const EvalModel& model, const DataSplit& data, const EvalOpt
              data.dataset().origin());
   const NoGrad no_grad;
   const Tables tables(model);
+  Network network(model, o.batch);
   const int64_t steps = tables.schedule.steps();
   const int64_t n = o.images > 0 ? std::min(o.images, data.size()) : data.size();
   std::vector<int64_t> images;
@@ -289,7 +318,7 @@ EvalResult evaluate(const EvalModel& model, const DataSplit& data, const EvalOpt
     for (std::size_t begin = 0; begin < jobs.size(); begin += std::size_t(o.batch)) {
       const std::size_t count = std::min(std::size_t(o.batch), jobs.size() - begin);
       const auto some = std::span(jobs).subspan(begin, count);
-      const std::vector<Answer> answers = answers_of(some, data, tables, o.seed);
+      const std::vector<Answer> answers = answers_of(some, data, tables, network, o.seed);
       for (std::size_t i = 0; i < count; ++i) sums.add(some[i], answers[i], steps);
       if (o.progress)
         o.progress(double(first) + double(begin + count) / double(jobs.size()) *

@@ -22,6 +22,8 @@ struct EvalModel {
   std::optional<double> clip = 1.0;  // the predicted clean image is clamped, as in sampling
   int64_t num_class_embeds = 0;      // 0: no classes; the last one is the empty label
   DType dtype = DType::f32;          // what the network computes in
+  Device device = kCpu;              // where its weights are
+  bool graph = true;                 // on a device: replay batches of one shape (Replay)
 };
 
 struct EvalOptions {

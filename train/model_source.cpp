@@ -52,6 +52,7 @@ LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
   LoadedModel model;
   model.config = std::move(config);
   model.config.run.device_name = options.device;
+  check_device(model.config.run.device());
   if (options.precision)
     model.config.run.precision = *options.precision;
   else if (!options.keep_precision)

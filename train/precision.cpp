@@ -41,6 +41,16 @@ void use_supported_precision(TrainConfig& config) {
 
 void keep_bf16(bool keep) { bf16_is_kept = keep; }
 
+void check_device(Device device) {
+  if (device.type != DeviceType::cuda) return;
+  check_user(kHasCuda, "[device] {} was asked for, and this build of noisette has no CUDA", device);
+#ifdef NOISETTE_CUDA
+  const int count = cuda::device_count();
+  check_user(device.index < count, "[device] there is no {}; CUDA devices on this machine: {}",
+             device, count);
+#endif
+}
+
 void use_tf32([[maybe_unused]] const TrainConfig& config) {
   NOISETTE_CUDA_CALL(allow_tf32, config.run.tf32);
 }

@@ -20,6 +20,9 @@ bool cpu_has_bf16();
 /// Makes f32 of bf16 on a CPU that has none, and warns once that it did.
 void use_supported_precision(TrainConfig& config);
 
+/// An Error where the program or the machine has no such device.
+void check_device(Device device);
+
 /// Lets CUDA kernels of f32 round to tf32, or not, as the configuration says.
 void use_tf32(const TrainConfig& config);
 

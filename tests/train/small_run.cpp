@@ -86,6 +86,7 @@ std::string run_command(std::vector<std::string> arguments) {
   CLI::App app;
   app.require_subcommand(1);
   commands::add_eval(app);
+  commands::add_forward(app);
   commands::add_info(app);
   commands::add_sample(app);
   commands::add_report(app);

@@ -30,6 +30,7 @@ struct Options {
 TrainConfig read(const Options& o) {
   TrainConfig c = load_train_config(o.file, o.set);
   if (!o.device.empty()) c.run.device_name = o.device;
+  check_device(c.run.device());
   use_tf32(c);
   if (!o.dtype.empty())
     c.run.precision = precision_of(o.dtype);

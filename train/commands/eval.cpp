@@ -31,7 +31,7 @@ constexpr std::string_view kSettable[] = {"schedule.", "sampler.variance", "samp
 
 struct Options {
   std::string for_models, for_samples;  // an option of either group that was given; "" without
-  std::string target, data, dtype;
+  std::string target, data, dtype, device = "cpu";
   std::vector<std::string> metrics, set;
   int64_t images = 256, timesteps = 50, batch = 64, threads = 0;
   int64_t reference = 20000, neighbours = 5;
@@ -96,7 +96,9 @@ EvalModel eval_model(const LoadedModel& m) {
           .variance = m.config.sampler.variance,
           .clip = m.config.sampler.clip,
           .num_class_embeds = m.config.model.num_class_embeds,
-          .dtype = element_type(m.config.run.precision)};
+          .dtype = element_type(m.config.run.precision),
+          .device = m.config.run.device(),
+          .graph = m.config.run.graph};
 }
 
 EvalResult measure(const LoadedModel& model, const DataSplit& data, const Options& o) {
@@ -191,8 +193,8 @@ Findings evaluate_model(Options& o) {
   check_overrides("eval", o.set, kSettable);
   std::optional<Precision> precision;
   if (!o.dtype.empty()) precision = precision_of(o.dtype);
-  const LoadedModel model =
-      open_model(o.target, {.ema = !o.raw, .precision = precision, .overrides = o.set});
+  const LoadedModel model = open_model(
+      o.target, {.ema = !o.raw, .precision = precision, .device = o.device, .overrides = o.set});
   use_conv_forms(model.config);
   const DataSplit data = held_out_of(model.config, o);
   const EvalResult r = measure(model, data, o);
@@ -393,6 +395,7 @@ void add_model_options(CLI::App* cmd, Options& o) {
   cmd->add_option("--dtype", o.dtype, "f32 or bf16; default: as trained")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->group(group);
+  add_device(cmd, o.device, "cpu")->group(group);
   cmd->add_flag("--raw", o.raw, "the weights as trained instead of their running average")
       ->group(group);
   cmd->add_option(

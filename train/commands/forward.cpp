@@ -16,7 +16,7 @@ namespace noisette::commands {
 namespace {
 
 struct Options {
-  std::string model, input, output, dtype = "f32";
+  std::string model, input, output, dtype = "f32", device = "cpu";
   int64_t threads = 0;
   bool raw = false;
 };
@@ -101,8 +101,12 @@ void run(const Options& o) {
   use_threads(o.threads);
   check_writable(o.output);
   const Precision precision = precision_of(o.dtype);
-  const LoadedModel model = open_model(
-      o.model, {.ema = !o.raw, .precision = precision, .overrides = {}, .scheduler = false});
+  const LoadedModel model = open_model(o.model, {.ema = !o.raw,
+                                                 .precision = precision,
+                                                 .device = o.device,
+                                                 .overrides = {},
+                                                 .scheduler = false});
+  const Device device = model.config.run.device();
   use_conv_forms(model.config);
   const SafetensorsFile input = SafetensorsFile::open(o.input);
   const SafetensorsEntry& sample = input.at("sample");
@@ -114,11 +118,11 @@ void run(const Options& o) {
   const int64_t n = sample.shape[0], h = sample.shape[2], w = sample.shape[3];
   const NoGrad no_grad;
   const Tensor x =
-      from_vector<float>(to_nhwc(as_f32(sample), sample.shape), {n, h, w, c.in_channels});
-  const Tensor t = timesteps(input.at("timestep"), n);
-  const Tensor labels = c.num_class_embeds > 0
-                            ? labels_of(input.at("class_labels"), n, c.num_class_embeds)
-                            : Tensor();
+      from_vector<float>(to_nhwc(as_f32(sample), sample.shape), {n, h, w, c.in_channels}, device);
+  const Tensor t = to_device(timesteps(input.at("timestep"), n), device);
+  Tensor labels;
+  if (c.num_class_embeds > 0)
+    labels = to_device(labels_of(input.at("class_labels"), n, c.num_class_embeds), device);
   const DType dtype = element_type(precision);
   const Tensor y = cast((*model.unet)(cast(x, dtype), t, labels), DType::f32);
   const std::vector<float> out = to_nchw(to_vector<float>(y), y.shape());
@@ -147,6 +151,7 @@ void add_forward(CLI::App& app) {
   cmd->add_option("--dtype", o->dtype, "precision of activations")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
+  add_device(cmd, o->device, "cpu");
   add_threads(cmd, o->threads);
   cmd->add_flag("--raw", o->raw, "the weights as trained instead of their running average");
   cmd->callback([o] { run(*o); });
