@@ -6,6 +6,7 @@
 #include "framework/ops/loss.h"
 #include "framework/ops/random.h"
 #include "models/unet/unet.h"
+#include "train/micro_batch.h"
 #include "train/precision.h"
 #include "train/sampling.h"
 #include "train/task.h"
@@ -48,7 +49,7 @@ class DdpmTask final : public Task {
     SampleRequest request{.count = config_.preview.images,
                           .labels = {},
                           .first = 0,
-                          .batch = 64,
+                          .batch = preview_batch_of(config_),
                           .seed = config_.run.seed(),
                           .dtype = element_type(config_.run.precision),
                           .device = config_.run.device(),

@@ -11,6 +11,8 @@
 #include "framework/report/table.h"
 #include "kernels/philox.h"
 #include "models/unet/unet.h"
+#include "train/card_plan.h"
+#include "train/micro_batch.h"
 #include "train/precision.h"
 #include "train/sampling.h"
 #include "train/task.h"
@@ -19,10 +21,6 @@ namespace noisette {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-int64_t micro_batch_of(const TrainConfig& c) {
-  return c.run.micro_batch > 0 ? std::min(c.run.micro_batch, c.run.batch) : c.run.batch;
-}
 
 /// Random pixels and labels, or none of either on meta.
 Batch synthetic_batch(const TrainConfig& c, int64_t n, Device device) {
@@ -132,10 +130,11 @@ void check_memory(const TrainConfig& config) {
   const Device device = config.run.device();
   const double machine =
       device.is_cpu() ? system_info().memory_bytes : double(Allocator::of(device).capacity());
-  if (double(plan.peak_bytes) <= machine) return;
+  const int64_t needed = device.is_cpu() ? plan.peak_bytes : plan_card(config).wanted();
+  if (double(needed) <= machine) return;
   throw UsageError(
       fmt::format("[train] a step of {} images at once needs {} of memory and {} has {}; {}",
-                  plan.micro_batch, format_bytes(double(plan.peak_bytes)),
+                  plan.micro_batch, format_bytes(double(needed)),
                   device.is_cpu() ? "this machine" : device.str(), format_bytes(machine),
                   double(plan.persistent_bytes) < machine
                       ? "compute fewer at once with run.micro_batch, or take a smaller run.batch"

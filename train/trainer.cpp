@@ -18,6 +18,7 @@
 #include "train/conv_forms.h"
 #include "train/feed.h"
 #include "train/measure.h"
+#include "train/micro_batch.h"
 #include "train/precision.h"
 #include "train/run_folder.h"
 #include "train/run_tables.h"
@@ -184,6 +185,7 @@ Run::Run(TrainConfig config, const TrainOptions& options)
     : config_(std::move(config)),
       data_(open_training_data(config_)),
       replay_([this](const auto& batches) { return compute(batches); }, config_.run.graph) {
+  check_device(config_.run.device());
   use_supported_precision(config_);
   use_tf32(config_);
   check_memory(config_);
@@ -265,9 +267,7 @@ std::vector<Tensor> Run::compute(const std::vector<Tensor>& batches) {
 }
 
 std::vector<Tensor> Run::next_batches() {
-  const int64_t batch = config_.run.batch;
-  const int64_t micro =
-      config_.run.micro_batch > 0 ? std::min(config_.run.micro_batch, batch) : batch;
+  const int64_t batch = config_.run.batch, micro = micro_batch_of(config_);
   std::vector<Tensor> batches;
   for (int64_t done = 0; done < batch; done += micro) {
     const Batch next = feed_->next();

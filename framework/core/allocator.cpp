@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -117,6 +119,23 @@ class HostMemory final : public Source {
   std::size_t step() const override { return std::size_t(1) << 30; }  // touched only when used
 };
 
+constexpr std::size_t kDeviceStep = std::size_t(1) << 28;
+
+/// Addresses alone, of a device that has as many as are asked for.
+class NoMemory final : public Source {
+ public:
+  void* segment(std::size_t bytes) override {
+    next_ += bytes;
+    return reinterpret_cast<void*>(next_ - bytes);
+  }
+  void release(void*, std::size_t) override {}
+  std::size_t capacity() const override { return 0; }
+  std::size_t step() const override { return kDeviceStep; }
+
+ private:
+  std::uintptr_t next_ = kDeviceStep;
+};
+
 #ifdef NOISETTE_CUDA
 class CudaMemory final : public Source {
  public:
@@ -130,7 +149,7 @@ class CudaMemory final : public Source {
     cuda::release(data);
   }
   std::size_t capacity() const override { return std::size_t(cuda::device_info(device_).memory); }
-  std::size_t step() const override { return std::size_t(1) << 28; }
+  std::size_t step() const override { return kDeviceStep; }
 
  private:
   int device_;
@@ -147,7 +166,8 @@ class CachingAllocator final : public Allocator {
  public:
   CachingAllocator(Device device, std::unique_ptr<Source> source)
       : device_(device), source_(std::move(source)) {
-    limit_ = machine_ = source_->capacity();
+    machine_ = source_->capacity();
+    set_limit(0);
   }
 
   void* allocate(std::size_t bytes, MemoryTag tag) override {
@@ -182,6 +202,7 @@ class CachingAllocator final : public Allocator {
     const std::lock_guard lock(mutex_);
     MemoryStats s = ledger_.stats();
     s.reserved_bytes = int64_t(reserved_);
+    s.peak_reserved_bytes = int64_t(peak_reserved_);
     return s;
   }
 
@@ -190,18 +211,23 @@ class CachingAllocator final : public Allocator {
   void reset_peak() override {
     const std::lock_guard lock(mutex_);
     ledger_.reset_peak();
+    peak_reserved_ = reserved_;
   }
 
-  void set_limit(std::size_t bytes) override { limit_ = bytes == 0 ? machine_ : bytes; }
+  void set_limit(std::size_t bytes) override {
+    const std::size_t most = machine_ == 0 ? std::numeric_limits<std::size_t>::max() : machine_;
+    limit_ = bytes == 0 ? most : bytes;
+  }
 
   void trim() override {
     const std::lock_guard lock(mutex_);
+    const int pool = pool_here();
     for (auto at = blocks_.begin(); at != blocks_.end();) {
       const auto [data, block] = *at;
       const auto next = std::next(at);
       const bool whole = block.first && (next == blocks_.end() || next->second.first);
-      if (whole && block.is_free && block.pool == 0) {
-        free_[0].erase({block.size, data});
+      if (whole && block.is_free && block.pool == pool) {
+        free_[pool].erase({block.size, data});
         source_->release(data, block.size);
         reserved_ -= block.size;
         blocks_.erase(at);
@@ -215,7 +241,7 @@ class CachingAllocator final : public Allocator {
     return ++pools_;
   }
   int use_pool(int pool) override {
-    const int before = pool_of == this ? pool_in_use : 0;
+    const int before = pool_here();
     pool_of = this;
     pool_in_use = pool;
     return before;
@@ -238,11 +264,12 @@ class CachingAllocator final : public Allocator {
   using Blocks = std::map<std::byte*, Block>;
   using FreeBlocks = std::set<std::pair<std::size_t, std::byte*>>;  // by size
 
+  int pool_here() const { return pool_of == this ? pool_in_use : 0; }
   bool by_malloc() const { return kUseMalloc && device_.is_cpu(); }
   static std::size_t rounded(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
   std::byte* take(std::size_t size) {
-    const int pool = pool_of == this ? pool_in_use : 0;
+    const int pool = pool_here();
     FreeBlocks& free = free_[pool];
     auto fit = free.lower_bound({size, nullptr});
     if (fit == free.end()) {
@@ -292,6 +319,7 @@ class CachingAllocator final : public Allocator {
       blocks_[begin] = {want, true, true, pool};
       free_[pool].insert({want, begin});
       reserved_ += want;
+      peak_reserved_ = std::max(peak_reserved_, reserved_);
       return true;
     }
     return false;
@@ -317,39 +345,7 @@ class CachingAllocator final : public Allocator {
   Blocks blocks_;
   std::map<int, FreeBlocks> free_;  // by pool
   int pools_ = 0;
-  std::size_t reserved_ = 0, limit_ = 0, machine_ = 0;
-};
-
-/// Accounts for tensors that have no data.
-class MetaAllocator final : public Allocator {
- public:
-  void* allocate(std::size_t bytes, MemoryTag tag) override {
-    const std::lock_guard lock(mutex_);
-    ledger_.add(bytes, tag);
-    return nullptr;
-  }
-  void free(void*, std::size_t bytes, MemoryTag tag) override {
-    const std::lock_guard lock(mutex_);
-    ledger_.remove(bytes, tag);
-  }
-  void retag(std::size_t bytes, MemoryTag from, MemoryTag to) override {
-    const std::lock_guard lock(mutex_);
-    ledger_.retag(bytes, from, to);
-  }
-  MemoryStats stats() const override {
-    const std::lock_guard lock(mutex_);
-    return ledger_.stats();
-  }
-  void reset_peak() override {
-    const std::lock_guard lock(mutex_);
-    ledger_.reset_peak();
-  }
-  std::size_t capacity() const override { return 0; }
-  void set_limit(std::size_t) override {}
-
- private:
-  mutable std::mutex mutex_;
-  Ledger ledger_;
+  std::size_t reserved_ = 0, peak_reserved_ = 0, limit_ = 0, machine_ = 0;
 };
 
 }  // namespace
@@ -365,7 +361,7 @@ MemoryTag memory_tag(std::string_view name) {
 Allocator& Allocator::of(Device device) {
   // Never destroyed: tensors with static lifetime free through them.
   static Allocator* cpu = new CachingAllocator(kCpu, std::make_unique<HostMemory>());
-  static Allocator* meta = new MetaAllocator;
+  static Allocator* meta = new CachingAllocator(kMeta, std::make_unique<NoMemory>());
   if (device.type != DeviceType::cuda) return device.is_meta() ? *meta : *cpu;
 #ifdef NOISETTE_CUDA
   static std::mutex mutex;

@@ -39,4 +39,15 @@ void count_flops(const char* kernel, double flops) {
   if (active) active->kernels_[kernel].flops += flops;
 }
 
+bool is_profiled() { return active != nullptr; }
+
+void add_scratch(std::span<const int64_t> pieces) {
+  if (!active) return;
+  ScratchStack& scratch = active->scratch_;
+  const ScratchStack::Place top = scratch.top();
+  for (const int64_t bytes : pieces)
+    if (bytes > 0) scratch.take(std::size_t(bytes), [](std::size_t) {});
+  scratch.back_to(top);
+}
+
 }  // namespace noisette

@@ -2,7 +2,10 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
+
+#include "kernels/scratch_stack.h"
 
 namespace noisette {
 
@@ -23,12 +26,16 @@ class Profile {
   const std::map<std::string, KernelCount>& kernels() const { return kernels_; }
   double flops() const;
   double seconds() const;
+  /// Temporary memory that the CUDA backend would hold for what ran since this Profile was made.
+  int64_t scratch_bytes() const { return int64_t(scratch_.bytes()); }
   void clear() { kernels_.clear(); }
 
  private:
   friend class KernelTimer;
   friend void count_flops(const char*, double);
+  friend void add_scratch(std::span<const int64_t>);
   std::map<std::string, KernelCount> kernels_;
+  ScratchStack scratch_;
 };
 
 /// Times one kernel call.
@@ -47,5 +54,13 @@ class KernelTimer {
 
 /// Ops of convolutions, products and attention say here what they compute, on meta too.
 void count_flops(const char* kernel, double flops);
+
+/// The same of temporary memory: pieces() of kernels/cuda/scratch_need.h.
+bool is_profiled();
+void add_scratch(std::span<const int64_t> pieces);
+template <class F>
+void count_scratch(const F& pieces) {
+  if (is_profiled()) add_scratch(pieces());
+}
 
 }  // namespace noisette

@@ -40,7 +40,7 @@ void* Tensor::raw() const {
     check(running->device_ == device(),
           "[{}] all tensors must be on one device; it runs on {} and got {} on {}",
           running->kernel_, running->device_, shape_, device());
-  if (storage_->data() == nullptr) return nullptr;
+  if (storage_->data() == nullptr || device().is_meta()) return nullptr;
   return static_cast<std::byte*>(storage_->data()) + std::size_t(offset_) * size_of(dtype_);
 }
 

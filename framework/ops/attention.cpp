@@ -4,6 +4,7 @@
 
 #include "framework/core/dispatch.h"
 #include "kernels/attention.h"
+#include "kernels/cuda/scratch_need.h"
 
 namespace noisette {
 namespace {
@@ -17,6 +18,11 @@ double product_flops(const AttentionDims& d) {
   const double pairs = d.causal ? 0.5 * double(d.queries) * double(d.queries + 1)
                                 : double(d.queries) * double(d.keys);
   return 2 * double(d.batch * d.heads * d.head_dim) * pairs;
+}
+
+void announce_backward(const AttentionDims& d, DType dtype) {
+  count_flops("attention_backward", 5 * product_flops(d));
+  count_scratch([&] { return cuda::need::attention_backward(d, int64_t(size_of(dtype))); });
 }
 
 /// Room for the log-sum-exp, which only a backward pass asks for.
@@ -65,7 +71,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t head
       "attention", o, {q, k, v},
       [q = q.detach(), k = k.detach(), v = v.detach(), o = o.detach(), lse, d](
           const Tensor& dy, const Needs& needs) -> Grads {
-        count_flops("attention_backward", 5 * product_flops(d));
+        announce_backward(d, dy.dtype());
         Tensor dq = empty_like(q), dk = empty_like(k), dv = empty_like(v);
         NOISETTE_DISPATCH(q, attention_backward, q.data<T>(), k.data<T>(), v.data<T>(), o.data<T>(),
                           lse.data<acc_t<T>>(), dy.data<T>(), dq.data<T>(), dk.data<T>(),
@@ -102,7 +108,7 @@ Tensor self_attention(const Tensor& qkv, int64_t heads, const AttentionOptions& 
   return record(
       "self_attention", o, {qkv},
       [x = qkv.detach(), o = o.detach(), lse, d, width](const Tensor& dy, const Needs&) -> Grads {
-        count_flops("attention_backward", 5 * product_flops(d));
+        announce_backward(d, dy.dtype());
         Tensor dx = empty_like(x);  // every column belongs to q, k or v
         NOISETTE_DISPATCH(x, attention_backward, x.data<T>(), x.data<T>() + width,
                           x.data<T>() + 2 * width, o.data<T>(), lse.data<acc_t<T>>(), dy.data<T>(),

@@ -4,6 +4,7 @@
 #include "framework/core/dispatch.h"
 #include "framework/ops/conv_observer.h"
 #include "kernels/conv.h"
+#include "kernels/cuda/scratch_need.h"
 #include "kernels/matmul.h"
 #include "kernels/upsample_conv.h"
 
@@ -46,6 +47,14 @@ ConvDims conv_dims(const Tensor& x, const Tensor& weight, const Conv2dOptions& o
 void announce(ConvPass pass, const char* kernel, const ConvDims& d, DType dtype) {
   count_flops(kernel, d.flops());
   note_conv(pass, d, dtype);
+  count_scratch([&] { return cuda::need::convolution(pass, d, int64_t(size_of(dtype))); });
+}
+
+/// The gradient of a bias: dy [rows, cols] summed over its rows.
+void sum_bias(const Tensor& dy, const GradTarget& to, int64_t rows, int64_t cols) {
+  count_scratch([&] { return cuda::need::columns(1, rows, cols, int64_t(size_of(dy.dtype()))); });
+  NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), to.buffer.data<acc_t<T>>(), rows, cols,
+                    to.accumulate);
 }
 
 }  // namespace
@@ -80,9 +89,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
           NOISETTE_DISPATCH(dy, conv2d_backward_weight, input.data<T>(), dy.data<T>(),
                             dw.buffer.data<acc_t<T>>(), dw.accumulate, d);
         }
-        if (db.buffer.defined())
-          NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
-                            d.batch * d.out_h() * d.out_w(), d.out_c, db.accumulate);
+        if (db.buffer.defined()) sum_bias(dy, db, d.batch * d.out_h() * d.out_w(), d.out_c);
         return {dx, dw.buffer, db.buffer, needs[3] ? dy : Tensor()};
       });
 }
@@ -98,31 +105,41 @@ Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias
   Tensor y = empty({d.batch, 2 * d.height, 2 * d.width, d.out_c}, x.dtype(), x.device());
   count_flops("upsample_conv2d_forward", d.flops());
   note_conv(ConvPass::forward, d.side_by_side(), x.dtype());
+  const auto element = int64_t(size_of(x.dtype()));
+  count_scratch([&] { return cuda::need::upsample_forward(d, element); });
   NOISETTE_DISPATCH(x, upsample_conv2d_forward, x.data<T>(), weight.data<T>(),
                     data_or_null<acc_t<T>>(bias), y.data<T>(), d);
-  return record(
-      "upsample_conv2d", y, {x, weight, bias},
-      [x = Saved(x), w = weight.detach(), d](const Tensor& dy, const Needs& needs) -> Grads {
-        const GradTarget dw = needs.target(1), db = needs.target(2);
-        Tensor dx, other;
-        if (needs[0]) {
-          other = needs.take(0);
-          dx = other.defined() && other.sole_owner() ? other
-                                                     : empty(x.shape(), dy.dtype(), dy.device());
-        }
-        count_flops("upsample_conv2d_backward",
-                    (double(dx.defined()) + double(dw.buffer.defined())) * d.flops());
-        if (dx.defined()) note_conv(ConvPass::backward_data, d.side_by_side(), dy.dtype());
-        if (dw.buffer.defined()) note_conv(ConvPass::backward_weight, d.side_by_side(), dy.dtype());
-        const Tensor input = x.get();
-        NOISETTE_DISPATCH(dy, upsample_conv2d_backward, input.data<T>(), w.data<T>(), dy.data<T>(),
-                          data_or_null<T>(other), data_or_null<T>(dx),
-                          data_or_null<acc_t<T>>(dw.buffer), dw.accumulate, d);
-        if (db.buffer.defined())
-          NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
-                            4 * d.batch * d.height * d.width, d.out_c, db.accumulate);
-        return {dx, dw.buffer, db.buffer};
-      });
+  return record("upsample_conv2d", y, {x, weight, bias},
+                [x = Saved(x), w = weight.detach(), d, element](const Tensor& dy,
+                                                                const Needs& needs) -> Grads {
+                  const GradTarget dw = needs.target(1), db = needs.target(2);
+                  Tensor dx, other;
+                  if (needs[0]) {
+                    other = needs.take(0);
+                    dx = other.defined() && other.sole_owner()
+                             ? other
+                             : empty(x.shape(), dy.dtype(), dy.device());
+                  }
+                  count_flops("upsample_conv2d_backward",
+                              (double(dx.defined()) + double(dw.buffer.defined())) * d.flops());
+                  if (dx.defined()) {
+                    note_conv(ConvPass::backward_data, d.side_by_side(), dy.dtype());
+                    count_scratch([&] { return cuda::need::upsample_backward_data(d, element); });
+                  }
+                  if (dw.buffer.defined()) {
+                    note_conv(ConvPass::backward_weight, d.side_by_side(), dy.dtype());
+                    count_scratch([&] {
+                      return cuda::need::upsample_backward_weight(d, dx.defined(), element);
+                    });
+                  }
+                  const Tensor input = x.get();
+                  NOISETTE_DISPATCH(dy, upsample_conv2d_backward, input.data<T>(), w.data<T>(),
+                                    dy.data<T>(), data_or_null<T>(other), data_or_null<T>(dx),
+                                    data_or_null<acc_t<T>>(dw.buffer), dw.accumulate, d);
+                  if (db.buffer.defined())
+                    sum_bias(dy, db, 4 * d.batch * d.height * d.width, d.out_c);
+                  return {dx, dw.buffer, db.buffer};
+                });
 }
 
 }  // namespace noisette

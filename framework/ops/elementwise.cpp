@@ -4,6 +4,7 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/dispatch.h"
+#include "kernels/cuda/scratch_need.h"
 #include "kernels/elementwise.h"
 
 namespace noisette {
@@ -96,6 +97,7 @@ Tensor add_per_sample(const Tensor& x, const Tensor& e) {
         Tensor de;
         if (needs[1]) {
           de = empty({n, c}, dy.dtype(), dy.device());
+          count_scratch([&] { return cuda::need::columns(n, p, c, int64_t(size_of(dy.dtype()))); });
           NOISETTE_DISPATCH(dy, add_per_sample_backward, dy.data<T>(), de.data<T>(), n, p, c);
         }
         return {needs[0] ? dy : Tensor(), de};

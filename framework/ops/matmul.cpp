@@ -4,6 +4,7 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/dispatch.h"
+#include "kernels/cuda/scratch_need.h"
 #include "kernels/matmul.h"
 
 namespace noisette {
@@ -19,6 +20,7 @@ void check_same(const char* op, const char* second, const Tensor& a, const Tenso
 void multiply(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& residual,
               const Tensor& c, const MatmulDims& d) {
   count_flops("matmul", d.flops());
+  count_scratch([&] { return cuda::need::product(d, int64_t(size_of(a.dtype()))); });
   NOISETTE_DISPATCH(a, matmul, a.data<T>(), b.data<T>(), data_or_null<acc_t<T>>(bias),
                     data_or_null<T>(residual), c.data<T>(), d);
 }
@@ -26,6 +28,7 @@ void multiply(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor
 /// A sum over the batch, where the optimiser reads it.
 void multiply_into(const Tensor& a, const Tensor& b, const GradTarget& to, const MatmulDims& d) {
   count_flops("matmul_accumulate", d.flops());
+  count_scratch([&] { return cuda::need::product(d, int64_t(size_of(a.dtype()))); });
   NOISETTE_DISPATCH(a, matmul_accumulate, a.data<T>(), b.data<T>(), to.buffer.data<acc_t<T>>(),
                     to.accumulate, d);
 }
@@ -122,21 +125,24 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const T
         "[linear] residual must be {} {} like the result; got {} {}", y.dtype(), y.shape(),
         residual.dtype(), residual.shape());
   multiply(x, weight, bias, residual, y, {.m = rows, .n = out, .k = in, .trans_b = true});
-  return record("linear", y, {x, weight, bias, residual},
-                [x = Saved(x), w = weight.detach(), rows, in, out](const Tensor& dy,
-                                                                   const Needs& needs) -> Grads {
-                  Tensor dx;
-                  if (needs[0])
-                    dx = product_gradient(needs, 0, x.shape(), dy, w,
-                                          {.m = rows, .n = in, .k = out});
-                  const GradTarget dw = needs.target(1), db = needs.target(2);
-                  if (dw.buffer.defined())
-                    multiply_into(dy, x.get(), dw, {.m = out, .n = in, .k = rows, .trans_a = true});
-                  if (db.buffer.defined())
-                    NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(),
-                                      rows, out, db.accumulate);
-                  return {dx, dw.buffer, db.buffer, needs[3] ? dy : Tensor()};
-                });
+  return record(
+      "linear", y, {x, weight, bias, residual},
+      [x = Saved(x), w = weight.detach(), rows, in, out](const Tensor& dy,
+                                                         const Needs& needs) -> Grads {
+        Tensor dx;
+        if (needs[0])
+          dx = product_gradient(needs, 0, x.shape(), dy, w, {.m = rows, .n = in, .k = out});
+        const GradTarget dw = needs.target(1), db = needs.target(2);
+        if (dw.buffer.defined())
+          multiply_into(dy, x.get(), dw, {.m = out, .n = in, .k = rows, .trans_a = true});
+        if (db.buffer.defined()) {
+          count_scratch(
+              [&] { return cuda::need::columns(1, rows, out, int64_t(size_of(dy.dtype()))); });
+          NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(), rows, out,
+                            db.accumulate);
+        }
+        return {dx, dw.buffer, db.buffer, needs[3] ? dy : Tensor()};
+      });
 }
 
 }  // namespace noisette

@@ -4,6 +4,7 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/dispatch.h"
+#include "kernels/cuda/scratch_need.h"
 #include "kernels/norm.h"
 
 namespace noisette {
@@ -46,6 +47,7 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
 
   const int64_t rows = std::max<int64_t>(x.dim(0) * x.dim(-1), 1);
   const GroupNormDims d{x.dim(0), x.numel() / rows, x.dim(-1), groups, options.eps, options.silu};
+  count_scratch([&] { return cuda::need::group_norm_forward(d, int64_t(size_of(x.dtype()))); });
   Tensor y = empty_like(x);
   const Tensor mean = empty({d.batch, groups}, weight.dtype(), x.device());
   const Tensor rstd = empty_like(mean);
@@ -63,6 +65,8 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
         const GradTarget dw = needs.target(1), db = needs.target(2);
         const Tensor dshift = needs[3] ? empty_like(shift) : Tensor();
         const bool accumulate = joint_flag(dw, db);
+        count_scratch(
+            [&] { return cuda::need::group_norm_backward(d, int64_t(size_of(dy.dtype()))); });
         NOISETTE_DISPATCH(
             x, group_norm_backward, x.data<T>(), data_or_null<T>(shift), w.data<acc_t<T>>(),
             b.data<acc_t<T>>(), mean.data<acc_t<T>>(), rstd.data<acc_t<T>>(), dy.data<T>(),
@@ -101,6 +105,8 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
             needs[0] ? (other.defined() && other.sole_owner() ? other : empty_like(x)) : Tensor();
         const GradTarget dw = needs.target(1), db = needs.target(2);
         const bool accumulate = joint_flag(dw, db);
+        count_scratch(
+            [&] { return cuda::need::layer_norm_backward(d, int64_t(size_of(dy.dtype()))); });
         NOISETTE_DISPATCH(
             x, layer_norm_backward, x.data<T>(), w.data<acc_t<T>>(), mean.data<acc_t<T>>(),
             rstd.data<acc_t<T>>(), dy.data<T>(), data_or_null<T>(other), data_or_null<T>(dx),

@@ -23,12 +23,12 @@
 #include "kernels/cuda/attention_fused.h"
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/scratch_need.h"
 
 namespace noisette::cuda::fused {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kRoom = 64;  // statistics come in multiples of so many queries
 
 /// Eight lanes a query.
 __global__ void statistics(Rows o, Rows dout, const float* lse, float2* out, int64_t room,
@@ -266,7 +266,8 @@ void run(const Inputs& in, const Statistics& s, bfloat16* dq, bfloat16* dk, bflo
 void backward(const bfloat16* q, const bfloat16* k, const bfloat16* v, const bfloat16* o,
               const float* lse, const bfloat16* dout, bfloat16* dq, bfloat16* dk, bfloat16* dv,
               const AttentionDims& d) {
-  const int64_t heads = d.batch * d.heads, room = ceil_div(d.queries, kRoom) * kRoom;
+  const int64_t heads = d.batch * d.heads,
+                room = ceil_div(d.queries, kStatisticsRoom) * kStatisticsRoom;
   Scratch scratch;
   float2* const s = scratch.take<float2>(heads * room);
   launch("attention_statistics", statistics, dim3(unsigned(ceil_div(heads * room * 8, 256))), 256,

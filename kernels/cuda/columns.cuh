@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cuda/cuts.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/map.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -25,21 +26,15 @@ struct Cut {
   }
 };
 
-/// Columns of a tile: all of them, or even parts that start on sectors of 32 bytes.
-template <class T>
-int64_t tile_cols(int64_t cols) {
-  constexpr int64_t kSector = 32 / int64_t(sizeof(T));
-  return std::min(cols, ceil_div(ceil_div(cols, ceil_div(cols, kThreads)), kSector) * kSector);
-}
+static_assert(cuts::kBlock == kThreads);
 
-/// Tiles of `least` to `most` rows a thread, fewer while that leaves a large card without work.
+/// Tiles of `least` to `most` rows a thread (cuts.h).
 template <class T>
 Cut cut_into_tiles(int64_t batch, int64_t rows, int64_t cols, int width, int64_t least,
                    int64_t most) {
-  constexpr int64_t kBlocks = 264;  // two for each multiprocessor of an H100
-  const int64_t of_tile = tile_cols<T>(cols), height = kThreads / ceil_div(of_tile, width);
-  const int64_t tiles = batch * ceil_div(cols, of_tile) * ceil_div(rows, height);
-  return {height * std::clamp(tiles / kBlocks, least, most), of_tile};
+  constexpr int64_t kElement = sizeof(T);
+  return {cuts::tile_rows(batch, rows, cols, kElement, width, least, most),
+          cuts::tile_cols(cols, kElement)};
 }
 
 /// The tile of a block, which are counted across, then down, then through the batch.
@@ -207,10 +202,9 @@ void sum_columns(const char* name, const T* x, int64_t batch, int64_t rows, int6
   if (batch == 0 || cols == 0) return;
   const auto run = [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
-    constexpr int64_t kMost = 64;  // rows of a thread
-    Cut cut = cut_into_tiles<T>(batch, rows, cols, kWidth, 8, kMost);
-    if (rows <= kMost * (kThreads / ceil_div(cut.cols, kWidth))) cut.rows = rows;
-    if (batch * cut.across(cols) > kMostArrivals) cut.rows = rows;
+    constexpr int64_t kElement = sizeof(T);
+    const Cut cut{cuts::sum_rows(batch, rows, cols, kElement, kWidth),
+                  cuts::tile_cols(cols, kElement)};
     const int64_t tiles = cut.down(rows);
     Scratch scratch;
     launch(name, sum_tiles<kWidth, T, Finish>, cut.blocks(batch, rows, cols), kThreads, 0, x, rows,

@@ -92,19 +92,10 @@ __global__ void conv_bwd_weight(const T* x, const T* dy, float* dweight, bool ac
 
 using gemm::Extents;
 
-Extents extents(ConvPass pass, const ConvDims& d) {
-  const int64_t taps = d.kernel_h * d.kernel_w, places = d.batch * d.out_h() * d.out_w();
-  if (pass == ConvPass::forward) return {1, places, d.out_c, taps * d.in_c};
-  if (pass == ConvPass::backward_data)
-    return {1, d.batch * d.in_h * d.in_w, d.in_c, taps * d.out_c};
-  return {1, d.out_c, taps * d.in_c, places};
-}
-
 /// Whether the pass may run so, whose tensors start at these addresses.
 template <class T, class... P>
 bool in_tiles(ConvPass pass, const ConvDims& d, const P*... p) {
-  return d.in_c % kVector<T> == 0 && d.out_c % kVector<T> == 0 && aligned16(p...) &&
-         gemm::takes(extents(pass, d)) && (pass != ConvPass::backward_data || d.stride == 1);
+  return gemm::in_tiles(pass, d, kVector<T>) && aligned16(p...);
 }
 
 gemm::Window over_x(const ConvDims& d) {
@@ -115,7 +106,7 @@ gemm::Window over_x(const ConvDims& d) {
 template <class T>
 void forward_tiles(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                    const ConvDims& d) {
-  const Extents e = extents(ConvPass::forward, d);
+  const Extents e = gemm::extents(ConvPass::forward, d);
   gemm::multiply("conv2d_forward", gemm::Pixels<T>{x, over_x(d), e.m},
                  gemm::Matrix<T, true>{weight, e.n, e.k}, bias, gemm::AddResidual<T>{residual, y},
                  e);
@@ -123,7 +114,7 @@ void forward_tiles(const T* x, const T* weight, const float* bias, const T* resi
 
 template <class T>
 void backward_data_tiles(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
-  const Extents e = extents(ConvPass::backward_data, d);
+  const Extents e = gemm::extents(ConvPass::backward_data, d);
   const gemm::Window over_dy{d.out_h(),
                              d.out_w(),
                              d.out_c,
@@ -142,7 +133,7 @@ void backward_data_tiles(const T* dy, const T* weight, const T* add, T* dx, cons
 template <class T>
 void backward_weight_tiles(const T* x, const T* dy, float* dweight, bool accumulate,
                            const ConvDims& d) {
-  const Extents e = extents(ConvPass::backward_weight, d);
+  const Extents e = gemm::extents(ConvPass::backward_weight, d);
   gemm::multiply("conv2d_backward_weight", gemm::Matrix<T, false>{dy, e.m, e.k},
                  gemm::Shifted<T>{x, over_x(d), e.n}, nullptr,
                  gemm::Accumulate{dweight, accumulate}, e);

@@ -55,10 +55,7 @@ struct Pass {
     return filters_are_many ? (m * kTaps + t) * few + f : (int64_t(f) * kTaps + t) * many + m;
   }
   /// Rows of a block: few enough that a large card has work.
-  int rows(int64_t most) const {
-    constexpr int64_t kBlocks = 132;
-    return int(std::clamp<int64_t>(batch * height / kBlocks, 1, most));
-  }
+  int rows(int64_t most) const { return int(cuts::few_rows(batch, height, most)); }
 };
 
 /// The rows of a block, which are counted across runs of the many channels, then down the image.

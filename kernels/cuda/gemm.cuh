@@ -101,20 +101,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Whether tiles can be written, and are worth it.
-inline bool takes(const Extents& d) {
-  constexpr int64_t kMost = 65535;  // blocks along the second and third axis of a grid
-  return d.n % 4 == 0 && d.batch <= kMost && ceil_div(d.m, kM) <= kMost && d.m >= 16 && d.n >= 16 &&
-         d.k >= 16;
-}
-
-/// Parts of the sum: enough blocks for a card where C has few tiles, of at least kLeast terms.
-inline int64_t parts_of(const Extents& d) {
-  constexpr int64_t kBlocks = 128, kLeast = 512;
-  const int64_t tiles = d.batch * ceil_div(d.m, kM) * ceil_div(d.n, kN);
-  return std::clamp<int64_t>(kBlocks / tiles, 1, ceil_div(d.k, kLeast));
-}
-
 /// write(index into C, bias + A B).
 template <template <class, class> class Sums, class A, class B, class Write>
 void run(const char* name, const A& a, const B& b, const float* bias, const Write& write,
@@ -127,7 +113,7 @@ void run(const char* name, const A& a, const B& b, const float* bias, const Writ
   parts.terms = ceil_div(ceil_div(d.k, parts.count), kTerms) * kTerms;
   Scratch scratch;
   if (parts.count > 1) {
-    parts.sums = scratch.take<float>(parts.count * d.batch * d.m * d.n);
+    parts.sums = scratch.take<float>(stored_sums(d));
     if (parts.count <= kFew && int64_t(tiles.x) * tiles.y * tiles.z <= kMostArrivals)
       parts.arrived = arrivals();
   }

@@ -12,17 +12,12 @@
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/products.h"
 
 namespace noisette::cuda::gemm {
 
-inline constexpr int kM = 128, kN = 128;  // of C, a block's
-inline constexpr int kEach = 4;           // chunks of a thread in a tile
+inline constexpr int kEach = 4;  // chunks of a thread in a tile
 inline constexpr uint32_t kTileBytes = 16384;
-
-/// C [batch, m, n] from sums of k terms.
-struct Extents {
-  int64_t batch = 1, m = 0, n = 0, k = 0;
-};
 
 /// kTermsAlong: terms are neighbours in memory.
 template <class T, bool kTermsAlong>

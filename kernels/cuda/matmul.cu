@@ -42,17 +42,11 @@ __global__ void product(const T* a, const T* b, const float* bias, Write write, 
 using gemm::Accumulate;
 using gemm::AddResidual;
 
-/// Rows of whole chunks of sixteen bytes.
-template <class T>
-bool in_chunks(const MatmulDims& d) {
-  return (d.trans_a ? d.m : d.k) % kVector<T> == 0 && (d.trans_b ? d.k : d.n) % kVector<T> == 0;
-}
-
 template <class T, class Write>
 void multiply_tiles(const char* name, const T* a, const T* b, const float* bias, const Write& write,
                     const MatmulDims& d) {
   const auto go = [&]<bool kA, bool kB>(gemm::Matrix<T, kA> left, gemm::Matrix<T, kB> right) {
-    gemm::multiply(name, left, right, bias, write, {d.batch, d.m, d.n, d.k});
+    gemm::multiply(name, left, right, bias, write, gemm::extents(d));
   };
   const gemm::Matrix<T, true> a_along{a, d.m, d.k}, b_along{b, d.n, d.k};
   const gemm::Matrix<T, false> a_across{a, d.m, d.k}, b_across{b, d.n, d.k};
@@ -66,8 +60,7 @@ template <class T, class Write>
 void multiply(const char* name, const T* a, const T* b, const float* bias, const Write& write,
               const MatmulDims& d) {
   if (d.c_numel() == 0) return;
-  if (gemm::takes({d.batch, d.m, d.n, d.k}) && in_chunks<T>(d) && aligned16(a, b) &&
-      write.aligned())
+  if (gemm::in_tiles(d, kVector<T>) && aligned16(a, b) && write.aligned())
     return multiply_tiles(name, a, b, bias, write, d);
   constexpr int64_t kMost = 65535;
   const dim3 grid(unsigned(ceil_div(d.n, kTile)), unsigned(std::min(ceil_div(d.m, kTile), kMost)),

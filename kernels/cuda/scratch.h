@@ -3,6 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/cuts.h"
+#include "kernels/scratch_stack.h"
+
 namespace noisette::cuda {
 
 /// Hands out uninitialised device memory, aligned to 256 bytes, that is taken back when the Scratch
@@ -23,13 +26,14 @@ class Scratch {
 
  private:
   int device_;
-  std::size_t block_;  // where the device's stack stood before
-  std::size_t used_;
+  ScratchStack::Place top_;  // where the device's stack stood before
 };
 
 /// Counters of the calling thread's device that are zero, for last_to_arrive() of reduce.cuh; a
 /// kernel leaves them zero. The next kernel of the stream may have the same ones.
-inline constexpr int64_t kMostArrivals = 1 << 16;
+using cuts::kMostArrivals;
 unsigned* arrivals();
+/// What the calling thread's scratches of its device have reserved by now.
+std::size_t scratch_bytes();
 
 }  // namespace noisette::cuda

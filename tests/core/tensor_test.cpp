@@ -46,6 +46,28 @@ TEST(Tensor, MetaHasASizeButNoData) {
   EXPECT_EQ(meta.stats().live_bytes - before, int64_t(4) << 40);
 }
 
+TEST(Tensor, MetaReservesAsADeviceWould) {
+  Allocator& meta = Allocator::of(kMeta);
+  constexpr int64_t kSegment = int64_t(1) << 28;
+  const auto reserved = [&] { return meta.stats().reserved_bytes; };
+  const int pool = meta.new_pool(), before = meta.use_pool(pool);
+  const int64_t start = reserved();
+  meta.reset_peak();
+  {
+    const Tensor x = empty({1000}, DType::f32, kMeta), y = empty({kSegment / 2}, DType::u8, kMeta);
+    EXPECT_EQ(reserved() - start, kSegment);
+    const Tensor z = empty({kSegment / 2}, DType::u8, kMeta);
+    EXPECT_EQ(reserved() - start, 2 * kSegment) << "of the first segment too little is left";
+    const Tensor large = empty({2 * kSegment + 1}, DType::u8, kMeta);
+    EXPECT_EQ(reserved() - start, 4 * kSegment + (int64_t(2) << 20));
+  }
+  meta.trim();
+  EXPECT_EQ(reserved(), start);
+  EXPECT_EQ(meta.stats().peak_reserved_bytes - start, 4 * kSegment + (int64_t(2) << 20));
+  meta.use_pool(before);
+  meta.drop_pool(pool);
+}
+
 TEST(Allocator, CountsLiveAndPeakByName) {
   Allocator& cpu = Allocator::of(kCpu);
   cpu.reset_peak();

@@ -3,9 +3,18 @@
 #include "tests/support/cuda.h"
 
 #include <cmath>
+#include <functional>
+#include <thread>
 
+#include "framework/autograd/autograd.h"
+#include "framework/core/profile.h"
+#include "framework/ops/attention.h"
+#include "framework/ops/conv.h"
 #include "framework/ops/elementwise.h"
+#include "framework/ops/matmul.h"
+#include "framework/ops/norm.h"
 #include "framework/ops/random.h"
+#include "kernels/cuda/scratch.h"
 #include "kernels/elementwise.h"
 #include "tests/support/message.h"
 
@@ -45,6 +54,61 @@ TEST(Cuda, TensorsGoThereAndBack) {
             (std::vector<uint8_t>{200, 200, 200}));
   EXPECT_EQ(to_vector<int64_t>(zeros({0}, DType::i64, kCuda)), std::vector<int64_t>());
   EXPECT_EQ(full({}, 2.5, DType::bf16, kCuda).item(), 2.5);
+}
+
+/// What `work` makes kernels reserve of temporary memory, and what is counted of it, in a thread
+/// that has none.
+void expect_counted_scratch(const char* what, const std::function<void()>& work) {
+  int64_t reserved = 0, counted = 0;
+  std::thread([&] {
+    const Profile profile;
+    work();
+    counted = profile.scratch_bytes();
+#ifdef NOISETTE_CUDA
+    reserved = int64_t(cuda::scratch_bytes());
+#endif
+  }).join();
+  // Where a launcher's choice depends on more than the shape, the most that it may take is counted.
+  EXPECT_GE(counted, reserved) << what;
+  EXPECT_LE(counted, 2 * reserved) << what;
+  EXPECT_GT(counted, int64_t(1) << 20) << what << ": more than the smallest block";
+}
+
+TEST(Cuda, ScratchIsWhatIsCounted) {
+  NOISETTE_NEEDS_CUDA();
+  const auto given = [](const Shape& shape, DType dtype) {
+    return make_leaf(zeros(shape, dtype, kCuda), zeros(shape, accumulator_of(dtype), kCuda), "x");
+  };
+  const auto there_and_back = [](const Tensor& y) {
+    backward(y, zeros(y.shape(), y.dtype(), kCuda));
+  };
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    expect_counted_scratch("upsample_conv2d", [&] {
+      const Tensor x = given({2, 32, 32, 8}, dtype), w = given({64, 3, 3, 8}, dtype);
+      there_and_back(upsample_conv2d(x, w, given({64}, DType::f32)));
+    });
+    expect_counted_scratch("group_norm", [&] {
+      const Tensor x = given({96, 1, 1024}, dtype), w = given({1024}, DType::f32);
+      there_and_back(group_norm(x, w, given({1024}, DType::f32), 32));
+    });
+    expect_counted_scratch("add_per_sample", [&] {
+      const Tensor x = given({129, 1, 2048}, dtype), e = given({129, 2048}, dtype);
+      there_and_back(add_per_sample(x, e));
+    });
+  }
+  // Long sums for few weights, and many heads.
+  expect_counted_scratch("conv2d", [&] {
+    const Tensor x = given({1, 64, 64, 64}, DType::bf16), w = given({64, 3, 3, 64}, DType::bf16);
+    there_and_back(conv2d(x, w, given({64}, DType::f32), {.padding = {1, 1, 1, 1}}));
+  });
+  expect_counted_scratch("linear", [&] {
+    const Tensor x = given({4096, 264}, DType::bf16), w = given({128, 264}, DType::bf16);
+    there_and_back(linear(x, w, given({128}, DType::f32)));
+  });
+  expect_counted_scratch("attention", [&] {
+    const Tensor qkv = given({16, 64, 3 * 8 * 130}, DType::bf16);
+    there_and_back(self_attention(qkv, 130));
+  });
 }
 
 TEST(Cuda, ErrorsSayWhatIsMissing) {

@@ -97,6 +97,49 @@ TEST(Plan, CountsThePapersNetwork) {
   EXPECT_LT(half["peak_bytes"].get<int64_t>(), j["peak_bytes"].get<int64_t>());
 }
 
+TEST(Plan, SaysWhatFitsOnACard) {
+  const Folder folder;
+  const auto plan = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"plan", NOISETTE_SOURCE_DIR "/configs/ddpm-cifar10.toml",
+                                     "--no-measure", "--json", "--device", "cuda"});
+    const Outcome o = noisette(folder, options);
+    EXPECT_EQ(o.code, 0) << o.err;
+    return nlohmann::json::parse(o.out);
+  };
+  const auto j = plan({});
+  const auto& cuda = j["cuda"];
+  int64_t sum = 0;
+  for (const char* part : {"tensor_bytes", "batch_bytes", "scratch_bytes", "segment_bytes",
+                           "preview_bytes", "allowance_bytes"}) {
+    EXPECT_GT(cuda[part].get<int64_t>(), 0) << part;
+    sum += cuda[part].get<int64_t>();
+  }
+  EXPECT_EQ(sum, cuda["bytes"].get<int64_t>());
+  EXPECT_NEAR(cuda["tensor_bytes"].get<double>() / j["peak_bytes"].get<double>(), 1, 0.01);
+  // Two sets of 128 images of 3072 bytes and what the recording reads.
+  EXPECT_NEAR(cuda["batch_bytes"].get<double>(), 3 * 128 * (3072 + 8), 1000);
+  ASSERT_EQ(cuda["cards"].size(), 4u);
+  int64_t before = 1;
+  for (const auto& card : cuda["cards"]) {
+    const int64_t fits = card["micro_batch"], blocks = card["micro_batch_recompute_blocks"];
+    EXPECT_GE(fits, before) << card["gib"];
+    EXPECT_GE(blocks, fits) << card["gib"];
+    before = fits;
+  }
+  EXPECT_EQ(before, 128) << "80 GiB have room for the recipe as it is";
+  // The first card: what is said to fit does, and twice as much does not.
+  const auto& card = cuda["cards"][0];
+  const int64_t fits = card["micro_batch"], room = card["gib"].get<int64_t>() << 30;
+  const auto needs = [&](int64_t micro) {
+    return plan({"--set", fmt::format("run.micro_batch={}", micro)})["cuda"]["bytes"]
+        .get<int64_t>();
+  };
+  EXPECT_LE(needs(fits), room);
+  if (fits < 128) {
+    EXPECT_GT(needs(2 * fits), room);
+  }
+}
+
 TEST(Bench, AStepOfSamplingIsOneEvaluationOfTheNetwork) {
   const Folder folder;
   put(folder / "run.toml", config::to_toml(small_config(folder / "set.h5")));

@@ -3,8 +3,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "framework/core/dispatch.h"
 #include "framework/report/progress.h"
 #include "framework/report/table.h"
+#include "train/card_plan.h"
 #include "train/commands/commands.h"
 #include "train/commands/options.h"
 #include "train/conv_forms.h"
@@ -15,11 +17,60 @@ namespace noisette::commands {
 namespace {
 
 struct Options {
-  std::string file;
+  std::string file, device;
   std::vector<std::string> set;
   bool json = false, measure = true;
   int64_t threads = 0;
 };
+
+/// What the run needs of a CUDA card, and what fits on which.
+struct Cards {
+  CardPlan plan;
+  std::vector<CardFit> fits;
+  std::string recompute;  // without blocks
+
+  explicit Cards(const TrainConfig& c)
+      : plan(plan_card(c)),
+        fits(fit_cards(c)),
+        recompute(config::name_of(c.run.recompute == Recompute::blocks ? Recompute::norms
+                                                                       : c.run.recompute)) {}
+};
+
+std::string text_of(const Cards& cards) {
+  const auto bytes = [](int64_t n) { return format_bytes(double(n)); };
+  const CardPlan& p = cards.plan;
+  Table need({"on a CUDA card: counted, not measured on one", "memory"});
+  need.row({"tensors at the peak of the step", bytes(p.tensors)});
+  need.row({"batches: two sets, and the recorded step's", bytes(p.batches)});
+  need.row({"scratch of kernels", bytes(p.scratch)});
+  need.row({"segments: rounding, gaps, what warm-up leaves", bytes(p.segments)});
+  need.row({"previews, recorded beside the step", bytes(p.previews)});
+  need.row({"an allowance for context, program and driver", bytes(CardPlan::kAllowance)});
+  need.rule().row({"all", bytes(p.total())});
+  const auto images = [](int64_t n) { return n == 0 ? "none" : format_count(n); };
+  Table fit({"card", "largest run.micro_batch, recompute " + cards.recompute, "recompute blocks"});
+  for (const CardFit& f : cards.fits)
+    fit.row({fmt::format("{} GiB", f.gib), images(f.micro_batch), images(f.of_blocks)});
+  return need.str() + "\n\n" + fit.str();
+}
+
+nlohmann::ordered_json json_of(const Cards& cards) {
+  const CardPlan& p = cards.plan;
+  nlohmann::ordered_json j{{"measured_on_a_card", false},
+                           {"tensor_bytes", p.tensors},
+                           {"batch_bytes", p.batches},
+                           {"scratch_bytes", p.scratch},
+                           {"segment_bytes", p.segments},
+                           {"preview_bytes", p.previews},
+                           {"allowance_bytes", CardPlan::kAllowance},
+                           {"bytes", p.total()}};
+  for (const CardFit& f : cards.fits)
+    j["cards"].push_back({{"gib", f.gib},
+                          {"micro_batch", f.micro_batch},
+                          {"recompute", cards.recompute},
+                          {"micro_batch_recompute_blocks", f.of_blocks}});
+  return j;
+}
 
 std::string text_of(const TrainConfig& c, const StepPlan& p, double seconds_per_image) {
   Table blocks({"block", "parameters"});
@@ -70,6 +121,16 @@ nlohmann::ordered_json json_of(const TrainConfig& c, const StepPlan& p, double s
   return j;
 }
 
+/// Whether this machine can time a step.
+bool is_here(Device device) {
+  if (device.is_cpu()) return true;
+#ifdef NOISETTE_CUDA
+  return device.index < cuda::device_count();
+#else
+  return false;
+#endif
+}
+
 /// Seconds of a training step per image, from two steps of a few images; 0 when it is switched off.
 double short_measurement(TrainConfig c) {
   c.run.micro_batch = c.run.batch = std::min<int64_t>(c.run.batch, 8);
@@ -88,16 +149,23 @@ void add_plan(CLI::App& app) {
   cmd->add_flag_callback(
       "--no-measure", [o] { o->measure = false; },
       "leave out the time, which needs two training steps of a few images");
+  add_device(cmd, o->device, "run.device of the file; the card need not be here");
   add_threads(cmd, o->threads);
   cmd->callback([o] {
     use_threads(o->threads);
     TrainConfig c = load_train_config(o->file, o->set);
+    if (!o->device.empty()) c.run.device_name = o->device;
     check_run(c);
+    const Cards cards(c);  // which compute in bf16 whatever the CPU does
     use_supported_precision(c);
+    use_tf32(c);
     use_conv_forms(c);
     const StepPlan p = plan_step(c);
-    const double seconds = o->measure ? short_measurement(c) : 0;
-    print(o->json ? json_of(c, p, seconds).dump(2) : text_of(c, p, seconds));
+    const double seconds = o->measure && is_here(c.run.device()) ? short_measurement(c) : 0;
+    if (!o->json) return print(text_of(c, p, seconds) + "\n\n" + text_of(cards));
+    nlohmann::ordered_json j = json_of(c, p, seconds);
+    j["cuda"] = json_of(cards);
+    print(j.dump(2));
   });
 }
 

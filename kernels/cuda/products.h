@@ -1,0 +1,62 @@
+// Which matrix products and convolutions the CUDA backend computes in tiles (gemm.cuh), and how it
+// cuts their sums. Plain C++: what a step needs of a card is counted without one.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/conv.h"
+#include "kernels/matmul.h"
+
+namespace noisette::cuda::gemm {
+
+inline constexpr int kM = 128, kN = 128;  // of C, a block's
+
+/// C [batch, m, n] from sums of k terms.
+struct Extents {
+  int64_t batch = 1, m = 0, n = 0, k = 0;
+
+  int64_t row_tiles() const { return (m + kM - 1) / kM; }
+  int64_t column_tiles() const { return (n + kN - 1) / kN; }
+};
+
+/// Whether tiles can be written, and are worth it.
+inline bool takes(const Extents& d) {
+  constexpr int64_t kMost = 65535;  // blocks along the second and third axis of a grid
+  return d.n % 4 == 0 && d.batch <= kMost && d.row_tiles() <= kMost && d.m >= 16 && d.n >= 16 &&
+         d.k >= 16;
+}
+
+/// Parts of the sum: enough blocks for a card where C has few tiles, of at least kLeast terms.
+inline int64_t parts_of(const Extents& d) {
+  constexpr int64_t kBlocks = 128, kLeast = 512;
+  const int64_t tiles = d.batch * d.row_tiles() * d.column_tiles();
+  return std::clamp<int64_t>(kBlocks / tiles, 1, (d.k + kLeast - 1) / kLeast);
+}
+
+/// f32 sums of parts that are stored before they are added up: 0 where the sum is in one part.
+inline int64_t stored_sums(const Extents& d) {
+  const int64_t parts = parts_of(d);
+  return parts == 1 ? 0 : parts * d.batch * d.m * d.n;
+}
+
+inline Extents extents(const MatmulDims& d) { return {d.batch, d.m, d.n, d.k}; }
+
+inline Extents extents(ConvPass pass, const ConvDims& d) {
+  const int64_t taps = d.kernel_h * d.kernel_w, places = d.batch * d.out_h() * d.out_w();
+  if (pass == ConvPass::forward) return {1, places, d.out_c, taps * d.in_c};
+  if (pass == ConvPass::backward_data)
+    return {1, d.batch * d.in_h * d.in_w, d.in_c, taps * d.out_c};
+  return {1, d.out_c, taps * d.in_c, places};
+}
+
+/// Whether tensors on sixteen bytes, `vector` elements each, may be multiplied in tiles.
+inline bool in_tiles(const MatmulDims& d, int64_t vector) {
+  return takes(extents(d)) && (d.trans_a ? d.m : d.k) % vector == 0 &&
+         (d.trans_b ? d.k : d.n) % vector == 0;
+}
+inline bool in_tiles(ConvPass pass, const ConvDims& d, int64_t vector) {
+  return d.in_c % vector == 0 && d.out_c % vector == 0 && takes(extents(pass, d)) &&
+         (pass != ConvPass::backward_data || d.stride == 1);
+}
+
+}  // namespace noisette::cuda::gemm

@@ -1,0 +1,116 @@
+// What the launchers of the CUDA backend take from their scratch, for those where it may be more
+// than a few kilobytes. Plain C++: what a step needs of a card is counted without one.
+//
+// Bytes of the pieces that a launcher holds at once, in the order in which it takes them. Tensors
+// are taken to begin on sixteen bytes, as those of a model do; `element` is the size of theirs.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/cuda/cuts.h"
+#include "kernels/cuda/products.h"
+#include "kernels/norm.h"
+#include "kernels/upsample_conv.h"
+
+namespace noisette::cuda {
+
+inline constexpr int64_t kStatisticsRoom = 64;  // attention's statistics come in multiples of it
+
+namespace need {
+
+using Pieces = std::vector<int64_t>;
+
+inline Pieces columns(int64_t batch, int64_t rows, int64_t cols, int64_t element) {
+  const int64_t width = cuts::width_of(cols, element);
+  const int64_t of_tile = cuts::sum_rows(batch, rows, cols, element, width);
+  return {rows > of_tile ? 4 * batch * cuts::ceil_div(rows, of_tile) * cols : 0};
+}
+
+inline Pieces product(const MatmulDims& d, int64_t element) {
+  const bool tiles = d.c_numel() > 0 && gemm::in_tiles(d, 16 / element);
+  return {tiles ? 4 * gemm::stored_sums(gemm::extents(d)) : 0};
+}
+
+inline Pieces convolution(ConvPass pass, const ConvDims& d, int64_t element) {
+  const int64_t vector = 16 / element;
+  if (gemm::in_tiles(pass, d, vector)) return {4 * gemm::stored_sums(gemm::extents(pass, d))};
+  if (pass == ConvPass::backward_data && d.stride > 1) {
+    // Of each kind of pixels at most what all of them together would take.
+    gemm::Extents e = gemm::extents(pass, d);
+    e.k = e.k / (d.stride * d.stride) + d.out_c;
+    return {element * d.weight_numel(), 4 * gemm::stored_sums(e)};
+  }
+  if (pass == ConvPass::backward_weight && std::min(d.in_c, d.out_c) <= 4) {
+    const int64_t height = d.out_h(), rows = cuts::few_rows(d.batch, height, 16);
+    return {4 * d.batch * cuts::ceil_div(height, rows) * d.weight_numel()};
+  }
+  return {0};
+}
+
+inline Pieces upsample_forward(const UpsampleConvDims& d, int64_t element) {
+  const ConvDims c = d.side_by_side();
+  return {element * c.weight_numel(), element * c.y_numel(), 4 * c.out_c,
+          convolution(ConvPass::forward, c, element)[0]};
+}
+
+/// Of the two gradients, one after the other.
+inline Pieces upsample_backward_data(const UpsampleConvDims& d, int64_t element) {
+  const ConvDims c = d.side_by_side();
+  return {element * c.y_numel(), element * c.weight_numel(),
+          convolution(ConvPass::backward_data, c, element)[0]};
+}
+inline Pieces upsample_backward_weight(const UpsampleConvDims& d, bool data_too, int64_t element) {
+  const ConvDims c = d.side_by_side();
+  return {element * c.y_numel(), data_too ? element * c.weight_numel() : 0, 4 * c.weight_numel(),
+          convolution(ConvPass::backward_weight, c, element)[0]};
+}
+
+inline Pieces attention_backward(const AttentionDims& d, int64_t element) {
+  const int64_t room = (d.queries + kStatisticsRoom - 1) / kStatisticsRoom * kStatisticsRoom;
+  return {d.batch * d.heads * (element == 2 ? 8 * room : 4 * d.queries)};
+}
+
+/// Whether no block keeps a group in shared memory, `bytes` an element of it.
+inline bool group_in_parts(const GroupNormDims& d, int64_t element, int64_t bytes) {
+  constexpr int64_t kKept = 80 << 10;
+  for (const int64_t start : {32 / element, cuts::width_of(d.channels, element)}) {
+    const int64_t channels = std::min(std::lcm(d.channels / d.groups, start), d.channels);
+    if (channels <= cuts::kBlock && d.pixels * channels * bytes <= kKept) return false;
+  }
+  return true;
+}
+inline Pieces group_norm_forward(const GroupNormDims& d, int64_t element) {
+  if (!group_in_parts(d, element, element)) return {};
+  constexpr int64_t kTile = 32 << 10, kMoments = 8;
+  const int64_t width = cuts::width_of(d.channels, element);
+  const int64_t cols = cuts::tile_cols(d.channels, element);
+  const int64_t rows =
+      std::max(cuts::tile_rows(d.batch, d.pixels, d.channels, element, width, 1, 1),
+               kTile / (cols * element));
+  return {kMoments * d.batch * cuts::ceil_div(d.pixels, rows) * d.channels};
+}
+inline Pieces group_norm_backward(const GroupNormDims& d, int64_t element) {
+  constexpr int64_t kTerms = 3;
+  Pieces all{4 * d.batch * kTerms * d.channels};
+  if (group_in_parts(d, element, 2 * element)) {
+    const int64_t width = cuts::width_of(d.channels, element);
+    const int64_t rows = cuts::tile_rows(d.batch, d.pixels, d.channels, element, width, 8, 64);
+    const int64_t tiles = cuts::ceil_div(d.pixels, rows);
+    all.push_back(4 * d.batch * tiles * kTerms * d.channels);
+    all.push_back(columns(d.batch, tiles, kTerms * d.channels, 4)[0]);
+    all.push_back(8 * d.batch * d.groups);
+  }
+  all.push_back(columns(1, d.batch, kTerms * d.channels, 4)[0]);
+  return all;
+}
+/// A row of sums for each block of rows: blocks have no fewer rows than this.
+inline Pieces layer_norm_backward(const LayerNormDims& d, int64_t element) {
+  const int64_t least = 64 / element;
+  return {8 * cuts::ceil_div(d.rows, least) * d.channels};
+}
+
+}  // namespace need
+}  // namespace noisette::cuda
