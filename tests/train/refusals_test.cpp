@@ -75,7 +75,7 @@ TEST_F(Refusals, Configuration) {
                       "no command 'trian', perhaps 'train'; known: data, train, sample, ");
   expect_one_sentence(noisette(output, {"frob"}), 2, "no command 'frob'; known: data, ");
   expect_one_sentence(noisette(output, {"bench", "op"}), 2,
-                      "no command 'op', perhaps 'ops'; known: train, sample, ops; see "
+                      "no command 'op', perhaps 'ops'; known: train, sample, ops, kernels; see "
                       "`noisette bench --help`\n");
 }
 
