@@ -190,6 +190,21 @@ TEST(Decoded, RegistersWiderThanTheType) {
     EXPECT_EQ(refusal(line), "") << line;
 }
 
+TEST(Decoded, SharedVariablesTakeRoomWhereTheyAreNamed) {
+  const Program program(
+      ".version 8.6\n.target sm_90\n.address_size 64\n"
+      ".shared .align 4 .b8 large[1000];\n.shared .align 16 .b8 small[20];\n"
+      ".extern .shared .align 16 .b8 dynamic[];\n"
+      ".visible .entry none()\n{\nret;\n}\n"
+      ".visible .entry one()\n{\n.reg .b32 %r<2>;\nld.shared.b32 %r1, [small+4];\nret;\n}\n"
+      ".visible .entry both()\n{\n.reg .b32 %r<3>;\nmov.u32 %r1, large;\nld.shared.b32 %r2, "
+      "[small];\nret;\n}\n",
+      0);
+  EXPECT_EQ(program.kernel("none")->info.static_shared, 0u);
+  EXPECT_EQ(program.kernel("one")->info.static_shared, 32u);  // whole sixteens before `dynamic`
+  EXPECT_EQ(program.kernel("both")->info.static_shared, 1040u);
+}
+
 TEST(Decoded, HintsScopesAndOrders) {
   for (const char* line :
        {"ld.global.nc.L1::no_allocate.L2::128B.v2.f32 {%f1, %f2}, [%rd1];",
