@@ -101,8 +101,8 @@ std::string worse_than(const std::vector<Row>& rows, const fs::path& file) {
       for (const Figure& f : figures_of(r.f)) {
         if (std::isnan(f.value) || !k.contains(f.name)) continue;
         const double was = k.at(f.name).get<double>();
-        const double allowed = 0.01 * was + 1e-4;  // another nvcc's code; rounding of the file
-        if (f.higher ? f.value < was - allowed : f.value > was + allowed)
+        constexpr double kRounding = 1e-4;  // of the file
+        if (f.higher ? f.value < was - kRounding : f.value > was + kRounding)
           worse +=
               fmt::format("\n  {}: {} is {:.4g} and was {:.4g}", r.c.name, f.name, f.value, was);
       }
