@@ -126,19 +126,7 @@ __global__ void __launch_bounds__(kThreads, S::kAtOnce)
           const float2 s = of_row[m][e / 2];
           ds[m][n][e] = exp2_fast(fmaf(p[m][n][e], scale, -s.x)) * (ds[m][n][e] - s.y);
         }
-    if (key + kKeys > (d.causal ? min(count, row + 1) : count))
-#pragma unroll
-      for (int m = 0; m < kBlocks; ++m)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int i = row + m * 16 + half * 8 + lane / 4;
-          const int seen = (d.causal ? min(count, i + 1) : count) - key - lane % 4 * 2;
-#pragma unroll
-          for (int n = 0; n < kKeys / 8; ++n) {
-            if (n * 8 >= seen) ds[m][n][half * 2] = 0;
-            if (n * 8 + 1 >= seen) ds[m][n][half * 2 + 1] = 0;
-          }
-        }
+    hide_unseen<kBlocks, kKeys>(ds, 0.f, row, key, count, d.causal);
     Factor<kBlocks, kKeys> factor;
     round_to_factor(ds, factor);
     multiply_columns<0>(sums, factor, below.moved(stage));

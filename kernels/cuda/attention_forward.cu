@@ -132,19 +132,7 @@ __global__ void __launch_bounds__(kThreads, S::kAtOnce)
     __syncthreads();  // values are there, keys are done with
     if (key + kKeys < end) keys.template fetch<S::kK>(base);
     commit_copies();
-    if (key + kKeys > (d.causal ? min(count, row + 1) : count))
-#pragma unroll
-      for (int m = 0; m < kBlocks; ++m)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int i = row + m * 16 + half * 8 + lane / 4;
-          const int seen = (d.causal ? min(count, i + 1) : count) - key - lane % 4 * 2;
-#pragma unroll
-          for (int n = 0; n < kKeys / 8; ++n) {
-            if (n * 8 >= seen) s[m][n][half * 2] = -INFINITY;
-            if (n * 8 + 1 >= seen) s[m][n][half * 2 + 1] = -INFINITY;
-          }
-        }
+    hide_unseen<kBlocks, kKeys>(s, -INFINITY, row, key, count, d.causal);
     softmax(s, scale, sums);
     Factor<kBlocks, kKeys> p;
     round_to_factor(s, p);

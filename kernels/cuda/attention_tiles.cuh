@@ -138,6 +138,26 @@ using Sums = float[kBlocks][kCols / 8][4];
 template <int kBlocks, int kCols>
 using Factor = uint32_t[kBlocks][kCols / 16][4];
 
+/// Sets what queries `row` and on, a warp's, do not see of the keys `key` and on.
+template <int kBlocks, int kKeys>
+__device__ inline void hide_unseen(Sums<kBlocks, kKeys>& s, float value, int row, int key,
+                                   int count, bool causal) {
+  if (key + kKeys <= (causal ? min(count, row + 1) : count)) return;
+  const int lane = int(threadIdx.x) % 32;
+#pragma unroll
+  for (int m = 0; m < kBlocks; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int i = row + m * 16 + half * 8 + lane / 4;
+      const int seen = (causal ? min(count, i + 1) : count) - key - lane % 4 * 2;
+#pragma unroll
+      for (int n = 0; n < kKeys / 8; ++n) {
+        if (n * 8 >= seen) s[m][n][half * 2] = value;
+        if (n * 8 + 1 >= seen) s[m][n][half * 2 + 1] = value;
+      }
+    }
+}
+
 /// s += x y^T over kTerms columns. The tile of y lies kY bytes behind that of its reader.
 template <int kTerms, int kX, int kY, int kBlocks, int kN8, class X, class Y>
 __device__ inline void multiply_rows(float (&s)[kBlocks][kN8][4], const X& x, const Y& y) {

@@ -4,6 +4,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 
 namespace noisette::cuda::cuts {
 
@@ -40,6 +41,17 @@ inline int64_t sum_rows(int64_t batch, int64_t rows, int64_t cols, int64_t eleme
   const bool one = rows <= kMost * (kBlock / ceil_div(of_tile, width)) ||
                    batch * ceil_div(cols, of_tile) > kMostArrivals;
   return one ? rows : tile_rows(batch, rows, cols, element, width, 8, kMost);
+}
+
+/// Bytes of shared memory that the values of a group norm's tile may take: with the sums, what a
+/// block may have on every card from compute capability 8.0 on (99 KiB on 8.6 and 8.9).
+inline constexpr int64_t kKept = 80 << 10;
+/// Fewest channels of a tile of whole groups that starts on a multiple of `start`.
+inline int64_t least_channels(int64_t channels, int64_t groups, int64_t start) {
+  return std::min(std::lcm(channels / groups, start), channels);
+}
+inline bool keeps(int64_t pixels, int64_t channels, int64_t bytes) {
+  return channels <= kBlock && pixels * channels * bytes <= kKept;
 }
 
 /// Rows of an image in a block of the weight gradient of few channels.

@@ -2,7 +2,6 @@
 // memory, sums by group, and what a thread knows of its channels.
 #pragma once
 #include <algorithm>
-#include <numeric>
 #include <optional>
 
 #include "kernels/cuda/columns.cuh"
@@ -25,22 +24,15 @@ struct Group {
   }
 };
 
-/// Bytes of shared memory that the values of a tile may take: with the sums, what a block may have
-/// on every card from compute capability 8.0 on (99 KiB on 8.6 and 8.9).
-inline constexpr int64_t kKept = 80 << 10;
-
 /// Tiles of all pixels and of whole groups whose values, `bytes` an element, a block keeps in
 /// shared memory. They start on sectors of 32 bytes where such tiles fit, else on vectors; several
 /// groups more as long as enough blocks are left. None: tiles are too large.
 template <class T>
 std::optional<Cut> tiles_of_groups(const GroupNormDims& d, int width, int64_t bytes) {
   constexpr int64_t kBlocks = 132, kVectors = 8 * kThreads;
-  const int64_t of_group = d.channels / d.groups;
-  const auto fits = [&](int64_t channels) {
-    return channels <= kThreads && d.pixels * channels * bytes <= kKept;
-  };
+  const auto fits = [&](int64_t channels) { return cuts::keeps(d.pixels, channels, bytes); };
   for (const int64_t start : {32 / int64_t(sizeof(T)), int64_t(width)}) {
-    const int64_t least = std::min(std::lcm(of_group, start), d.channels);
+    const int64_t least = cuts::least_channels(d.channels, d.groups, start);
     if (!fits(least)) continue;
     int64_t channels = least;
     while (channels < d.channels && fits(2 * channels) &&

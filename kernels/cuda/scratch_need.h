@@ -6,7 +6,6 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -75,10 +74,9 @@ inline Pieces attention_backward(const AttentionDims& d, int64_t element) {
 
 /// Whether no block keeps a group in shared memory, `bytes` an element of it.
 inline bool group_in_parts(const GroupNormDims& d, int64_t element, int64_t bytes) {
-  constexpr int64_t kKept = 80 << 10;
   for (const int64_t start : {32 / element, cuts::width_of(d.channels, element)}) {
-    const int64_t channels = std::min(std::lcm(d.channels / d.groups, start), d.channels);
-    if (channels <= cuts::kBlock && d.pixels * channels * bytes <= kKept) return false;
+    if (cuts::keeps(d.pixels, cuts::least_channels(d.channels, d.groups, start), bytes))
+      return false;
   }
   return true;
 }
