@@ -114,6 +114,25 @@ inline void write(T* p, V v, int64_t n) {
   std::copy_n(part, n, p);
 }
 
+/// Whether a vector is a whole line of the cache, which can be written past it.
+inline constexpr bool kLineWrites = kLanes * sizeof(float) == 64;
+
+/// Writes a line of memory, p a multiple of 64 bytes, past the caches: for results larger than
+/// these, whose old lines need not be read first. end_line_writes() comes before another thread
+/// reads them.
+inline void write_line(float* p, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, __m512(v));
+#else
+  write(p, v);
+#endif
+}
+inline void end_line_writes() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
 namespace detail {
 /// The lanes of a, those whose number has the bit Step taken from the lane Step below it in b.
 template <int Step, int... L>

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/winograd_few.h"
 #include "kernels/cpu/winograd_tiles.h"
 
 namespace noisette::cpu {
@@ -13,9 +14,43 @@ using namespace winograd;
 using lanes::kLanes;
 using lanes::Vec;
 
-/// One tap of filters from kLanes input channels to kLanes output channels: lane l of element j
-/// leads from channel from + j to channel to + l. Outside the filters it is zero.
-using Tap = Vec[kLanes];
+/// The weight as filters are read from it. `turned`: the filters of the data gradient, turned by
+/// half a turn, which lead from the weight's rows to its columns.
+template <class S, class T, bool turned>
+struct Weight {
+  static constexpr int kAll = S::kTaps * S::kTaps;
+  const T* data;
+  int64_t columns;
+
+  const T* at(int64_t row, int64_t tap, int64_t column) const {
+    return data + (row * kAll + tap) * columns + column;
+  }
+
+  /// Tap a from m <= kLanes input channels to n <= kLanes output channels: lane l of tap[j], j <
+  /// kLanes, leads from channel from + j to channel to + l. Outside the filters it is zero.
+  void read(int64_t to, int64_t n, int64_t from, int64_t m, int a, Vec* tap) const {
+    const int64_t rows = turned ? m : n, length = turned ? n : m, row = kAll * columns;
+    const T* p = turned ? at(from, kAll - 1 - a, to) : at(to, a, from);
+    auto& lines = reinterpret_cast<Vec(&)[kLanes]>(*tap);
+    if (rows == kLanes && length == kLanes)
+      for (int64_t l = 0; l < kLanes; ++l) lines[l] = lanes::read(p + l * row);
+    else
+      for (int64_t l = 0; l < kLanes; ++l)
+        lines[l] = l < rows && length > 0 ? lanes::read(p + l * row, length) : Vec{};
+    if (!turned) lanes::transpose(lines);
+  }
+
+  /// Calls for share p of S::kPoints of the filters between these channels: short stretches of
+  /// memory far from each other, which the CPU doesn't foresee.
+  void prefetch(int64_t to, int64_t to_end, int64_t from, int64_t from_end, int64_t p) const {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    const int64_t row = turned ? from : to, lines = kAll * ((turned ? from_end : to_end) - row);
+    const int64_t column = turned ? to : from, end = turned ? to_end : from_end;
+    for (int64_t i = lines * p / S::kPoints; i < lines * (p + 1) / S::kPoints; ++i)
+      for (int64_t c = column; c < end; c += kLine)
+        __builtin_prefetch(at(row + i / kAll, i % kAll, c), 0, 2);
+  }
+};
 
 /// U = G g G^T for the filters from one input channel to a vector of output channels; point p goes
 /// to u[p * point_stride].
@@ -41,16 +76,16 @@ struct Filters {
 
   int64_t numel() const { return S::kPoints * point; }
 
-  /// read(to, n, from, m, a, tap) fills in tap a from m input channels to n output channels.
-  template <class Read>
-  void fill(int64_t to, int64_t to_end, int64_t from, int64_t from_end, const Read& read) const {
+  /// Of the input channels [from, from_end) to the output channels from `to` on, fewer than to_end.
+  template <class W>
+  void fill(int64_t to, int64_t to_end, int64_t from, int64_t from_end, const W& weight) const {
     constexpr int kAll = S::kTaps * S::kTaps;
     for (int64_t half = 0; half < kTileCols; half += kLanes)
       for (int64_t c = from; c < from_end; c += kLanes) {
         const int64_t n = std::clamp<int64_t>(to_end - to - half, 0, kLanes);
         const int64_t m = std::min<int64_t>(kLanes, from_end - c);
-        Tap taps[kAll];
-        for (int a = 0; a < kAll; ++a) read(to + half, n, c, m, a, taps[a]);
+        Vec taps[kAll][kLanes];
+        for (int a = 0; a < kAll; ++a) weight.read(to + half, n, c, m, a, taps[a]);
         for (int64_t j = 0; j < m; ++j) {
           Vec g[S::kTaps][S::kTaps];
           for (int a = 0; a < kAll; ++a) g[a / S::kTaps][a % S::kTaps] = taps[a][j];
@@ -66,9 +101,24 @@ constexpr int64_t kPanels = 2;
 /// more than kOwnBytes; else all threads work on chunks of up to kSharedTiles.
 constexpr int64_t kOwnTiles = 64, kOwnBytes = 3 << 20, kSharedTiles = 128;
 
-/// y = the convolution of x with the filters that `read` gives (Filters::fill), + bias + add.
-template <class S, class T, class Read>
-void convolve(const T* x, const Read& read, const float* bias, const T* add, T* y,
+/// m (+)= the products of n <= kFewTiles tiles with the filters from input channels [c, c + terms)
+/// to panel number `panel`; v and m at the first tile of those channels.
+template <class S, class W>
+void add_few(int64_t n, const W& weight, int64_t panel, int64_t out_c, int64_t c, int64_t terms,
+             FewPoints<const float> v, FewPoints<float> m) {
+  for (int64_t side = 0; side < kTileCols; side += kLanes, m.data += kLanes) {
+    const int64_t to = panel * kTileCols + side, outs = std::clamp<int64_t>(out_c - to, 0, kLanes);
+    FewTaps<S> taps;
+    for (int a = 0; a < W::kAll; ++a)
+      for (int64_t l = 0; l < terms; l += kLanes)
+        weight.read(to, outs, c + l, std::min<int64_t>(kLanes, terms - l), a, taps[a] + l);
+    multiply_few<S>(n, taps, v, m, terms, c > 0);
+  }
+}
+
+/// y = the convolution of x with the filters of `weight`, + bias + add.
+template <class S, class T, class W>
+void convolve(const T* x, const W& weight, const float* bias, const T* add, T* y,
               const ConvDims& d) {
   using V = Points<S, kTileTerms>;
   using M = Points<S, kTileCols>;
@@ -104,14 +154,24 @@ void convolve(const T* x, const Read& read, const float* bias, const T* add, T* 
       for (Filters<S>& f : u) f.data = own.take<float>(f.numel());
       for (int64_t c = 0; c < d.in_c; c += kTileTerms) {
         const int64_t terms = std::min(kTileTerms, d.in_c - c);
+        if (tiles <= kFewTiles) {
+          for (int64_t q = 0; q < width; ++q)
+            add_few<S>(n, weight, panel + q, d.out_c, c, terms,
+                       {v.at(c / kTileTerms, 0, begin), v.point}, {m.at(q, 0, 0), m.point});
+          continue;
+        }
         for (int64_t q = 0; q < width; ++q)
-          u[q].fill((panel + q) * kTileCols, d.out_c, c, c + terms, read);
-        for (int64_t p = 0; p < S::kPoints; ++p)
+          u[q].fill((panel + q) * kTileCols, d.out_c, c, c + terms, weight);
+        const int64_t next = c + terms, next_end = std::min(next + kTileTerms, d.in_c);
+        for (int64_t p = 0; p < S::kPoints; ++p) {
+          weight.prefetch(panel * kTileCols, std::min((panel + width) * kTileCols, d.out_c), next,
+                          next_end, p);
           for (int64_t t = 0; t < n; t += kTileRows)
             for (int64_t q = 0; q < width; ++q)
               gemm_rows(std::min<int64_t>(kTileRows, n - t), v.at(c / kTileTerms, p, begin + t),
                         kTileTerms, 1, u[q].data + p * u[q].point, kTileCols, m.at(q, p, t),
                         kTileCols, terms, c > 0);
+        }
       }
       for (int64_t t = 0; t < n; ++t)
         for (int64_t q = 0; q < width; ++q)
@@ -150,18 +210,7 @@ template <class T>
 void winograd_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                       const ConvDims& d) {
   with_scheme(d.kernel_h, [&]<class S>(S) {
-    constexpr int kAll = S::kTaps * S::kTaps;
-    const auto read = [&](int64_t to, int64_t n, int64_t from, int64_t m, int a, Tap& tap) {
-      const int64_t row = kAll * d.in_c;
-      const T* p = weight + to * row + a * d.in_c + from;
-      for (int64_t l = 0; l < n; ++l) __builtin_prefetch(p + l * row + kTileTerms, 0, 2);
-      if (n == kLanes && m == kLanes)
-        for (int64_t l = 0; l < kLanes; ++l) tap[l] = lanes::read(p + l * row);
-      else
-        for (int64_t l = 0; l < kLanes; ++l) tap[l] = l < n ? lanes::read(p + l * row, m) : Vec{};
-      lanes::transpose(tap);
-    };
-    convolve<S>(x, read, bias, residual, y, d);
+    convolve<S>(x, Weight<S, T, false>{weight, d.in_c}, bias, residual, y, d);
   });
 }
 
@@ -182,18 +231,8 @@ void winograd_backward_data(const T* dy, const T* weight, const T* add, T* dx, c
                           .pad_right = most - d.pad_right};
   // dx is the convolution of dy with the filters turned by half a turn, in and out exchanged.
   with_scheme(d.kernel_h, [&]<class S>(S) {
-    constexpr int kAll = S::kTaps * S::kTaps;
-    const auto read = [&](int64_t to, int64_t n, int64_t from, int64_t m, int a, Tap& tap) {
-      const int64_t row = kAll * d.in_c;
-      const T* p = weight + from * row + (kAll - 1 - a) * d.in_c + to;
-      for (int64_t j = 0; j < m; ++j) __builtin_prefetch(p + (j + kTileTerms) * row, 0, 2);
-      if (n == kLanes && m == kLanes)
-        for (int64_t j = 0; j < kLanes; ++j) tap[j] = lanes::read(p + j * row);
-      else
-        for (int64_t j = 0; j < kLanes; ++j)
-          tap[j] = j < m && n > 0 ? lanes::read(p + j * row, n) : Vec{};
-    };
-    convolve<S>(dy, read, static_cast<const float*>(nullptr), add, dx, mirrored);
+    convolve<S>(dy, Weight<S, T, true>{weight, d.in_c}, static_cast<const float*>(nullptr), add, dx,
+                mirrored);
   });
 }
 

@@ -14,7 +14,7 @@ namespace noisette::cpu::winograd {
 
 /// The polynomial with coefficients c at the points p and -p.
 template <int N, class V>
-inline void evaluate(const V (&c)[N], float p, V& at_plus, V& at_minus) {
+[[gnu::always_inline]] inline void evaluate(const V (&c)[N], float p, V& at_plus, V& at_minus) {
   V even = c[0] + (p * p) * c[2], odd = p * c[1];
   if constexpr (N == 4) odd += (p * p * p) * c[3];
   at_plus = even + odd;
@@ -48,9 +48,9 @@ struct ThreeTaps {
     v[5] = kProduct * d[1] - kSum * d[3] + d[5];
   }
 
-  /// G g.
+  /// G g. Inlined, so that a caller pays for the points it uses.
   template <class V>
-  static void filter(const V (&g)[3], V (&u)[6]) {
+  [[gnu::always_inline]] static void filter(const V (&g)[3], V (&u)[6]) {
     evaluate(g, kA, u[1], u[2]);
     evaluate(g, kB, u[3], u[4]);
     u[0] = g[0] * kAt0;
@@ -103,9 +103,9 @@ struct TwoTaps {
     v[3] = d[3] - d[1];
   }
 
-  /// G g.
+  /// G g. Inlined, so that a caller pays for the points it uses.
   template <class V>
-  static void filter(const V (&g)[2], V (&u)[4]) {
+  [[gnu::always_inline]] static void filter(const V (&g)[2], V (&u)[4]) {
     u[0] = g[0];
     u[1] = 0.5f * (g[0] + g[1]);
     u[2] = 0.5f * (g[0] - g[1]);

@@ -98,37 +98,98 @@ void transform_back(const float* du, int64_t parts, int64_t stride, Vec (&g)[S::
   }
 }
 
+/// Whether a whole gradient is written past the caches: it leaves them anyhow before it is read.
+bool past_caches(const float* dweight, bool accumulate, const ConvDims& d) {
+  constexpr int64_t kBytes = 32 << 20;
+  return lanes::kLineWrites && !accumulate && d.in_c % kLanes == 0 &&
+         reinterpret_cast<uintptr_t>(dweight) % 64 == 0 &&
+         d.weight_numel() * int64_t(sizeof(float)) >= kBytes;
+}
+
+/// Writes the filters from n <= kLanes input channels from c on to kLanes output channels from o
+/// on: filters(j, g) gives those from channel c + j, tap a in g[a] a vector of output channels.
+template <class S, class F>
+void write_filters(int64_t c, int64_t n, int64_t o, const F& filters, float* dweight,
+                   bool accumulate, const ConvDims& d) {
+  constexpr int kAll = S::kTaps * S::kTaps;
+  const int64_t rows = std::min<int64_t>(kLanes, d.out_c - o);
+  const bool past = past_caches(dweight, accumulate, d);
+  const auto at = [&](int64_t l, int a) { return dweight + ((o + l) * kAll + a) * d.in_c + c; };
+  Vec taps[kAll][kLanes];
+  for (int64_t j = 0; j < kLanes; ++j) {
+    if (j < rows && !past)  // lines far from each other, which no prefetcher foresees
+      for (int a = 0; a < kAll; ++a) __builtin_prefetch(at(j, a), 1);
+    Vec g[kAll] = {};
+    if (j < n) filters(j, g);
+    for (int a = 0; a < kAll; ++a) taps[a][j] = g[a];
+  }
+  for (int a = 0; a < kAll; ++a) {
+    lanes::transpose(taps[a]);
+    for (int64_t l = 0; l < rows; ++l) {
+      float* to = at(l, a);
+      if (past)
+        lanes::write_line(to, taps[a][l]);
+      else
+        lanes::write(to, accumulate ? lanes::read(to, n) + taps[a][l] : taps[a][l], n);
+    }
+  }
+  if (past) lanes::end_line_writes();
+}
+
 /// The gradient of the filters of one block.
 template <class S>
 void finish(const float* du, int64_t parts, int64_t stride, int64_t row, int64_t col,
             float* dweight, bool accumulate, const ConvDims& d) {
-  constexpr int kAll = S::kTaps * S::kTaps;
   const int64_t c_end = std::min(d.in_c, (row + 1) * kBlockRows);
   const int64_t o_end = std::min(d.out_c, (col + 1) * kTileCols);
   for (int64_t o = col * kTileCols; o < o_end; o += kLanes)
     for (int64_t c = row * kBlockRows; c < c_end; c += kLanes) {
-      const int64_t n = std::min<int64_t>(kLanes, c_end - c);
-      const int64_t rows = std::min<int64_t>(kLanes, o_end - o);
-      const auto at = [&](int64_t l, int a) { return dweight + ((o + l) * kAll + a) * d.in_c + c; };
-      Vec taps[kAll][kLanes];
-      for (int64_t j = 0; j < kLanes; ++j) {
-        if (j < rows)  // lines far from each other, which no prefetcher foresees
-          for (int a = 0; a < kAll; ++a) __builtin_prefetch(at(j, a), 1);
-        Vec g[kAll] = {};
-        if (j < n)
-          transform_back<S>(du + (c % kBlockRows + j) * kTileCols + o % kTileCols, parts, stride,
-                            g);
-        for (int a = 0; a < kAll; ++a) taps[a][j] = g[a];
-      }
-      for (int a = 0; a < kAll; ++a) {
-        lanes::transpose(taps[a]);
-        for (int64_t l = 0; l < rows; ++l) {
-          float* to = at(l, a);
-          lanes::write(to, accumulate ? lanes::read(to, n) + taps[a][l] : taps[a][l], n);
-        }
-      }
+      const float* from = du + c % kBlockRows * kTileCols + o % kTileCols;
+      write_filters<S>(
+          c, std::min<int64_t>(kLanes, c_end - c), o,
+          [&](int64_t j, auto& g) { transform_back<S>(from + j * kTileCols, parts, stride, g); },
+          dweight, accumulate, d);
     }
 }
+
+/// dU of kLanes input channels and a panel of output channels, transformed back column by column,
+/// so that it stays in the first-level cache: G^T dU, element (a, j) a matrix [kLanes, kTileCols].
+template <class S>
+struct HalfBack {
+  static constexpr int64_t kMatrix = kLanes * kTileCols;
+  static constexpr int64_t kNumel = (S::kTaps + 1) * S::kPatch * kMatrix;
+  float* data;  // and after it the points of one column
+
+  float* half(int a, int j) const { return data + (a * S::kPatch + j) * kMatrix; }
+
+  void sum(const V<S>& v, const M<S>& m, int64_t row, int64_t c, int64_t col, int64_t n,
+           int64_t tiles) const {
+    constexpr int64_t kRows = kLanes / 2;
+    for (int j = 0; j < S::kPatch; ++j) {
+      for (int i = 0; i < S::kPatch; ++i)
+        for (int64_t r = 0; r < n; r += kRows)
+          gemm_rows<kRows>(std::min(kRows, n - r), v.at(row, i * S::kPatch + j, 0) + c + r, 1,
+                           kBlockRows, m.at(col, i * S::kPatch + j, 0), kTileCols,
+                           half(S::kTaps, i) + r * kTileCols, kTileCols, tiles, false);
+      for (int64_t at = 0; at < n * kTileCols; at += kLanes) {
+        Vec column[S::kPatch], out[S::kTaps];
+        for (int i = 0; i < S::kPatch; ++i) column[i] = lanes::read(half(S::kTaps, i) + at);
+        S::filter_transposed(column, out);
+        for (int a = 0; a < S::kTaps; ++a) lanes::write(half(a, j) + at, out[a]);
+      }
+    }
+  }
+
+  /// The filters of one input channel and a vector of output channels.
+  void filters(int64_t at, Vec (&g)[S::kTaps * S::kTaps]) const {
+    for (int a = 0; a < S::kTaps; ++a) {
+      Vec row[S::kPatch], out[S::kTaps];
+      for (int j = 0; j < S::kPatch; ++j) row[j] = lanes::read(half(a, j) + at);
+      S::filter_transposed(row, out);
+      for (int b = 0; b < S::kTaps; ++b) g[a * S::kTaps + b] = out[b];
+    }
+  }
+};
 
 /// All tiles at once, block by block.
 template <class S, class T>
@@ -143,10 +204,17 @@ void at_once(const T* x, const T* dy, float* dweight, bool accumulate, const Con
   transform<S>(x, dy, 0, tiles, v, m, d);
   parallel_items(blocks.count(), blocks.count() * Blocks<S>::kNumel, [&](int64_t b) {
     Scratch own;
-    float* du = own.take<float>(Blocks<S>::kNumel);
-    for (int64_t p = 0; p < S::kPoints; ++p)
-      multiply<S>(v, m, blocks.row(b), blocks.col(b), p, tiles, du, false, d);
-    finish<S>(du, 1, 0, blocks.row(b), blocks.col(b), dweight, accumulate, d);
+    const HalfBack<S> du{own.take<float>(HalfBack<S>::kNumel)};
+    const int64_t row = blocks.row(b), col = blocks.col(b);
+    for (int64_t c = row * kBlockRows; c < std::min(d.in_c, (row + 1) * kBlockRows); c += kLanes) {
+      const int64_t n = std::min<int64_t>(kLanes, d.in_c - c);
+      du.sum(v, m, row, c % kBlockRows, col, n, tiles);
+      for (int64_t side = 0; side < std::min(kTileCols, d.out_c - col * kTileCols); side += kLanes)
+        write_filters<S>(
+            c, n, col * kTileCols + side,
+            [&](int64_t j, auto& g) { du.filters(j * kTileCols + side, g); }, dweight, accumulate,
+            d);
+    }
   });
 }
 
