@@ -159,8 +159,8 @@ TEST_P(Winograd, SameForAnyNumberOfThreads) {
   omp_set_num_threads(threads);
 }
 
-/// Only whole lines of memory are written past the caches: at a line's begin, and not at the element
-/// behind it.
+/// Only whole lines of memory are written past the caches: at a line's begin, and not at the
+/// element behind it.
 void check_replacing(const ConvDims& d) {
   constexpr size_t kLine = 64;
   const auto xt = cast<float>(f32_values(d.x_numel(), 1));
