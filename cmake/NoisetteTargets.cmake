@@ -32,15 +32,17 @@ function(noisette_library name)
   endif()
 endfunction()
 
-# noisette_cuda(NAME FOLDER): adds the .cu and .cpp files of a folder to a room, in a build with CUDA.
-function(noisette_cuda name folder)
+# noisette_cuda(NAME FOLDER...): adds the .cu and .cpp files of folders to a room, in a build with CUDA.
+function(noisette_cuda name)
   if(NOT NOISETTE_HAVE_CUDA)
     return()
   endif()
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cu ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
-  target_sources(noisette_${name} PRIVATE ${sources})
+  foreach(folder ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cu ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
+    target_sources(noisette_${name} PRIVATE ${sources})
+  endforeach()
   target_compile_definitions(noisette_${name} PUBLIC NOISETTE_CUDA)
-  target_link_libraries(noisette_${name} PUBLIC CUDA::cudart)
+  target_link_libraries(noisette_${name} PUBLIC CUDA::cudart ${CMAKE_DL_LIBS})
 endfunction()
 
 # noisette_test(FOLDER DEPENDS room...): one executable per test folder, tests/FOLDER/*.cpp.

@@ -48,6 +48,12 @@ void RunConfig::fields(config::Fields& f) {
   f.add("tf32", tf32,
         {.doc = "on CUDA, in f32: round the factors of products and convolutions to 10 bits, for "
                 "tensor cores"});
+  f.add(
+      "providers", providers,
+      {.doc = "on CUDA: auto takes cuBLASLt or cuDNN for a product, convolution or attention where "
+              "it measures faster than noisette's kernel; none: never"});
+  f.add("deterministic", deterministic,
+        {.doc = "nothing is left to a clock: providers as none, conv_forms by rule"});
   f.add("precision", precision,
         {.doc = "of activations and products: f32 or bf16; weights, sums and statistics stay f32"});
   f.add("recompute", recompute,

@@ -25,6 +25,11 @@ enum class Conv { automatic, winograd, direct };
 inline constexpr std::array<std::string_view, 3> kConvNames = {"auto", "winograd", "direct"};
 constexpr std::span<const std::string_view> enum_names(Conv) { return kConvNames; }
 
+/// Whether libraries may stand in for our CUDA kernels (kernels/cuda/providers).
+enum class Providers { automatic, none };
+inline constexpr std::array<std::string_view, 2> kProvidersNames = {"auto", "none"};
+constexpr std::span<const std::string_view> enum_names(Providers) { return kProvidersNames; }
+
 struct DataConfig {
   std::string path;
   std::string held_out;
@@ -47,6 +52,8 @@ struct RunConfig {
   Device device() const { return parse_device(device_name).value_or(Device{}); }
   bool graph = true;
   bool tf32 = false;
+  Providers providers = Providers::automatic;
+  bool deterministic = false;
   Precision precision = Precision::f32;
   Recompute recompute = Recompute::norms;
   Conv conv = Conv::automatic;

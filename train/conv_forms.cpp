@@ -77,6 +77,7 @@ void measure_conv_forms(TrainConfig& config) {
   if (config.run.conv != Conv::automatic || !config.run.conv_forms.empty()) return;
   if (!config.run.device().is_cpu()) return;
   config.run.conv_forms.emplace_back(kByRule);
+  if (config.run.deterministic) return;
   const ConvObserver observer;
   plan_step(config);
   for (const ConvCase& c : observer.cases()) {

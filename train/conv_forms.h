@@ -28,7 +28,7 @@ std::optional<ConvChosen> read_conv_form(const std::string& text);
 /// Where auto is to measure (run.conv_forms is empty): times both forms of each large enough
 /// convolution of a training step, in turns, and fills run.conv_forms with "rule" and what measured
 /// otherwise by a margin. Takes seconds; small convolutions are left to the rule, so that small
-/// runs never depend on a clock.
+/// runs never depend on a clock, and all of them in a deterministic run.
 void measure_conv_forms(TrainConfig& config);
 
 /// Makes the choice of `config` that of the process.

@@ -9,6 +9,7 @@
 #include "train/checkpoint.h"
 #include "train/file_kind.h"
 #include "train/precision.h"
+#include "train/providers.h"
 
 namespace noisette {
 namespace {
@@ -58,6 +59,7 @@ LoadedModel build(TrainConfig config, const ModelOptions& options, bool ema) {
   else if (!options.keep_precision)
     use_supported_precision(model.config);
   use_tf32(model.config);
+  use_providers(model.config);
   model.unet = std::make_unique<UNet>(model.config.model);
   model.arena = std::make_unique<ParameterArena>(
       *model.unet, ArenaOptions{.device = model.config.run.device(),

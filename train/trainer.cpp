@@ -20,6 +20,7 @@
 #include "train/measure.h"
 #include "train/micro_batch.h"
 #include "train/precision.h"
+#include "train/providers.h"
 #include "train/run_folder.h"
 #include "train/run_tables.h"
 #include "train/step_log.h"
@@ -38,9 +39,10 @@ double seconds_since(Clock::time_point start) {
 /// Keys that may differ between a checkpoint and the run that goes on from it: they do not change
 /// the result of an update, but for its rounding.
 bool may_change(const std::string& key) {
-  for (const char* prefix : {"run.updates", "run.folder", "run.name", "run.log_every",
-                             "run.micro_batch", "run.recompute", "run.device", "run.graph",
-                             "checkpoint.", "preview.", "sampler.", "data.path", "data.held_out"})
+  for (const char* prefix :
+       {"run.updates", "run.folder", "run.name", "run.log_every", "run.micro_batch",
+        "run.recompute", "run.device", "run.graph", "run.providers", "checkpoint.", "preview.",
+        "sampler.", "data.path", "data.held_out"})
     if (key.starts_with(prefix)) return true;
   return false;
 }
@@ -188,6 +190,7 @@ Run::Run(TrainConfig config, const TrainOptions& options)
   check_device(config_.run.device());
   use_supported_precision(config_);
   use_tf32(config_);
+  use_providers(config_);
   check_memory(config_);
   task_ = make_task(config_);
   arena_ = std::make_unique<ParameterArena>(

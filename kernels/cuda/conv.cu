@@ -2,7 +2,8 @@
 // A product of matrices that are never stored (gemm.cuh, conv_factors.cuh). The first and the last
 // layer of a network, few channels on one side, have kernels of their own (conv_few.cuh), and the
 // data gradient of strides has (conv_strided.cuh). Channels that are no whole chunks of sixteen
-// bytes are computed plainly, a thread an element of the result, which is the reference too.
+// bytes are computed plainly, a thread an element of the result, which is the reference too. A
+// library may stand in (providers/).
 #include "kernels/conv.h"
 
 #include "kernels/cuda/conv_factors.cuh"
@@ -10,6 +11,7 @@
 #include "kernels/cuda/conv_strided.cuh"
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/map.cuh"
+#include "kernels/cuda/providers/providers.h"
 
 namespace noisette::cuda {
 namespace {
@@ -139,11 +141,15 @@ void backward_weight_tiles(const T* x, const T* dy, float* dweight, bool accumul
                  gemm::Accumulate{dweight, accumulate}, e);
 }
 
-}  // namespace
+// --- The way that a shape takes.
+
+using providers::Operands;
+using providers::Operation;
+using providers::Work;
 
 template <class T>
-void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
-                    const ConvDims& d) {
+void forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
+             const ConvDims& d) {
   if (d.y_numel() == 0) return;
   if (in_tiles<T>(ConvPass::forward, d, x, weight, residual, y))
     return forward_tiles(x, weight, bias, residual, y, d);
@@ -154,7 +160,7 @@ void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* 
 }
 
 template <class T>
-void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
+void backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   if (d.x_numel() == 0) return;
   if (in_tiles<T>(ConvPass::backward_data, d, dy, weight, add, dx))
     return backward_data_tiles(dy, weight, add, dx, d);
@@ -167,8 +173,7 @@ void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, con
 }
 
 template <class T>
-void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accumulate,
-                            const ConvDims& d) {
+void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d) {
   if (d.weight_numel() == 0) return;
   if (in_tiles<T>(ConvPass::backward_weight, d, x, dy, dweight))
     return backward_weight_tiles(x, dy, dweight, accumulate, d);
@@ -176,6 +181,37 @@ void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool acc
     return few::backward_weight(x, dy, dweight, accumulate, d);
   launch("conv2d_backward_weight", conv_bwd_weight<T>, blocks_for(d.weight_numel()), kThreads, 0, x,
          dy, dweight, accumulate, d, d.out_h(), d.out_w());
+}
+
+}  // namespace
+
+template <class T>
+void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
+                    const ConvDims& d) {
+  const Work work = providers::work<T>(Operation::conv2d_forward, d, providers::addend(residual, y),
+                                       bias != nullptr);
+  providers::run(work, {{x, weight, bias, residual}, {y}}, [&](const Operands& o) {
+    forward(o.input<T>(0), o.input<T>(1), o.input<float>(2), o.input<T>(3), o.result<T>(), d);
+  });
+}
+
+template <class T>
+void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
+  const Work work =
+      providers::work<T>(Operation::conv2d_backward_data, d, providers::addend(add, dx));
+  providers::run(work, {{dy, weight, nullptr, add}, {dx}}, [&](const Operands& o) {
+    backward_data(o.input<T>(0), o.input<T>(1), o.input<T>(3), o.result<T>(), d);
+  });
+}
+
+template <class T>
+void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accumulate,
+                            const ConvDims& d) {
+  const Work work =
+      providers::work<T>(Operation::conv2d_backward_weight, d, providers::accumulated(accumulate));
+  providers::run(work, {{x, dy}, {dweight}}, [&](const Operands& o) {
+    backward_weight(o.input<T>(0), o.input<T>(1), o.result<float>(), accumulate, d);
+  });
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                             \

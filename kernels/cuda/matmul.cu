@@ -1,10 +1,12 @@
 // Matrix products. Contract: kernels/matmul.h. Reference: kernels/cpu/matmul.cpp.
 // Tile by tile (gemm.cuh) where rows are whole chunks of sixteen bytes. What is left is computed
-// plainly, a thread an element of the result, which is the reference too.
+// plainly, a thread an element of the result, which is the reference too. A library may stand in
+// (providers/).
 #include "kernels/matmul.h"
 
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/gemm.cuh"
+#include "kernels/cuda/providers/providers.h"
 
 namespace noisette::cuda {
 namespace {
@@ -41,6 +43,9 @@ __global__ void product(const T* a, const T* b, const float* bias, Write write, 
 
 using gemm::Accumulate;
 using gemm::AddResidual;
+using providers::Operands;
+using providers::Operation;
+using providers::Work;
 
 template <class T, class Write>
 void multiply_tiles(const char* name, const T* a, const T* b, const float* bias, const Write& write,
@@ -73,12 +78,22 @@ void multiply(const char* name, const T* a, const T* b, const float* bias, const
 template <class T>
 void matmul(const T* a, const T* b, const acc_t<T>* bias, const T* residual, T* c,
             const MatmulDims& d) {
-  multiply("matmul", a, b, bias, AddResidual<T>{residual, c}, d);
+  const Work work =
+      providers::work<T>(Operation::matmul, d, providers::addend(residual, c), bias != nullptr);
+  providers::run(work, {{a, b, bias, residual}, {c}}, [&](const Operands& o) {
+    multiply("matmul", o.input<T>(0), o.input<T>(1), o.input<float>(2),
+             AddResidual<T>{o.input<T>(3), o.result<T>()}, d);
+  });
 }
 
 template <class T>
 void matmul_accumulate(const T* a, const T* b, acc_t<T>* c, bool accumulate, const MatmulDims& d) {
-  multiply("matmul_accumulate", a, b, nullptr, Accumulate{c, accumulate}, d);
+  const Work work =
+      providers::work<T>(Operation::matmul_accumulate, d, providers::accumulated(accumulate));
+  providers::run(work, {{a, b}, {c}}, [&](const Operands& o) {
+    multiply("matmul_accumulate", o.input<T>(0), o.input<T>(1), nullptr,
+             Accumulate{o.result<float>(), accumulate}, d);
+  });
 }
 
 template <class T>

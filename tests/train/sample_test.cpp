@@ -99,8 +99,8 @@ TEST_F(SampleCommand, AutoguidanceTakesAnEarlierCheckpointOfTheRun) {
 
 TEST_F(SampleCommand, KeysOfTheTrainedModelCannotBeSet) {
   EXPECT_EQ(refused({"--set", "model.norm_num_groups=2"}),
-            "[sample] of a trained model, --set changes schedule.*, sampler.*, objective.target; "
-            "got --set model.norm_num_groups=2");
+            "[sample] of a trained model, --set changes schedule.*, sampler.*, objective.target, "
+            "run.providers; got --set model.norm_num_groups=2");
   for (const char* text : {"optimizer.ema_decay=0", "run.precision=bf16", "objective.weighting=snr",
                            "objective.target.x=1", "samplers.eta=1", "data.path=x"})
     EXPECT_CONTAINS(refused({"--set", text}), std::string("got --set ") + text);

@@ -14,6 +14,7 @@
 #include "train/conv_forms.h"
 #include "train/measure.h"
 #include "train/precision.h"
+#include "train/providers.h"
 
 namespace noisette::commands {
 namespace {
@@ -32,6 +33,7 @@ TrainConfig read(const Options& o) {
   if (!o.device.empty()) c.run.device_name = o.device;
   check_device(c.run.device());
   use_tf32(c);
+  use_providers(c);
   if (!o.dtype.empty())
     c.run.precision = precision_of(o.dtype);
   else
@@ -83,6 +85,7 @@ Json json_of(const TrainConfig& c, const StepMeasurement& m, const char* what) {
         {"calls", count.calls}, {"seconds", count.seconds}, {"flops", count.flops}};
   j["batch"] = c.run.batch;
   j["dtype"] = std::string(config::name_of(c.run.precision));
+  j["providers"] = std::string(config::name_of(c.run.providers));
   j["conv"] = std::string(config::name_of(c.run.conv));
   j["conv_forms"] = c.run.conv_forms;
   j["threads"] = omp_get_max_threads();

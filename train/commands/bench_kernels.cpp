@@ -1,13 +1,19 @@
-// noisette bench kernels: the CUDA kernels at the shapes of the UNets, counted on the software GPU.
+// noisette bench kernels: the CUDA kernels at the shapes of the UNets, counted on the software GPU,
+// or timed on a card beside what libraries need for the same. Not yet run on a card.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "framework/core/check.h"
 #include "framework/io/atomic_file.h"
 #include "framework/report/table.h"
+#ifdef NOISETTE_CUDA
+#include "kernels/cuda/providers/providers.h"
+#endif
 #include "kernels/cuda/runtime.h"
 #include "train/commands/bench.h"
 #include "train/commands/commands.h"
@@ -110,10 +116,18 @@ std::string worse_than(const std::vector<Row>& rows, const fs::path& file) {
   return worse;
 }
 
-const KernelCase& named(const std::vector<KernelCase>& all, const std::string& name) {
-  for (const KernelCase& c : all)
-    if (c.name == name) return c;
-  throw UsageError(fmt::format("[bench] no kernel case is called '{}'", name));
+std::vector<KernelCase> chosen_cases(const Options& o) {
+  std::vector<KernelCase> cases = kernel_cases();
+  std::erase_if(cases, [&](const KernelCase& c) {
+    return c.family.find(o.filter) == std::string::npos &&
+           c.name.find(o.filter) == std::string::npos;
+  });
+  if (cases.empty())
+    throw UsageError(fmt::format(
+        "[bench] no kernel has '{}' in its family or name; families: product, convolution, "
+        "attention, memory, step",
+        o.filter));
+  return cases;
 }
 
 std::vector<Row> simulate_all(const Options& o) {
@@ -123,28 +137,98 @@ std::vector<Row> simulate_all(const Options& o) {
              "--target simulator`, or say where it is with --simulator",
              folder.string());
   std::vector<Row> rows;
-  for (const KernelCase& c : kernel_cases())
-    if (c.family.find(o.filter) != std::string::npos || c.name.find(o.filter) != std::string::npos)
-      rows.push_back({c, simulate(c, o.card, folder)});
-  if (rows.empty())
-    throw UsageError(fmt::format(
-        "[bench] no kernel has '{}' in its family or name; families: product, convolution, "
-        "attention, memory, step",
-        o.filter));
+  for (const KernelCase& c : chosen_cases(o)) rows.push_back({c, simulate(c, o.card, folder)});
   return rows;
 }
 
+#ifdef NOISETTE_CUDA
+
+const KernelCase& named(const std::vector<KernelCase>& all, const std::string& name) {
+  for (const KernelCase& c : all)
+    if (c.name == name) return c;
+  throw UsageError(fmt::format("[bench] no kernel case is called '{}'", name));
+}
+
+struct Timing {
+  KernelCase c;
+  double seconds;                                 // by what was chosen
+  std::optional<cuda::providers::Choice> choice;  // of a case that libraries were asked for
+};
+
+std::vector<Timing> time_on_card(const std::vector<KernelCase>& cases) {
+  using namespace cuda::providers;
+  const auto warn = [](const std::string& text) { spdlog::warn("{}", text); };
+  std::vector<Choice> made;
+  use(std::make_unique<Selection>(
+      installed(warn), real_card(0),
+      Owner{.warn = warn, .known = {}, .keep = [&](const std::string&, const Choice& c) {
+              made.push_back(c);
+            }}));
+  std::vector<Timing> timings;
+  for (const KernelCase& c : cases) {
+    made.clear();
+    const double seconds = real_card(0)->seconds(c.make());
+    timings.push_back({c, seconds, {}});
+    if (made.size() == 1) timings.back().choice = made[0];  // an update asks for many
+  }
+  use(nullptr);
+  return timings;
+}
+
+std::string text_of(const std::vector<Timing>& timings) {
+  const auto microseconds = [](double s) { return s > 0 ? fmt::format("{:.1f}", s * 1e6) : ""; };
+  Table t({"kernel", "us", "ours", "library", "which", "chosen"});
+  for (const Timing& m : timings) {
+    if (!m.choice) {
+      t.row({m.c.name, microseconds(m.seconds), "", "", "", ""});
+      continue;
+    }
+    const auto& c = *m.choice;
+    t.row({m.c.name, microseconds(m.seconds), microseconds(c.ours), microseconds(c.theirs),
+           c.fastest, c.plan.empty() ? "ours" : c.plan});
+  }
+  return t.str();
+}
+
+Json json_of(const std::vector<Timing>& timings) {
+  Json j;
+  j["card"] = cuda::device_info(0).name;
+  j["kernels"] = Json::array();
+  for (const Timing& m : timings) {
+    Json k{{"family", m.c.family}, {"name", m.c.name}, {"seconds", m.seconds}};
+    if (m.choice)
+      k.update({{"ours", m.choice->ours},
+                {"library", m.choice->theirs},
+                {"which", m.choice->fastest},
+                {"chosen", m.choice->plan.empty() ? "ours" : m.choice->plan}});
+    j["kernels"].push_back(std::move(k));
+  }
+  return j;
+}
+
+void time_all(const Options& o) {
+  check_user(o.check.empty(), "[bench] --check compares counts: add --simulated");
+  check_user(cuda::device_count() > 0,
+             "[bench] kernels are timed on a card, and none is here; --simulated counts them");
+  check_user(!cuda::providers::is_simulated(0),
+             "[bench] the software GPU has no clock; --simulated counts what kernels do");
+  const std::vector<Timing> timings = time_on_card(chosen_cases(o));
+  const Json j = json_of(timings);
+  print(o.json ? j.dump(2) : text_of(timings));
+  if (!o.out.empty()) write_file(o.out, j.dump(1) + "\n");
+}
+
+#endif
+
 void run(const Options& o) {
   check_user(!kernel_cases().empty(), "[bench] this build has no CUDA");
-  if (!o.run.empty()) {
 #ifdef NOISETTE_CUDA
+  if (!o.run.empty()) {
     named(kernel_cases(), o.run).make()();
-    cuda::synchronize();
-#endif
-    return;
+    return cuda::synchronize();
   }
-  if (!o.simulated)
-    throw UsageError("[bench] kernels are counted on the software GPU: add --simulated");
+  if (!o.simulated) return time_all(o);
+#endif
   const std::vector<Row> rows = simulate_all(o);
   const Json j = json_of(rows, o.card);
   print(o.json ? j.dump(2) : text_of(rows));
@@ -158,9 +242,10 @@ void run(const Options& o) {
 
 void add_bench_kernels(CLI::App* bench) {
   CLI::App* cmd = bench->add_subcommand(
-      "kernels", "what CUDA kernels move and execute, at the shapes of the UNets");
+      "kernels", "time the CUDA kernels at the shapes of the UNets, beside those of libraries");
   auto o = std::make_shared<Options>();
-  cmd->add_flag("--simulated", o->simulated, "count them on the software GPU (simulator/)");
+  cmd->add_flag("--simulated", o->simulated,
+                "count what they move and execute on the software GPU (simulator/) instead");
   cmd->add_option("--card", o->card, "whose limits the software GPU takes")
       ->check(CLI::IsMember({"h100", "a100", "rtx4090"}))
       ->capture_default_str();

@@ -27,7 +27,7 @@ constexpr const char* kForModels = "For a model";
 constexpr const char* kForSamples = "For a set of samples";
 
 constexpr std::string_view kSettable[] = {"schedule.", "sampler.variance", "sampler.clip",
-                                          "objective.target"};
+                                          "objective.target", "run.providers"};
 
 struct Options {
   std::string for_models, for_samples;  // an option of either group that was given; "" without

@@ -23,7 +23,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kSettable[] = {"schedule.", "sampler.", "objective.target"};
+constexpr std::string_view kSettable[] = {"schedule.", "sampler.", "objective.target",
+                                          "run.providers"};
 
 struct Options {
   std::string device = "cpu";

@@ -31,7 +31,7 @@ void install_handlers() {
 struct Options {
   std::string file, resume, device;
   std::vector<std::string> set;
-  bool overwrite = false;
+  bool overwrite = false, deterministic = false;
   int64_t threads = 0;
 };
 
@@ -51,6 +51,7 @@ std::string how_to_go_on(const Options& o) {
   std::string text = quoted(program_invocation_name) + " train " + quoted(o.file);
   for (const std::string& s : o.set) text += " --set " + quoted(s);
   if (!o.device.empty()) text += " --device " + o.device;
+  if (o.deterministic) text += " --deterministic";
   if (o.threads > 0) text += fmt::format(" --threads {}", o.threads);
   return text + " --resume auto";
 }
@@ -58,6 +59,7 @@ std::string how_to_go_on(const Options& o) {
 void run(const Options& o) {
   std::vector<std::string> set = o.set;
   if (!o.device.empty()) set.push_back("run.device=" + o.device);
+  if (o.deterministic) set.emplace_back("run.deterministic=true");
   const TrainConfig c = load_train_config(o.file, set);
   use_threads(o.threads);
   TrainOptions options;
@@ -88,6 +90,8 @@ void add_train(CLI::App& app) {
   cmd->add_flag("--overwrite", o->overwrite,
                 "start anew in a folder that holds a run, or go back to the checkpoint of "
                 "--resume: later ones are removed");
+  cmd->add_flag("--deterministic", o->deterministic,
+                "run.deterministic: nothing is chosen by a clock");
   add_device(cmd, o->device, "run.device of the file");
   add_threads(cmd, o->threads);
   cmd->footer(
