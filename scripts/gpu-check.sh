@@ -269,6 +269,21 @@ for entry in "${configs[@]}"; do
   done
 done
 
+# ---- Our kernels one by one, beside those of cuBLASLt and cuDNN where they are installed.
+kernels_note='' kernels_json=null
+kernels() { env LD_LIBRARY_PATH="$library_path" "$built/bin/noisette" bench kernels "$@" 2>>"$scratch/kernels.log"; }
+if [[ -n $quick || -n $simulated ]]; then
+  kernels_note='Left out: a quick or simulated check times nothing worth comparing.'
+elif step "Kernels" && kernels -o "$scratch/kernels.json" >"$scratch/kernels.txt"; then
+  cat "$scratch/kernels.txt"
+  kernels_json=$(cat "$scratch/kernels.json")
+  kernels_note=$(printf '```\n%s\n```' "$(cat "$scratch/kernels.txt")")
+else
+  failures+=("bench kernels")
+  cat "$scratch/kernels.log"
+  kernels_note='FAILED.'
+fi
+
 # ---- Beside PyTorch, on the same card, in turn.
 python=${PYTHON:-python3}
 peer_note='' peer_json=()
@@ -340,6 +355,7 @@ $(join $',\n' "${tests_json[@]}")
 "benchmarks": [
 $(join $',\n' "${bench_json[@]}")
 ],
+"kernels": $kernels_json,
 "beside_pytorch": {
 $(join $',\n' "${peer_json[@]}")
 }
@@ -361,6 +377,7 @@ END
   printf 'Memory is the peak of tensors on the card.\n'
   printf '| work | config | batch | dtype | graph | s/step | range | images/s | MB |\n|---|---|---|---|---|---|---|---|---|\n'
   printf '%s\n' "${bench_rows[@]}"
+  printf '\n## Kernels\nMicroseconds of `noisette bench kernels`.\n%s\n' "$kernels_note"
   printf '\n## Beside PyTorch\n%s.\n' "$peer_note"
   for what in train sample; do
     [[ ! -e $scratch/peer-$what.md ]] || { echo; cat "$scratch/peer-$what.md"; }
