@@ -10,6 +10,7 @@
 #include "kernels/cuda/conv_strided.cuh"
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/map.cuh"
+#include "kernels/shape.h"
 
 namespace noisette::cuda {
 namespace {
@@ -112,6 +113,16 @@ void forward_tiles(const T* x, const T* weight, const float* bias, const T* resi
                  e);
 }
 
+/// A row of the residual for `residual_rows` pixels.
+template <class T>
+void forward_tiles(const T* x, const T* weight, const float* bias, const T* residual,
+                   int64_t residual_rows, T* y, const ConvDims& d) {
+  const Extents e = gemm::extents(ConvPass::forward, d);
+  gemm::multiply("conv2d_forward", gemm::Pixels<T>{x, over_x(d), e.m},
+                 gemm::Matrix<T, true>{weight, e.n, e.k},
+                 gemm::Epilogue<T>{bias, residual, residual_rows, nullptr, y, e.m, e.n}, e);
+}
+
 template <class T>
 void backward_data_tiles(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   const Extents e = gemm::extents(ConvPass::backward_data, d);
@@ -143,10 +154,15 @@ void backward_weight_tiles(const T* x, const T* dy, float* dweight, bool accumul
 
 template <class T>
 void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
-                    const ConvDims& d) {
+                    const ConvDims& d, int64_t residual_rows) {
   if (d.y_numel() == 0) return;
-  if (in_tiles<T>(ConvPass::forward, d, x, weight, residual, y))
-    return forward_tiles(x, weight, bias, residual, y, d);
+  const bool tiles = in_tiles<T>(ConvPass::forward, d, x, weight, residual, y);
+  if (residual != nullptr && residual_rows > 1) {
+    if (tiles) return forward_tiles(x, weight, bias, residual, residual_rows, y, d);
+    repeat_rows(residual, y, residual_rows, d.y_numel() / d.out_c, d.out_c);
+    residual = y;
+  }
+  if (tiles) return forward_tiles(x, weight, bias, residual, y, d);
   if (few::takes(d) && aligned16(x, weight, residual, y))
     return few::forward(x, weight, bias, residual, y, d);
   launch("conv2d_forward", conv_fwd<T>, blocks_for(d.y_numel()), kThreads, 0, x, weight, bias,
@@ -178,10 +194,10 @@ void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool acc
          dy, dweight, accumulate, d, d.out_h(), d.out_w());
 }
 
-#define NOISETTE_INSTANTIATE(T)                                                             \
-  template void conv2d_forward<T>(const T*, const T*, const float*, const T*, T*,           \
-                                  const ConvDims&);                                         \
-  template void conv2d_backward_data<T>(const T*, const T*, const T*, T*, const ConvDims&); \
+#define NOISETTE_INSTANTIATE(T)                                                                    \
+  template void conv2d_forward<T>(const T*, const T*, const float*, const T*, T*, const ConvDims&, \
+                                  int64_t);                                                        \
+  template void conv2d_backward_data<T>(const T*, const T*, const T*, T*, const ConvDims&);        \
   template void conv2d_backward_weight<T>(const T*, const T*, float*, bool, const ConvDims&);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)

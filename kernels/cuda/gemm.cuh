@@ -40,11 +40,19 @@ struct Parts {
   int64_t count = 1, terms = 0;  // a multiple of a tile's
 };
 
-/// finish(s, i, j, four): elements (i, j .. j + 3) of C of number s of the batch.
+/// f(row, column) for results of a tile that C has, four neighbours at a time, shared out over the
+/// block.
+template <class End, class F>
+__device__ inline void for_each_result(const End& end, int64_t rows, const F& f) {
+  const int fours = end.width() / 4, column = int(threadIdx.x) % fours * 4;
+  if (int64_t(blockIdx.x) * end.width() + column >= end.columns()) return;
+  for (int row = int(threadIdx.x) / fours; row < kM && row < rows; row += kThreads / fours)
+    f(row, column);
+}
+
 /// Grid (columns, rows, batch * parts).
-template <template <class, class> class Sums, class A, class B, class Finish>
-__global__ void __launch_bounds__(kThreads)
-    product(A a, B b, Finish finish, Parts parts, Extents d) {
+template <template <class, class> class Sums, class A, class B, class End>
+__global__ void __launch_bounds__(kThreads) product(A a, B b, End finish, Parts parts, Extents d) {
   extern __shared__ __align__(1024) unsigned char memory[];
   constexpr int kTerms = LayoutOf<A>::kTerms;
   const uint32_t stages = shared_address(memory);
@@ -76,10 +84,25 @@ __global__ void __launch_bounds__(kThreads)
     sums.add(stages + added);
     added = added == (kStages - 1) * kStageBytes ? 0 : added + kStageBytes;
   }
+  const int64_t first = int64_t(blockIdx.x) * finish.width();  // column of the result
   if (parts.sums == nullptr) {
-    sums.for_each_four([&](int i, int j, float4 four) {
-      if (i0 + i < d.m && j0 + j < d.n) finish(s, i0 + i, j0 + j, four);
-    });
+    if constexpr (End::kShared) {
+      // Where the stages were; every second row is exchanged for those that write.
+      float4* const tile = reinterpret_cast<float4*>(memory);
+      const auto at = [&](int i, int j) -> float4& {
+        return tile[i * (kN / 4) + (j / 4 ^ i % 2 * 4)];
+      };
+      __syncthreads();
+      sums.for_each_four([&](int i, int j, float4 four) { at(i, j) = four; });
+      __syncthreads();
+      for_each_result(finish, d.m - i0, [&](int i, int j) {
+        finish(s, i0 + i, first + j, [&](int further) { return at(i, j + further); });
+      });
+    } else {
+      sums.for_each_four([&](int i, int j, float4 four) {
+        if (i0 + i < d.m && j0 + j < d.n) finish(s, i0 + i, j0 + j, [&](int) { return four; });
+      });
+    }
     return;
   }
   const int64_t one = d.m * d.n;
@@ -93,21 +116,18 @@ __global__ void __launch_bounds__(kThreads)
   // No memory besides the stages: they would not start on 1024 bytes any more.
   bool& last = *reinterpret_cast<bool*>(memory);
   if (!last_to_arrive(parts.arrived + tile, unsigned(parts.count), last)) return;
-  for (int four = int(threadIdx.x); four < kM * kN / 4; four += kThreads) {
-    const int64_t i = i0 + four / (kN / 4), j = j0 + four % (kN / 4) * 4;
-    if (i < d.m && j < d.n)
-      finish(s, i, j,
-             sum_of_parts(parts.sums + s * parts.count * one + i * d.n + j, parts.count, one));
-  }
+  const float* const all = parts.sums + s * parts.count * one + i0 * d.n + j0;
+  for_each_result(finish, d.m - i0, [&](int i, int j) {
+    finish(s, i0 + i, first + j, [&](int further) {
+      return sum_of_parts(all + i * d.n + j + further, parts.count, one);
+    });
+  });
 }
 
-/// write(index into C, bias + A B).
-template <template <class, class> class Sums, class A, class B, class Write>
-void run(const char* name, const A& a, const B& b, const float* bias, const Write& write,
-         const Extents& d) {
+template <template <class, class> class Sums, class A, class B, class End>
+void run(const char* name, const A& a, const B& b, const End& finish, const Extents& d) {
   constexpr int64_t kTerms = LayoutOf<A>::kTerms, kFew = 8;
   const dim3 tiles(unsigned(ceil_div(d.n, kN)), unsigned(ceil_div(d.m, kM)), unsigned(d.batch));
-  const Finish<Write> finish{write, bias, d.m, d.n};
   Parts parts;
   parts.count = parts_of(d);
   parts.terms = ceil_div(ceil_div(d.k, parts.count), kTerms) * kTerms;
@@ -117,22 +137,27 @@ void run(const char* name, const A& a, const B& b, const float* bias, const Writ
     if (parts.count <= kFew && int64_t(tiles.x) * tiles.y * tiles.z <= kMostArrivals)
       parts.arrived = arrivals();
   }
-  launch(name, product<Sums, A, B, Finish<Write>>,
-         dim3(tiles.x, tiles.y, unsigned(d.batch * parts.count)), kThreads, kStages * kStageBytes,
-         a, b, finish, parts, d);
+  launch(name, product<Sums, A, B, End>, dim3(tiles.x, tiles.y, unsigned(d.batch * parts.count)),
+         kThreads, kStages * kStageBytes, a, b, finish, parts, d);
   if (parts.sums != nullptr && parts.arrived == nullptr)
-    launch(name, add_parts<Write>, blocks_for(d.batch * d.m * d.n / 4), kThreads, 0, parts.sums,
-           parts.count, finish, d.batch);
+    launch(name, add_parts<End>, blocks_for(d.batch * d.m * finish.columns() / 4), kThreads, 0,
+           parts.sums, parts.count, finish, d);
 }
 
 /// By what the elements are, and whether f32 may be rounded to tf32 (runtime.h).
+template <class A, class B, class End>
+void multiply(const char* name, const A& a, const B& b, const End& finish, const Extents& d) {
+  if (sizeof(typename A::Element) == 2 || tf32())
+    run<TensorCores>(name, a, b, finish, d);
+  else if constexpr (sizeof(typename A::Element) == 4)
+    run<MultiplyAdds>(name, a, b, finish, d);
+}
+
+/// write(index into C, bias + A B).
 template <class A, class B, class Write>
 void multiply(const char* name, const A& a, const B& b, const float* bias, const Write& write,
               const Extents& d) {
-  if (sizeof(typename A::Element) == 2 || tf32())
-    run<TensorCores>(name, a, b, bias, write, d);
-  else if constexpr (sizeof(typename A::Element) == 4)
-    run<MultiplyAdds>(name, a, b, bias, write, d);
+  multiply(name, a, b, Finish<Write>{write, bias, d.m, d.n}, d);
 }
 
 }  // namespace noisette::cuda::gemm
