@@ -158,7 +158,8 @@ void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* 
   if (d.y_numel() == 0) return;
   const bool tiles = in_tiles<T>(ConvPass::forward, d, x, weight, residual, y);
   if (residual != nullptr && residual_rows > 1) {
-    if (tiles) return forward_tiles(x, weight, bias, residual, residual_rows, y, d);
+    if (tiles && aligned16(bias))
+      return forward_tiles(x, weight, bias, residual, residual_rows, y, d);
     repeat_rows(residual, y, residual_rows, d.y_numel() / d.out_c, d.out_c);
     residual = y;
   }

@@ -48,9 +48,9 @@ struct Finish {
   Write write;
   const float* bias;
   int64_t m, n;
-  /// Columns of the result, of a tile and in all.
-  __device__ static constexpr int width() { return kN; }
-  __host__ __device__ int64_t columns() const { return n; }
+  /// Whether a column of the result comes from two, of values and of gates.
+  __device__ static constexpr bool gated() { return false; }
+  __host__ __device__ int64_t columns() const { return n; }  // of the result
 
   template <class Sums>
   __device__ void operator()(int64_t s, int64_t i, int64_t j, const Sums& four) const {
@@ -65,7 +65,7 @@ struct Finish {
 
 /// matmul_activation, matmul_geglu and rows of a residual that are shared, all chosen when the
 /// kernel runs. Tiles pass through shared memory, so that this stands in a loop: once, and not for
-/// each of a thread's sums.
+/// each of a thread's sums. A bias read one by one was half of a tile's traffic.
 template <class T>
 struct Epilogue {
   static constexpr bool kShared = true;
@@ -80,9 +80,8 @@ struct Epilogue {
   Activation kind = {};
 
   __host__ __device__ bool gated() const { return then == Then::geglu; }
-  __device__ int width() const { return gated() ? kN / 2 : kN; }
   __host__ __device__ int64_t columns() const { return gated() ? n / 2 : n; }
-  bool aligned() const { return aligned16(residual, before, c); }
+  bool aligned() const { return aligned16(bias, residual, before, c); }
 
   template <class Sums>
   __device__ void operator()(int64_t s, int64_t i, int64_t j, const Sums& sums) const {
@@ -107,9 +106,11 @@ struct Epilogue {
   __device__ P rounded(float4 v, int64_t row, int64_t j) const {
     float sums[4] = {v.x, v.y, v.z, v.w};
     P out;
-    if (bias != nullptr)
+    if (bias != nullptr) {
+      const auto more = Pack<float, 4>::read(bias + j);
 #pragma unroll
-      for (int k = 0; k < 4; ++k) sums[k] += bias[j + k];
+      for (int k = 0; k < 4; ++k) sums[k] += more[k];
+    }
     if (residual != nullptr) {
       const P more = P::read(residual + DivMod(row, residual_rows).quotient * n + j);
 #pragma unroll
@@ -136,7 +137,7 @@ __device__ inline float4 sum_of_parts(const float* first, int64_t count, int64_t
 /// Adds up the parts of every element, in order.
 template <class End>
 __global__ void add_parts(const float* parts, int64_t count, End end, Extents d) {
-  const int64_t columns = end.columns(), one = d.m * d.n, width = end.width();
+  const int64_t columns = end.columns(), one = d.m * d.n, width = kN >> int(end.gated());
   for_each_item(d.batch * d.m * columns / 4, [&](int64_t item) {
     const int64_t row = item * 4 / columns, j = item * 4 % columns, s = row / d.m, i = row % d.m;
     const float* first = parts + s * count * one + i * d.n + j / width * kN + j % width;
