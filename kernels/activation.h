@@ -18,6 +18,7 @@ enum class Activation { silu, gelu, gelu_tanh, quick_gelu };
 
 NOISETTE_BACKENDS(  // clang-format off
 
+/// y may be x.
 template <class T>
 void activation_forward(const T* x, T* y, int64_t n, Activation kind);
 

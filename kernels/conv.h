@@ -1,10 +1,10 @@
 // Two-dimensional convolution (cross-correlation), contract.
 //
-//   y[n,i,j,o] = bias[o] + residual[n,i,j,o]
+//   y[n,i,j,o] = bias[o] + residual[n,i,j,o]     or, a row for a sample, residual[n,o]
 //              + sum over a, b, c of x[n, i*stride + a - pad_top, j*stride + b - pad_left, c]
 //                                    * weight[o,a,b,c]
 //
-// x [N, H, W, C], weight [O, kh, kw, C], y and residual [N, out_h, out_w, O], all T and contiguous;
+// x [N, H, W, C], weight [O, kh, kw, C], y [N, out_h, out_w, O], all T and contiguous;
 // bias [O] is acc_t<T>. x is zero outside the image. Sums are taken in acc_t<T> and rounded once.
 // Same result for the same number of threads; another number may round differently (f32, bf16).
 #pragma once
@@ -34,10 +34,11 @@ enum class ConvPass { forward, backward_data, backward_weight };
 
 NOISETTE_BACKENDS(  // clang-format off
 
-/// bias and residual may be null; residual may be y itself.
+/// bias and residual may be null. residual is [N * out_h * out_w / residual_rows, O]; with
+/// residual_rows = 1 it may be y itself.
 template <class T>
 void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
-                    const ConvDims& d);
+                    const ConvDims& d, int64_t residual_rows = 1);
 
 /// dx[n,h,w,c] = add[n,h,w,c] + sum over a, b, o of dy[n,i,j,o] * weight[o,a,b,c] where
 /// i*stride + a - pad_top = h and j*stride + b - pad_left = w. add may be null; it may be dx

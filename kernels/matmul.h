@@ -1,6 +1,7 @@
 // Matrix products, contract.
 //
-//   c[s,i,j] = bias[j] + residual[s,i,j] + sum over l of A[s,i,l] * B[s,l,j]
+//   c[r,j] = bias[j] + residual[r / residual_rows, j] + sum over l of A[s,i,l] * B[s,l,j]
+//   r = s * m + i
 //
 // a holds A [batch, m, k], or its transpose [batch, k, m] with trans_a; b holds B [batch, k, n], or
 // its transpose [batch, n, k] with trans_b. All row-major and contiguous. Sums are taken in
@@ -9,6 +10,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/activation.h"
 #include "kernels/backends.h"
 #include "kernels/bfloat16.h"
 
@@ -29,10 +31,22 @@ struct MatmulDims {
 
 NOISETTE_BACKENDS(  // clang-format off
 
-/// bias [n] and residual [batch, m, n] may be null; residual may be c itself.
+/// bias [n] and residual [batch * m / residual_rows, n] may be null; where residual_rows is 1, the
+/// residual may be c itself.
 template <class T>
 void matmul(const T* a, const T* b, const acc_t<T>* bias, const T* residual, T* c,
-            const MatmulDims& d);
+            const MatmulDims& d, int64_t residual_rows = 1);
+
+/// c = f(s), where s is what matmul gives, rounded to T: the same numbers as activation_forward of
+/// it. s itself goes to `before` [batch, m, n] unless that is null.
+template <class T>
+void matmul_activation(const T* a, const T* b, const acc_t<T>* bias, const T* residual, T* before,
+                       T* c, Activation kind, const MatmulDims& d, int64_t residual_rows = 1);
+
+/// The same with geglu_forward: c [batch, m, n / 2] from s [batch, m, n], values then gates.
+template <class T>
+void matmul_geglu(const T* a, const T* b, const acc_t<T>* bias, T* before, T* c,
+                  const MatmulDims& d);
 
 /// c (+)= A B without rounding to T: gradients of weights. Without `accumulate`, c is overwritten.
 template <class T>

@@ -1,5 +1,5 @@
-// Moving data between shapes, contract: channel concatenation, nearest resize, average pooling.
-// Images [N, H, W, C].
+// Moving data between shapes, contract: channel concatenation, repeated rows, nearest resize,
+// average pooling. Images [N, H, W, C].
 #pragma once
 #include <cstdint>
 
@@ -22,6 +22,10 @@ NOISETTE_BACKENDS(  // clang-format off
 template <class T>
 void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to, int64_t to_width,
                    int64_t to_begin, int64_t width, int64_t rows);
+
+/// y[r, c] = x[r / times, c];  y [rows, channels]
+template <class T>
+void repeat_rows(const T* x, T* y, int64_t times, int64_t rows, int64_t channels);
 
 /// y[n, h, w, c] = x[n, h / factor, w / factor, c];  y [N, factor * H, factor * W, C]
 template <class T>

@@ -60,6 +60,31 @@ KernelCase product(MatmulDims d) {
   return c;
 }
 
+/// What a training step does in one kernel: a linear map with an activation, or its gate, kept too.
+KernelCase linear_end(int64_t m, int64_t n, int64_t k, bool gate) {
+  const MatmulDims d{.m = m, .n = n, .k = k, .trans_b = true};
+  KernelCase c{
+      .family = "product",
+      .name = fmt::format("linear + {} {} x {} x {}, bf16", gate ? "GEGLU" : "SiLU", m, n, k),
+      .sample = kSample};
+  c.tile_bytes = tile_bytes(1, m, n, k, gate ? 3 : 4);
+  c.flops = d.flops();
+  c.make = [d, gate]() -> Call {
+    const Tensor a = on_device<B>(d.a_numel()), b = on_device<B>(d.b_numel()),
+                 bias = on_device<float>(d.n), s = on_device<B>(d.c_numel()),
+                 y = on_device<B>(d.c_numel());
+    return [=] {
+      if (gate)
+        cuda::matmul_geglu<B>(a.data<B>(), b.data<B>(), bias.data<float>(), s.data<B>(),
+                              y.data<B>(), d);
+      else
+        cuda::matmul_activation<B>(a.data<B>(), b.data<B>(), bias.data<float>(), nullptr,
+                                   s.data<B>(), y.data<B>(), Activation::silu, d);
+    };
+  };
+  return c;
+}
+
 /// Multiply-adds of taps that see a pixel, twice.
 double useful_flops(const ConvDims& d) {
   const auto inside = [&](int64_t out, int64_t in, int64_t taps, int64_t pad) {
@@ -354,6 +379,8 @@ std::vector<KernelCase> kernel_cases() {
                            .trans_a = (transposes & 1) != 0,
                            .trans_b = (transposes & 2) != 0}));
   all.push_back(product({.m = 4096, .n = 768, .k = 256, .trans_b = true}));
+  all.push_back(linear_end(8192, 1280, 320, false));
+  all.push_back(linear_end(8192, 2560, 320, true));
   for (const ConvDims& d :
        {conv(128, 32, 128, 128), conv(128, 16, 256, 256), conv(128, 8, 512, 256),
         conv(128, 32, 384, 128, 1), conv(2, 64, 320, 320)})

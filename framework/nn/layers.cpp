@@ -44,6 +44,10 @@ Tensor Linear::operator()(const Tensor& x, const Tensor& residual) const {
   return linear(x, weight_, bias_, residual);
 }
 
+Tensor Linear::silu(const Tensor& x) const {
+  return linear_activation(x, weight_, bias_, Activation::silu);
+}
+
 LinearGroup::LinearGroup(int64_t in, int64_t out, const std::vector<std::string>& names,
                          const LayerInit& init)
     : weight_({out * int64_t(names.size()), in}, init.weight),

@@ -24,8 +24,10 @@ struct LayerInit {
 class Linear final : public Module {
  public:
   Linear(int64_t in, int64_t out, const LayerInit& init = {});
-  /// x [..., in] -> [..., out]; `residual` [..., out], when given, is added.
+  /// x [..., in] -> [..., out]; `residual`, when given, is added: [..., out] or [N, out].
   Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
+  /// silu(x W^T + b), one pass.
+  Tensor silu(const Tensor& x) const;
 
  private:
   Parameter weight_, bias_;
@@ -51,7 +53,8 @@ class Conv2d final : public Module {
          const LayerInit& init = {});
   /// 3x3 with padding 1, or 1x1 without.
   Conv2d(int64_t in, int64_t out, int64_t kernel, const LayerInit& init = {});
-  /// x [N, H, W, in] -> [N, H', W', out]; `residual`, when given, is added.
+  /// x [N, H, W, in] -> [N, H', W', out]; `residual`, when given, is added: [N, H', W', out] or
+  /// [N, out].
   Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
   /// Of x resized to twice its height and width (nearest), for a 3x3 convolution with padding 1.
   Tensor upsampled(const Tensor& x) const;

@@ -3,6 +3,7 @@
 #include "framework/autograd/autograd.h"
 #include "framework/core/dispatch.h"
 #include "framework/ops/conv_observer.h"
+#include "framework/ops/residual.h"
 #include "kernels/conv.h"
 #include "kernels/cuda/scratch_need.h"
 #include "kernels/matmul.h"
@@ -64,15 +65,14 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const ConvDims d = conv_dims(x, weight, options);
   check_bias(x, bias, d.out_c, "conv2d");
   Tensor y = empty({d.batch, d.out_h(), d.out_w(), d.out_c}, x.dtype(), x.device());
-  check(!residual.defined() || (residual.shape() == y.shape() && residual.dtype() == y.dtype()),
-        "[conv2d] residual must be {} {} like the result; got {} {}", y.dtype(), y.shape(),
-        residual.dtype(), residual.shape());
+  const int64_t residual_rows = rows_sharing_residual("conv2d", residual, y);
   announce(ConvPass::forward, "conv2d_forward", d, x.dtype());
   NOISETTE_DISPATCH(x, conv2d_forward, x.data<T>(), weight.data<T>(), data_or_null<acc_t<T>>(bias),
-                    data_or_null<T>(residual), y.data<T>(), d);
+                    data_or_null<T>(residual), y.data<T>(), d, residual_rows);
   return record(
       "conv2d", y, {x, weight, bias, residual},
-      [x = Saved(x), w = weight.detach(), d](const Tensor& dy, const Needs& needs) -> Grads {
+      [x = Saved(x), w = weight.detach(), shape = residual.shape(), d](
+          const Tensor& dy, const Needs& needs) -> Grads {
         Tensor dx;
         if (needs[0]) {
           const Tensor other = needs.take(0);
@@ -90,7 +90,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                             dw.buffer.data<acc_t<T>>(), dw.accumulate, d);
         }
         if (db.buffer.defined()) sum_bias(dy, db, d.batch * d.out_h() * d.out_w(), d.out_c);
-        return {dx, dw.buffer, db.buffer, needs[3] ? dy : Tensor()};
+        return {dx, dw.buffer, db.buffer, needs[3] ? residual_gradient(dy, shape) : Tensor()};
       });
 }
 

@@ -22,13 +22,13 @@ struct Conv2dOptions {
 
 /// Two-dimensional convolution (cross-correlation) of an image batch.
 ///
-///   y[n,i,j,o] = bias[o] + residual[n,i,j,o]
+///   y[n,i,j,o] = bias[o] + residual[n,i,j,o]   or residual[n,o]
 ///              + sum_abc x[n, i * stride + a - top, j * stride + b - left, c] * weight[o,a,b,c]
 ///
 /// x         [N, H, W, C]    f32, bf16 (f64 on CPU); zero outside the image
 /// weight    [O, kh, kw, C]  dtype of x
 /// bias      [O]             accumulator type of x; may be absent
-/// residual  [N, H', W', O]  dtype of x; may be absent
+/// residual  [N, H', W', O]  dtype of x, or [N, O], a row for each sample; may be absent
 /// returns   [N, H', W', O]  dtype of x, H' = (H + top + bottom - kh) / stride + 1, W' alike;
 ///                           sums in the accumulator type, rounded once
 ///

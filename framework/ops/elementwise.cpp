@@ -4,7 +4,7 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/dispatch.h"
-#include "kernels/cuda/scratch_need.h"
+#include "framework/ops/residual.h"
 #include "kernels/elementwise.h"
 
 namespace noisette {
@@ -92,16 +92,9 @@ Tensor add_per_sample(const Tensor& x, const Tensor& e) {
   const int64_t n = x.dim(0), c = x.dim(-1), p = x.numel() / std::max<int64_t>(n * c, 1);
   Tensor y = empty_like(x);
   NOISETTE_DISPATCH(x, add_per_sample_forward, x.data<T>(), e.data<T>(), y.data<T>(), n, p, c);
-  return record(
-      "add_per_sample", y, {x, e}, [n, p, c](const Tensor& dy, const Needs& needs) -> Grads {
-        Tensor de;
-        if (needs[1]) {
-          de = empty({n, c}, dy.dtype(), dy.device());
-          count_scratch([&] { return cuda::need::columns(n, p, c, int64_t(size_of(dy.dtype()))); });
-          NOISETTE_DISPATCH(dy, add_per_sample_backward, dy.data<T>(), de.data<T>(), n, p, c);
-        }
-        return {needs[0] ? dy : Tensor(), de};
-      });
+  return record("add_per_sample", y, {x, e}, [n, c](const Tensor& dy, const Needs& needs) -> Grads {
+    return {needs[0] ? dy : Tensor(), needs[1] ? residual_gradient(dy, {n, c}) : Tensor()};
+  });
 }
 
 Tensor scale_per_sample(const Tensor& x, const Tensor& s) {

@@ -4,6 +4,7 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/dispatch.h"
+#include "framework/ops/residual.h"
 #include "kernels/cuda/scratch_need.h"
 #include "kernels/matmul.h"
 
@@ -18,11 +19,11 @@ void check_same(const char* op, const char* second, const Tensor& a, const Tenso
 
 /// c = a b (+ residual), one kernel call.
 void multiply(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& residual,
-              const Tensor& c, const MatmulDims& d) {
+              const Tensor& c, const MatmulDims& d, int64_t residual_rows = 1) {
   count_flops("matmul", d.flops());
   count_scratch([&] { return cuda::need::product(d, int64_t(size_of(a.dtype()))); });
   NOISETTE_DISPATCH(a, matmul, a.data<T>(), b.data<T>(), data_or_null<acc_t<T>>(bias),
-                    data_or_null<T>(residual), c.data<T>(), d);
+                    data_or_null<T>(residual), c.data<T>(), d, residual_rows);
 }
 
 /// A sum over the batch, where the optimiser reads it.
@@ -74,6 +75,50 @@ MatmulDims product_dims(const Tensor& a, const Tensor& b, const MatmulOptions& o
   return d;
 }
 
+/// The extents of x W^T + b. Throws for tensors that do not fit.
+MatmulDims affine_dims(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check(x.ndim() >= 1 && weight.ndim() == 2 && x.dim(-1) == weight.dim(1),
+        "[{}] wants x [..., in] and weight [out, in]; got x {} and weight {}", op, x.shape(),
+        weight.shape());
+  check_same(op, "weight", x, weight);
+  const int64_t out = weight.dim(0);
+  check(
+      !bias.defined() || (bias.shape() == Shape{out} && bias.dtype() == accumulator_of(x.dtype())),
+      "[{}] bias must be {} [{}]; got {} {}", op, accumulator_of(x.dtype()), out, bias.dtype(),
+      bias.shape());
+  return {.m = rows_of(x.shape(), 1), .n = out, .k = weight.dim(1), .trans_b = true};
+}
+
+/// [..., columns] for x [..., any].
+Tensor empty_rows(const Tensor& x, int64_t columns) {
+  std::vector<int64_t> shape = x.shape().dims();
+  shape.back() = columns;
+  return empty(Shape(std::move(shape)), x.dtype(), x.device());
+}
+
+bool any_needs_grad(std::initializer_list<Tensor> inputs) {
+  return grad_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) {
+           return t.defined() && t.needs_grad();
+         });
+}
+
+/// Those of x, W and b from dy, that of x W^T + b.
+Grads affine_gradients(const Tensor& dy, const Saved& x, const Tensor& w, const MatmulDims& d,
+                       const Needs& needs) {
+  const int64_t rows = d.m, out = d.n, in = d.k;
+  Tensor dx;
+  if (needs[0]) dx = product_gradient(needs, 0, x.shape(), dy, w, {.m = rows, .n = in, .k = out});
+  const GradTarget dw = needs.target(1), db = needs.target(2);
+  if (dw.buffer.defined())
+    multiply_into(dy, x.get(), dw, {.m = out, .n = in, .k = rows, .trans_a = true});
+  if (db.buffer.defined()) {
+    count_scratch([&] { return cuda::need::columns(1, rows, out, int64_t(size_of(dy.dtype()))); });
+    NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(), rows, out,
+                      db.accumulate);
+  }
+  return {dx, dw.buffer, db.buffer};
+}
+
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options) {
@@ -109,39 +154,61 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual) {
-  check(x.ndim() >= 1 && weight.ndim() == 2 && x.dim(-1) == weight.dim(1),
-        "[linear] wants x [..., in] and weight [out, in]; got x {} and weight {}", x.shape(),
+  const MatmulDims d = affine_dims("linear", x, weight, bias);
+  Tensor y = empty_rows(x, d.n);  // [..., out]
+  const int64_t residual_rows = rows_sharing_residual("linear", residual, y);
+  multiply(x, weight, bias, residual, y, d, residual_rows);
+  return record("linear", y, {x, weight, bias, residual},
+                [x = Saved(x), w = weight.detach(), shape = residual.shape(), d](
+                    const Tensor& dy, const Needs& needs) -> Grads {
+                  Grads all = affine_gradients(dy, x, w, d, needs);
+                  all.push_back(needs[3] ? residual_gradient(dy, shape) : Tensor());
+                  return all;
+                });
+}
+
+Tensor linear_activation(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation kind,
+                         const Tensor& residual) {
+  const MatmulDims d = affine_dims("linear_activation", x, weight, bias);
+  Tensor y = empty_rows(x, d.n);  // [..., out]
+  const int64_t residual_rows = rows_sharing_residual("linear_activation", residual, y);
+  const Tensor s = any_needs_grad({x, weight, bias, residual}) ? empty_like(y) : Tensor();
+  count_flops("matmul_activation", d.flops());
+  count_scratch([&] { return cuda::need::product(d, int64_t(size_of(x.dtype()))); });
+  NOISETTE_DISPATCH(x, matmul_activation, x.data<T>(), weight.data<T>(),
+                    data_or_null<acc_t<T>>(bias), data_or_null<T>(residual), data_or_null<T>(s),
+                    y.data<T>(), kind, d, residual_rows);
+  return record("linear_activation", y, {x, weight, bias, residual},
+                [x = Saved(x), w = weight.detach(), shape = residual.shape(), s, kind, d](
+                    const Tensor& dy, const Needs& needs) -> Grads {
+                  const Tensor ds = empty_like(s);
+                  NOISETTE_DISPATCH(s, activation_backward, s.data<T>(), dy.data<T>(), ds.data<T>(),
+                                    s.numel(), kind);
+                  Grads all = affine_gradients(ds, x, w, d, needs);
+                  all.push_back(needs[3] ? residual_gradient(ds, shape) : Tensor());
+                  return all;
+                });
+}
+
+Tensor linear_geglu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const MatmulDims d = affine_dims("linear_geglu", x, weight, bias);
+  check(d.n % 2 == 0,
+        "[linear_geglu] weight must have an even number of rows, values, then gates; "
+        "got weight {}",
         weight.shape());
-  check_same("linear", "weight", x, weight);
-  const int64_t out = weight.dim(0), in = weight.dim(1), rows = rows_of(x.shape(), 1);
-  check(
-      !bias.defined() || (bias.shape() == Shape{out} && bias.dtype() == accumulator_of(x.dtype())),
-      "[linear] bias must be {} [{}]; got {} {}", accumulator_of(x.dtype()), out, bias.dtype(),
-      bias.shape());
-  std::vector<int64_t> shape = x.shape().dims();
-  shape.back() = out;
-  Tensor y = empty(Shape(std::move(shape)), x.dtype(), x.device());  // [..., out]
-  check(!residual.defined() || (residual.shape() == y.shape() && residual.dtype() == y.dtype()),
-        "[linear] residual must be {} {} like the result; got {} {}", y.dtype(), y.shape(),
-        residual.dtype(), residual.shape());
-  multiply(x, weight, bias, residual, y, {.m = rows, .n = out, .k = in, .trans_b = true});
+  Tensor y = empty_rows(x, d.n / 2);  // [..., C]
+  const Tensor s = any_needs_grad({x, weight, bias}) ? empty_rows(x, d.n) : Tensor();
+  count_flops("matmul_geglu", d.flops());
+  count_scratch(
+      [&] { return cuda::need::product_geglu(d, s.defined(), int64_t(size_of(x.dtype()))); });
+  NOISETTE_DISPATCH(x, matmul_geglu, x.data<T>(), weight.data<T>(), data_or_null<acc_t<T>>(bias),
+                    data_or_null<T>(s), y.data<T>(), d);
   return record(
-      "linear", y, {x, weight, bias, residual},
-      [x = Saved(x), w = weight.detach(), rows, in, out](const Tensor& dy,
-                                                         const Needs& needs) -> Grads {
-        Tensor dx;
-        if (needs[0])
-          dx = product_gradient(needs, 0, x.shape(), dy, w, {.m = rows, .n = in, .k = out});
-        const GradTarget dw = needs.target(1), db = needs.target(2);
-        if (dw.buffer.defined())
-          multiply_into(dy, x.get(), dw, {.m = out, .n = in, .k = rows, .trans_a = true});
-        if (db.buffer.defined()) {
-          count_scratch(
-              [&] { return cuda::need::columns(1, rows, out, int64_t(size_of(dy.dtype()))); });
-          NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(), rows, out,
-                            db.accumulate);
-        }
-        return {dx, dw.buffer, db.buffer, needs[3] ? dy : Tensor()};
+      "linear_geglu", y, {x, weight, bias},
+      [x = Saved(x), w = weight.detach(), s, d](const Tensor& dy, const Needs& needs) -> Grads {
+        const Tensor ds = empty_like(s);
+        NOISETTE_DISPATCH(s, geglu_backward, s.data<T>(), dy.data<T>(), ds.data<T>(), d.m, d.n / 2);
+        return affine_gradients(ds, x, w, d, needs);
       });
 }
 

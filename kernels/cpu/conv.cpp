@@ -12,6 +12,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/winograd.h"
 #include "kernels/matmul.h"
+#include "kernels/shape.h"
 
 namespace noisette::cpu {
 namespace {
@@ -185,8 +186,12 @@ void fast_backward_weight(const T* x, const T* dy, float* dweight, bool accumula
 
 template <class T>
 void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
-                    const ConvDims& d) {
+                    const ConvDims& d, int64_t residual_rows) {
   if (d.y_numel() == 0) return;
+  if (residual != nullptr && residual_rows > 1) {
+    repeat_rows(residual, y, residual_rows, d.y_numel() / d.out_c, d.out_c);
+    residual = y;
+  }
   if constexpr (std::is_same_v<T, double>)
     plain_forward(x, weight, bias, residual, y, d);
   else if (d.x_numel() == 0)  // bias and residual alone
@@ -220,10 +225,10 @@ void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool acc
   }
 }
 
-#define NOISETTE_INSTANTIATE(T)                                                          \
-  template void conv2d_forward(const T*, const T*, const acc_t<T>*, const T*, T*,        \
-                               const ConvDims&);                                         \
-  template void conv2d_backward_data(const T*, const T*, const T*, T*, const ConvDims&); \
+#define NOISETTE_INSTANTIATE(T)                                                                    \
+  template void conv2d_forward(const T*, const T*, const acc_t<T>*, const T*, T*, const ConvDims&, \
+                               int64_t);                                                           \
+  template void conv2d_backward_data(const T*, const T*, const T*, T*, const ConvDims&);           \
   template void conv2d_backward_weight(const T*, const T*, acc_t<T>*, bool, const ConvDims&);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)

@@ -6,6 +6,7 @@
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/shape.h"
 
 namespace noisette::cpu {
 namespace {
@@ -76,13 +77,34 @@ void add_rows(const T* x, acc_t<T>* out, int64_t rows, int64_t cols) {
 
 template <class T>
 void matmul(const T* a, const T* b, const acc_t<T>* bias, const T* residual, T* c,
-            const MatmulDims& d) {
+            const MatmulDims& d, int64_t residual_rows) {
   if (d.c_numel() == 0) return;
+  if (residual != nullptr && residual_rows > 1) {
+    repeat_rows(residual, c, residual_rows, d.batch * d.m, d.n);
+    residual = c;
+  }
   if (d.k == 0 || std::is_same_v<T, double>) {
     plain_matmul(a, b, bias, residual, c, d);
     return;
   }
   if constexpr (!std::is_same_v<T, double>) fast_matmul(a, b, bias, residual, c, d);
+}
+
+template <class T>
+void matmul_activation(const T* a, const T* b, const acc_t<T>* bias, const T* residual, T* before,
+                       T* c, Activation kind, const MatmulDims& d, int64_t residual_rows) {
+  T* const s = before != nullptr ? before : c;
+  matmul(a, b, bias, residual, s, d, residual_rows);
+  activation_forward(s, c, d.c_numel(), kind);
+}
+
+template <class T>
+void matmul_geglu(const T* a, const T* b, const acc_t<T>* bias, T* before, T* c,
+                  const MatmulDims& d) {
+  Scratch scratch;
+  T* const s = before != nullptr ? before : scratch.take<T>(d.c_numel());
+  matmul<T>(a, b, bias, nullptr, s, d);
+  geglu_forward(s, c, d.batch * d.m, d.n / 2);
 }
 
 template <class T>
@@ -128,7 +150,11 @@ void column_sum(const T* x, acc_t<T>* out, int64_t rows, int64_t cols, bool accu
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                               \
-  template void matmul(const T*, const T*, const acc_t<T>*, const T*, T*, const MatmulDims&); \
+  template void matmul(const T*, const T*, const acc_t<T>*, const T*, T*, const MatmulDims&,  \
+                       int64_t);                                                              \
+  template void matmul_activation(const T*, const T*, const acc_t<T>*, const T*, T*, T*,      \
+                                  Activation, const MatmulDims&, int64_t);                    \
+  template void matmul_geglu(const T*, const T*, const acc_t<T>*, T*, T*, const MatmulDims&); \
   template void matmul_accumulate(const T*, const T*, acc_t<T>*, bool, const MatmulDims&);    \
   template void column_sum(const T*, acc_t<T>*, int64_t, int64_t, bool);
 NOISETTE_INSTANTIATE(float)

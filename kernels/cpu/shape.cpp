@@ -75,6 +75,16 @@ void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to,
 }
 
 template <class T>
+void repeat_rows(const T* x, T* y, int64_t times, int64_t rows, int64_t channels) {
+  if (channels == 0) return;
+  const int64_t step = std::max<int64_t>(1, kChunk / channels);
+  parallel_items(ceil_div(rows, step), rows * channels, [=](int64_t i) {
+    for (int64_t r = i * step; r < std::min(rows, (i + 1) * step); ++r)
+      std::memcpy(y + r * channels, x + r / times * channels, size_t(channels) * sizeof(T));
+  });
+}
+
+template <class T>
 void resize_nearest_forward(const T* x, T* y, int64_t factor, const ImageDims& d) {
   spread(x, y, factor, 1.0, d);
 }
@@ -97,6 +107,7 @@ void average_pool_backward(const T* dy, T* dx, int64_t factor, const ImageDims& 
 #define NOISETTE_INSTANTIATE(T)                                                             \
   template void copy_channels<T>(const T*, int64_t, int64_t, T*, int64_t, int64_t, int64_t, \
                                  int64_t);                                                  \
+  template void repeat_rows<T>(const T*, T*, int64_t, int64_t, int64_t);                    \
   template void resize_nearest_forward<T>(const T*, T*, int64_t, const ImageDims&);         \
   template void resize_nearest_backward<T>(const T*, T*, int64_t, const ImageDims&);        \
   template void average_pool_forward<T>(const T*, T*, int64_t, const ImageDims&);           \

@@ -12,6 +12,7 @@
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/map.cuh"
 #include "kernels/cuda/providers/providers.h"
+#include "kernels/shape.h"
 
 namespace noisette::cuda {
 namespace {
@@ -114,6 +115,16 @@ void forward_tiles(const T* x, const T* weight, const float* bias, const T* resi
                  e);
 }
 
+/// A row of the residual for `residual_rows` pixels.
+template <class T>
+void forward_tiles(const T* x, const T* weight, const float* bias, const T* residual,
+                   int64_t residual_rows, T* y, const ConvDims& d) {
+  const Extents e = gemm::extents(ConvPass::forward, d);
+  gemm::multiply("conv2d_forward", gemm::Pixels<T>{x, over_x(d), e.m},
+                 gemm::Matrix<T, true>{weight, e.n, e.k},
+                 gemm::Epilogue<T>{bias, residual, residual_rows, nullptr, y, e.m, e.n}, e);
+}
+
 template <class T>
 void backward_data_tiles(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   const Extents e = gemm::extents(ConvPass::backward_data, d);
@@ -187,7 +198,13 @@ void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, c
 
 template <class T>
 void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
-                    const ConvDims& d) {
+                    const ConvDims& d, int64_t residual_rows) {
+  if (residual != nullptr && residual_rows > 1 && d.y_numel() > 0) {
+    if (in_tiles<T>(ConvPass::forward, d, x, weight, residual, y) && aligned16(bias))
+      return forward_tiles(x, weight, bias, residual, residual_rows, y, d);
+    repeat_rows(residual, y, residual_rows, d.y_numel() / d.out_c, d.out_c);
+    residual = y;
+  }
   const Work work = providers::work<T>(Operation::conv2d_forward, d, providers::addend(residual, y),
                                        bias != nullptr);
   providers::run(work, {{x, weight, bias, residual}, {y}}, [&](const Operands& o) {
@@ -214,10 +231,10 @@ void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool acc
   });
 }
 
-#define NOISETTE_INSTANTIATE(T)                                                             \
-  template void conv2d_forward<T>(const T*, const T*, const float*, const T*, T*,           \
-                                  const ConvDims&);                                         \
-  template void conv2d_backward_data<T>(const T*, const T*, const T*, T*, const ConvDims&); \
+#define NOISETTE_INSTANTIATE(T)                                                                    \
+  template void conv2d_forward<T>(const T*, const T*, const float*, const T*, T*, const ConvDims&, \
+                                  int64_t);                                                        \
+  template void conv2d_backward_data<T>(const T*, const T*, const T*, T*, const ConvDims&);        \
   template void conv2d_backward_weight<T>(const T*, const T*, float*, bool, const ConvDims&);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)

@@ -13,6 +13,8 @@
 //   3x3 convolution 128 -> 128, 32 x 32    forward 1.6, data gradient 1.9, weight gradient 1.9;
 //                                          traffic 1.06 to 1.11, 130 to 170 registers; 95 % of the
 //                                          products count, the rest are padding
+//   product and SiLU 8192 x 1280 x 320,    1.1 (main loop), traffic 1.29 and 1.15, 128 registers
+//   product and GEGLU 8192 x 2560 x 320    (Epilogue in gemm_write.cuh)
 // No bank conflicts, nothing spilled. On an H100 traffic between the second-level cache and the
 // tiles bounds both by the estimate, before the tensor cores.
 //
@@ -40,11 +42,23 @@ struct Parts {
   int64_t count = 1, terms = 0;  // a multiple of a tile's
 };
 
-/// finish(s, i, j, four): elements (i, j .. j + 3) of C of number s of the batch.
+/// f(i, j, from) for the block's results (i, j .. j + 3), whose sums begin with column `from`,
+/// shared out over the threads.
+template <class End, class F>
+__device__ inline void for_each_result(const End& finish, const F& f) {
+  const int halved = finish.gated();  // no division by numbers that are known late
+  const int64_t first = int64_t(blockIdx.x) * (kN >> halved);
+  for (int four = int(threadIdx.x); four < kM * kN / 4 >> halved; four += kThreads) {
+    const int at = four << halved, column = at % (kN / 4) * 4 >> halved;
+    const int64_t i = int64_t(blockIdx.y) * kM + at / (kN / 4);
+    if (i < finish.m && first + column < finish.columns())
+      f(i, first + column, int64_t(blockIdx.x) * kN + column);
+  }
+}
+
 /// Grid (columns, rows, batch * parts).
-template <template <class, class> class Sums, class A, class B, class Finish>
-__global__ void __launch_bounds__(kThreads)
-    product(A a, B b, Finish finish, Parts parts, Extents d) {
+template <template <class, class> class Sums, class A, class B, class End>
+__global__ void __launch_bounds__(kThreads) product(A a, B b, End finish, Parts parts, Extents d) {
   extern __shared__ __align__(1024) unsigned char memory[];
   constexpr int kTerms = LayoutOf<A>::kTerms;
   const uint32_t stages = shared_address(memory);
@@ -77,9 +91,23 @@ __global__ void __launch_bounds__(kThreads)
     added = added == (kStages - 1) * kStageBytes ? 0 : added + kStageBytes;
   }
   if (parts.sums == nullptr) {
-    sums.for_each_four([&](int i, int j, float4 four) {
-      if (i0 + i < d.m && j0 + j < d.n) finish(s, i0 + i, j0 + j, four);
-    });
+    if constexpr (End::kShared) {
+      // Where the stages were; every second row is exchanged for those that write.
+      float4* const tile = reinterpret_cast<float4*>(memory);
+      const auto at = [&](int i, int j) -> float4& {
+        return tile[i * (kN / 4) + (j / 4 ^ i % 2 * 4)];
+      };
+      __syncthreads();
+      sums.for_each_four([&](int i, int j, float4 four) { at(i, j) = four; });
+      __syncthreads();
+      for_each_result(finish, [&](int64_t i, int64_t j, int64_t from) {
+        finish(s, i, j, [&](int further) { return at(int(i - i0), int(from - j0) + further); });
+      });
+    } else {
+      sums.for_each_four([&](int i, int j, float4 four) {
+        if (i0 + i < d.m && j0 + j < d.n) finish(s, i0 + i, j0 + j, [&](int) { return four; });
+      });
+    }
     return;
   }
   const int64_t one = d.m * d.n;
@@ -93,21 +121,18 @@ __global__ void __launch_bounds__(kThreads)
   // No memory besides the stages: they would not start on 1024 bytes any more.
   bool& last = *reinterpret_cast<bool*>(memory);
   if (!last_to_arrive(parts.arrived + tile, unsigned(parts.count), last)) return;
-  for (int four = int(threadIdx.x); four < kM * kN / 4; four += kThreads) {
-    const int64_t i = i0 + four / (kN / 4), j = j0 + four % (kN / 4) * 4;
-    if (i < d.m && j < d.n)
-      finish(s, i, j,
-             sum_of_parts(parts.sums + s * parts.count * one + i * d.n + j, parts.count, one));
-  }
+  for_each_result(finish, [&](int64_t i, int64_t j, int64_t from) {
+    finish(s, i, j, [&](int further) {
+      return sum_of_parts(parts.sums + s * parts.count * one + i * d.n + from + further,
+                          parts.count, one);
+    });
+  });
 }
 
-/// write(index into C, bias + A B).
-template <template <class, class> class Sums, class A, class B, class Write>
-void run(const char* name, const A& a, const B& b, const float* bias, const Write& write,
-         const Extents& d) {
+template <template <class, class> class Sums, class A, class B, class End>
+void run(const char* name, const A& a, const B& b, const End& finish, const Extents& d) {
   constexpr int64_t kTerms = LayoutOf<A>::kTerms, kFew = 8;
   const dim3 tiles(unsigned(ceil_div(d.n, kN)), unsigned(ceil_div(d.m, kM)), unsigned(d.batch));
-  const Finish<Write> finish{write, bias, d.m, d.n};
   Parts parts;
   parts.count = parts_of(d);
   parts.terms = ceil_div(ceil_div(d.k, parts.count), kTerms) * kTerms;
@@ -117,22 +142,27 @@ void run(const char* name, const A& a, const B& b, const float* bias, const Writ
     if (parts.count <= kFew && int64_t(tiles.x) * tiles.y * tiles.z <= kMostArrivals)
       parts.arrived = arrivals();
   }
-  launch(name, product<Sums, A, B, Finish<Write>>,
-         dim3(tiles.x, tiles.y, unsigned(d.batch * parts.count)), kThreads, kStages * kStageBytes,
-         a, b, finish, parts, d);
+  launch(name, product<Sums, A, B, End>, dim3(tiles.x, tiles.y, unsigned(d.batch * parts.count)),
+         kThreads, kStages * kStageBytes, a, b, finish, parts, d);
   if (parts.sums != nullptr && parts.arrived == nullptr)
-    launch(name, add_parts<Write>, blocks_for(d.batch * d.m * d.n / 4), kThreads, 0, parts.sums,
-           parts.count, finish, d.batch);
+    launch(name, add_parts<End>, blocks_for(d.batch * d.m * finish.columns() / 4), kThreads, 0,
+           parts.sums, parts.count, finish, d);
 }
 
 /// By what the elements are, and whether f32 may be rounded to tf32 (runtime.h).
+template <class A, class B, class End>
+void multiply(const char* name, const A& a, const B& b, const End& finish, const Extents& d) {
+  if (sizeof(typename A::Element) == 2 || tf32())
+    run<TensorCores>(name, a, b, finish, d);
+  else if constexpr (sizeof(typename A::Element) == 4)
+    run<MultiplyAdds>(name, a, b, finish, d);
+}
+
+/// write(index into C, bias + A B).
 template <class A, class B, class Write>
 void multiply(const char* name, const A& a, const B& b, const float* bias, const Write& write,
               const Extents& d) {
-  if (sizeof(typename A::Element) == 2 || tf32())
-    run<TensorCores>(name, a, b, bias, write, d);
-  else if constexpr (sizeof(typename A::Element) == 4)
-    run<MultiplyAdds>(name, a, b, bias, write, d);
+  multiply(name, a, b, Finish<Write>{write, bias, d.m, d.n}, d);
 }
 
 }  // namespace noisette::cuda::gemm

@@ -107,6 +107,39 @@ struct Matrix {
   };
 };
 
+/// A matrix [others, terms], or one of both halves of whose rows each tile takes as many.
+template <class T>
+struct Rows {
+  using Element = T;
+  static constexpr bool kAlong = true;
+  Matrix<T, true> all;
+  int64_t between;  // elements that lie between the halves of a tile
+  int64_t overlap;  // of tiles, in rows
+
+  static Rows whole(const T* x, int64_t others, int64_t terms) {
+    return {{x, others, terms}, 0, 0};
+  }
+  /// x [2 * half, terms], half >= kN / 2: what lies outside is never outside of x.
+  static Rows halves(const T* x, int64_t half, int64_t terms) {
+    return {{x, half + kN / 2, terms}, (half - kN / 2) * terms, kN / 2};
+  }
+
+  class Walk {
+   public:
+    __device__ Walk(const Rows& r, int64_t batch, int64_t other, int64_t term, int64_t end)
+        : walk_(r.all, batch, other - other / kN * r.overlap, term, end) {}
+    template <class Copy>
+    __device__ void next(const Rows& r, const Copy& copy) {
+      walk_.next(r.all, [&](auto i, const T* at, int bytes) {
+        copy(i, i < kEach / 2 ? at : at + r.between, bytes);
+      });
+    }
+
+   private:
+    typename Matrix<T, true>::Walk walk_;
+  };
+};
+
 /// Copies the tiles of a factor, one after the other.
 template <class Factor>
 class Fetcher {

@@ -7,6 +7,7 @@
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/providers/providers.h"
+#include "kernels/shape.h"
 
 namespace noisette::cuda {
 namespace {
@@ -73,17 +74,66 @@ void multiply(const char* name, const T* a, const T* b, const float* bias, const
   launch(name, product<T, Write>, grid, dim3(kTile, kTile), 0, a, b, bias, write, d);
 }
 
+/// In one kernel, where it can be: whether it was.
+template <class T>
+bool multiply_to_end(const char* name, const T* a, const T* b, const gemm::Epilogue<T>& end,
+                     const MatmulDims& d) {
+  if (d.c_numel() == 0 || !gemm::in_tiles_to_end(d, end.gated(), kVector<T>) || !aligned16(a, b) ||
+      !end.aligned())
+    return false;
+  const gemm::Matrix<T, true> left{a, d.m, d.k};
+  if (end.gated())
+    gemm::multiply(name, left, gemm::Rows<T>::halves(b, d.n / 2, d.k), end,
+                   gemm::paired_extents(d));
+  else
+    gemm::multiply(name, left, gemm::Rows<T>::whole(b, d.n, d.k), end, gemm::extents(d));
+  return true;
+}
+
 }  // namespace
 
 template <class T>
 void matmul(const T* a, const T* b, const acc_t<T>* bias, const T* residual, T* c,
-            const MatmulDims& d) {
+            const MatmulDims& d, int64_t residual_rows) {
+  if (residual != nullptr && residual_rows > 1) {
+    if (multiply_to_end("matmul", a, b,
+                        gemm::Epilogue<T>{bias, residual, residual_rows, nullptr, c, d.m, d.n}, d))
+      return;
+    repeat_rows(residual, c, residual_rows, d.batch * d.m, d.n);
+    residual = c;
+  }
   const Work work =
       providers::work<T>(Operation::matmul, d, providers::addend(residual, c), bias != nullptr);
   providers::run(work, {{a, b, bias, residual}, {c}}, [&](const Operands& o) {
     multiply("matmul", o.input<T>(0), o.input<T>(1), o.input<float>(2),
              AddResidual<T>{o.input<T>(3), o.result<T>()}, d);
   });
+}
+
+template <class T>
+void matmul_activation(const T* a, const T* b, const acc_t<T>* bias, const T* residual, T* before,
+                       T* c, Activation kind, const MatmulDims& d, int64_t residual_rows) {
+  using End = gemm::Epilogue<T>;
+  if (multiply_to_end(
+          "matmul_activation", a, b,
+          End{bias, residual, residual_rows, before, c, d.m, d.n, End::Then::activation, kind}, d))
+    return;
+  T* const s = before != nullptr ? before : c;
+  matmul(a, b, bias, residual, s, d, residual_rows);
+  activation_forward(s, c, d.c_numel(), kind);
+}
+
+template <class T>
+void matmul_geglu(const T* a, const T* b, const acc_t<T>* bias, T* before, T* c,
+                  const MatmulDims& d) {
+  using End = gemm::Epilogue<T>;
+  if (multiply_to_end("matmul_geglu", a, b,
+                      End{bias, nullptr, 1, before, c, d.m, d.n, End::Then::geglu}, d))
+    return;
+  Scratch scratch;
+  T* const s = before != nullptr ? before : scratch.take<T>(d.c_numel());
+  matmul<T>(a, b, bias, nullptr, s, d);
+  geglu_forward(s, c, d.batch * d.m, d.n / 2);
 }
 
 template <class T>
@@ -102,7 +152,11 @@ void column_sum(const T* x, acc_t<T>* out, int64_t rows, int64_t cols, bool accu
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                               \
-  template void matmul<T>(const T*, const T*, const float*, const T*, T*, const MatmulDims&); \
+  template void matmul<T>(const T*, const T*, const float*, const T*, T*, const MatmulDims&,  \
+                          int64_t);                                                           \
+  template void matmul_activation<T>(const T*, const T*, const float*, const T*, T*, T*,      \
+                                     Activation, const MatmulDims&, int64_t);                 \
+  template void matmul_geglu<T>(const T*, const T*, const float*, T*, T*, const MatmulDims&); \
   template void matmul_accumulate<T>(const T*, const T*, float*, bool, const MatmulDims&);    \
   template void column_sum<T>(const T*, float*, int64_t, int64_t, bool);
 NOISETTE_INSTANTIATE(float)

@@ -41,6 +41,13 @@ inline int64_t stored_sums(const Extents& d) {
 
 inline Extents extents(const MatmulDims& d) { return {d.batch, d.m, d.n, d.k}; }
 
+/// Of pairs of columns, each from another half: a tile has as many of both, so the last may not be
+/// full twice.
+inline Extents paired_extents(const MatmulDims& d) {
+  const int64_t half = kN / 2;
+  return {1, d.m, (d.n / 2 + half - 1) / half * kN, d.k};
+}
+
 inline Extents extents(ConvPass pass, const ConvDims& d) {
   const int64_t taps = d.kernel_h * d.kernel_w, places = d.batch * d.out_h() * d.out_w();
   if (pass == ConvPass::forward) return {1, places, d.out_c, taps * d.in_c};
@@ -53,6 +60,11 @@ inline Extents extents(ConvPass pass, const ConvDims& d) {
 inline bool in_tiles(const MatmulDims& d, int64_t vector) {
   return takes(extents(d)) && (d.trans_a ? d.m : d.k) % vector == 0 &&
          (d.trans_b ? d.k : d.n) % vector == 0;
+}
+/// The same for products with an end of their own (Epilogue in gemm_write.cuh).
+inline bool in_tiles_to_end(const MatmulDims& d, bool paired, int64_t vector) {
+  if (d.trans_a || !d.trans_b || !in_tiles(d, vector)) return false;
+  return !paired || (d.batch == 1 && d.n % 8 == 0 && d.n >= kN);
 }
 inline bool in_tiles(ConvPass pass, const ConvDims& d, int64_t vector) {
   return d.in_c % vector == 0 && d.out_c % vector == 0 && takes(extents(pass, d)) &&

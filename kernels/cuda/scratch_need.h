@@ -33,6 +33,13 @@ inline Pieces product(const MatmulDims& d, int64_t element) {
   return {tiles ? 4 * gemm::stored_sums(gemm::extents(d)) : 0};
 }
 
+/// `kept`: there is memory for what comes before the gate.
+inline Pieces product_geglu(const MatmulDims& d, bool kept, int64_t element) {
+  if (d.c_numel() > 0 && gemm::in_tiles_to_end(d, true, 16 / element))
+    return {4 * gemm::stored_sums(gemm::paired_extents(d))};
+  return {kept ? 0 : element * d.c_numel(), product(d, element)[0]};
+}
+
 inline Pieces convolution(ConvPass pass, const ConvDims& d, int64_t element) {
   const int64_t vector = 16 / element;
   if (gemm::in_tiles(pass, d, vector)) return {4 * gemm::stored_sums(gemm::extents(pass, d))};

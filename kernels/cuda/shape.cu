@@ -19,6 +19,15 @@ __global__ void copy_columns(const T* from, int64_t from_width, T* to, int64_t t
   });
 }
 
+template <int kWidth, class T>
+__global__ void repeat(const T* x, T* y, int64_t times, int64_t channels, int64_t items) {
+  for_each_item(items, [&](int64_t item) {
+    const DivMod at(item * kWidth, channels);
+    Pack<T, kWidth>::read(x + DivMod(at.quotient, times).quotient * channels + at.remainder)
+        .write(y + item * kWidth);
+  });
+}
+
 /// y[n, h k + a, w k + b, c] = scale * x[n, h, w, c] for a, b < k; x has extents d. A vector of x
 /// is read once.
 template <int kWidth, class T>
@@ -95,6 +104,18 @@ void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to,
 }
 
 template <class T>
+void repeat_rows(const T* x, T* y, int64_t times, int64_t rows, int64_t channels) {
+  if (rows * channels == 0) return;
+  const auto run = [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t items = rows * channels / kWidth;
+    launch("repeat_rows", repeat<kWidth, T>, blocks_for(items), kThreads, 0, x, y, times, channels,
+           items);
+  };
+  with_width<T>(channels, run, x, y);
+}
+
+template <class T>
 void resize_nearest_forward(const T* x, T* y, int64_t factor, const ImageDims& d) {
   over_pixels("resize_nearest_forward", true, x, y, factor, 1, d);
 }
@@ -116,6 +137,7 @@ void average_pool_backward(const T* dy, T* dx, int64_t factor, const ImageDims& 
 #define NOISETTE_INSTANTIATE(T)                                                             \
   template void copy_channels<T>(const T*, int64_t, int64_t, T*, int64_t, int64_t, int64_t, \
                                  int64_t);                                                  \
+  template void repeat_rows<T>(const T*, T*, int64_t, int64_t, int64_t);                    \
   template void resize_nearest_forward<T>(const T*, T*, int64_t, const ImageDims&);         \
   template void resize_nearest_backward<T>(const T*, T*, int64_t, const ImageDims&);        \
   template void average_pool_forward<T>(const T*, T*, int64_t, const ImageDims&);           \

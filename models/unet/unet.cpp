@@ -171,7 +171,7 @@ TimeEmbedding::TimeEmbedding(int64_t in, int64_t out, const LayerInit& init)
   add("linear_2", linear_2_);
 }
 
-Tensor TimeEmbedding::operator()(const Tensor& x) const { return linear_2_(silu(linear_1_(x))); }
+Tensor TimeEmbedding::operator()(const Tensor& x) const { return linear_2_(linear_1_.silu(x)); }
 
 UNet::UNet(const UNetConfig& c)
     : config_(checked(c)),

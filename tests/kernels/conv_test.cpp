@@ -57,12 +57,31 @@ class Conv : public testing::TestWithParam<ConvCase> {
     y = rt;
     cpu::conv2d_forward(xt.data(), wt.data(), bt.data(), y.data(), y.data(), d);
     expect_close(y, want, bound, rounding, "y with the residual in place");
+    check_per_sample(xt, wt, bt, rounding);
 
     const double* none = nullptr;
     cpu::conv2d_forward(x.data(), weight.data(), none, none, want.data(), d);
     y = cast<T>(std::vector<double>(want.size(), kUntouched));
     cpu::conv2d_forward<T>(xt.data(), wt.data(), nullptr, nullptr, y.data(), d);
     expect_close(y, want, bound, rounding, "y");
+  }
+
+  /// A row of the residual for each sample.
+  template <class T>
+  void check_per_sample(const std::vector<T>& xt, const std::vector<T>& wt,
+                        const std::vector<acc_t<T>>& bt, double rounding) {
+    const int64_t pixels = d.out_h() * d.out_w();
+    const auto rows = random_values(d.batch * d.out_c, 7);
+    std::vector<double> all(residual.size()), want(all.size()), bound(all.size());
+    for (size_t i = 0; i < all.size(); ++i)
+      all[i] = rows[i / size_t(pixels * d.out_c) * size_t(d.out_c) + i % size_t(d.out_c)];
+    cpu::conv2d_forward(x.data(), weight.data(), bias.data(), all.data(), want.data(), d);
+    cpu::conv2d_forward(magnitude(x).data(), magnitude(weight).data(), magnitude(bias).data(),
+                        magnitude(all).data(), bound.data(), d);
+    const auto rt = cast<T>(rows);
+    auto y = cast<T>(std::vector<double>(want.size(), kUntouched));
+    cpu::conv2d_forward(xt.data(), wt.data(), bt.data(), rt.data(), y.data(), d, pixels);
+    expect_close(y, want, bound, rounding, "y with a row for each sample");
   }
 
   template <class T>

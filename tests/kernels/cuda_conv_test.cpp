@@ -22,6 +22,22 @@ using test::OnDevice;
 using test::random_values;
 using test::same3;
 
+/// A row of the residual for each sample.
+template <class T>
+void check_per_sample(const ConvDims& d, double rounding, double sums) {
+  const int64_t pixels = d.out_h() * d.out_w();
+  const auto x = random_values(d.x_numel(), 1), weight = random_values(d.weight_numel(), 2);
+  const auto bias = random_values(d.out_c, 3), rows = random_values(d.batch * d.out_c, 4);
+  std::vector<double> want(size_t(d.y_numel()));
+  cpu::conv2d_forward(x.data(), weight.data(), bias.data(), rows.data(), want.data(), d, pixels);
+  const OnDevice on_x(cast<T>(x)), on_weight(cast<T>(weight)), on_rows(cast<T>(rows)),
+      y(std::vector<T>(want.size()));
+  const OnDevice on_bias(cast<float>(bias));
+  cuda::conv2d_forward(on_x.get(), on_weight.get(), on_bias.get(), on_rows.get(), y.get(), d,
+                       pixels);
+  test::expect_close(y.back(), want, rounding, sums, "y");
+}
+
 class CudaConv : public test::NeedsCuda<testing::TestWithParam<ConvCase>> {};
 class CudaConvOfFew : public CudaConv {};
 
@@ -58,6 +74,8 @@ TEST_P(CudaConv, Bf16MatchesF64) {
   // bf16.
   check_against_f64<bfloat16>(GetParam().d, 0x1p-8, 2e-4);
 }
+TEST_P(CudaConv, Bf16PerSample) { check_per_sample<bfloat16>(GetParam().d, 0x1p-8, 2e-4); }
+TEST_P(CudaConv, F32PerSample) { check_per_sample<float>(GetParam().d, 1e-6, 1e-4); }
 TEST_P(CudaConv, F32MatchesF64) { check_against_f64<float>(GetParam().d, 1e-6, 1e-4); }
 TEST_P(CudaConv, Tf32MatchesF64) {
   cuda::allow_tf32(true);
@@ -67,6 +85,7 @@ TEST_P(CudaConv, Tf32MatchesF64) {
 }
 
 TEST_P(CudaConvOfFew, Bf16MatchesF64) { check_against_f64<bfloat16>(GetParam().d, 0x1p-8, 2e-4); }
+TEST_P(CudaConvOfFew, Bf16PerSample) { check_per_sample<bfloat16>(GetParam().d, 0x1p-8, 2e-4); }
 TEST_P(CudaConvOfFew, F32MatchesF64) { check_against_f64<float>(GetParam().d, 1e-6, 2e-4); }
 
 INSTANTIATE_TEST_SUITE_P(

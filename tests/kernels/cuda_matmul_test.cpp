@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/runtime.h"
 #include "kernels/matmul.h"
+#include "kernels/shape.h"
 #include "tests/kernels/on_device.h"
 #include "tests/kernels/values.h"
 
@@ -111,6 +112,91 @@ INSTANTIATE_TEST_SUITE_P(
       const MatmulDims& d = info.param;
       return "b" + std::to_string(d.batch) + "_m" + std::to_string(d.m) + "_n" +
              std::to_string(d.n) + "_k" + std::to_string(d.k);
+    });
+
+/// Shape of a product of x [m, k] and weights [n, k], and rows that share one of the residual.
+struct End {
+  int64_t m, n, k, shared;
+};
+class CudaEnds : public test::NeedsCuda<testing::TestWithParam<End>> {};
+
+/// n numbers on the device, from an address that may be odd.
+template <class T>
+class Room {
+ public:
+  Room(int64_t n, int64_t moved) : all_(std::vector<T>(std::size_t(n + moved))), moved_(moved) {}
+  T* get() const { return all_.get() + moved_; }
+  std::vector<double> back() const {
+    const std::vector<T> v = all_.back();
+    return test::values(std::vector<T>(v.begin() + moved_, v.end()));
+  }
+
+ private:
+  OnDevice<T> all_;
+  int64_t moved_;
+};
+
+/// What is done in one kernel gives the bits of several; at addresses `moved` by an element it is
+/// several.
+template <class T>
+void check_ends(const End& e, int64_t moved) {
+  const MatmulDims d{.m = e.m, .n = e.n, .k = e.k, .trans_b = true};
+  const OnDevice a(cast<T>(random_values(d.a_numel(), 1))),
+      b(cast<T>(random_values(d.b_numel(), 2)));
+  const OnDevice bias(cast<float>(random_values(d.n, 3)));
+  const OnDevice few(cast<T>(random_values((e.m + e.shared - 1) / e.shared * e.n, 4)));
+  const Room<T> s(d.c_numel(), moved), f(d.c_numel(), moved), before(d.c_numel(), moved);
+
+  cuda::repeat_rows(few.get(), f.get(), e.shared, e.m, e.n);
+  cuda::matmul(a.get(), b.get(), bias.get(), f.get(), s.get(), d);
+  const Room<T> c(d.c_numel(), moved);
+  cuda::matmul(a.get(), b.get(), bias.get(), few.get(), c.get(), d, e.shared);
+  EXPECT_EQ(c.back(), s.back()) << "a residual of fewer rows";
+
+  for (const Activation kind :
+       {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu}) {
+    cuda::activation_forward(s.get(), f.get(), d.c_numel(), kind);
+    for (T* const keep : {before.get(), static_cast<T*>(nullptr)}) {
+      const Room<T> y(d.c_numel(), moved);
+      cuda::matmul_activation(a.get(), b.get(), bias.get(), few.get(), keep, y.get(), kind, d,
+                              e.shared);
+      EXPECT_EQ(y.back(), f.back()) << "activation " << int(kind);
+    }
+    EXPECT_EQ(before.back(), s.back());
+  }
+  if (e.n % 2 != 0) return;
+  const Room<T> g(d.c_numel() / 2, moved);
+  cuda::matmul<T>(a.get(), b.get(), bias.get(), nullptr, s.get(), d);
+  cuda::geglu_forward(s.get(), g.get(), d.m, d.n / 2);
+  for (T* const keep : {before.get(), static_cast<T*>(nullptr)}) {
+    const Room<T> y(d.c_numel() / 2, moved);
+    cuda::matmul_geglu(a.get(), b.get(), bias.get(), keep, y.get(), d);
+    EXPECT_EQ(y.back(), g.back());
+  }
+  EXPECT_EQ(before.back(), s.back());
+}
+
+TEST_P(CudaEnds, Bf16IsSeveralKernels) { check_ends<bfloat16>(GetParam(), 0); }
+TEST_P(CudaEnds, F32IsSeveralKernels) { check_ends<float>(GetParam(), 0); }
+TEST_P(CudaEnds, Tf32IsSeveralKernels) {
+  cuda::allow_tf32(true);
+  check_ends<float>(GetParam(), 0);
+  cuda::allow_tf32(false);
+}
+TEST_P(CudaEnds, OddAddresses) { check_ends<bfloat16>(GetParam(), 1); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, CudaEnds,
+    testing::Values(End{128, 128, 64, 8}, End{127, 136, 40, 127}, End{129, 264, 72, 43},
+                    End{16, 120, 16, 4},     // fewer columns than a tile of pairs
+                    End{40, 132, 24, 7},     // halves that do not end with chunks
+                    End{24, 160, 1032, 24},  // sums in parts, added up by the last block
+                    End{17, 128, 4616, 5},   // and by another kernel
+                    End{1, 1, 1, 1}, End{8, 256, 64, 2}, End{33, 18, 19, 11}, End{0, 128, 64, 1},
+                    End{20, 128, 0, 5}),
+    [](const auto& info) {
+      const End& e = info.param;
+      return "m" + std::to_string(e.m) + "_n" + std::to_string(e.n) + "_k" + std::to_string(e.k);
     });
 
 }  // namespace

@@ -16,6 +16,7 @@ namespace {
 using test::cast;
 using test::random_values;
 using test::value;
+using test::values;
 
 /// The product by its definition, and the sum of the magnitudes of its terms.
 struct Exact {
@@ -94,6 +95,57 @@ class Matmul : public testing::TestWithParam<std::tuple<MatmulCase, bool, bool>>
     c = rt;
     cpu::matmul(at.data(), bt.data(), biast.data(), c.data(), c.data(), d);
     expect_close(c, want, "product with the residual in place");
+    check_shared_residual(at, bt);
+    check_ends(at, bt, biast, rt);
+  }
+
+  /// A row of the residual for several of the result.
+  template <class T>
+  void check_shared_residual(const std::vector<T>& a, const std::vector<T>& b) {
+    const MatmulDims d = dims();
+    const int64_t rows = d.batch * d.m, shared = rows % 5 == 0 ? 5 : rows;
+    const auto residual = random_values(shared == 0 ? 0 : rows / shared * d.n, 5);
+    Exact want(values(a), values(b), d);
+    for (size_t i = 0; i < want.c.size(); ++i)
+      want.add(i, residual[i / size_t(d.n) / size_t(shared) * size_t(d.n) + i % size_t(d.n)]);
+    std::vector<T> c(want.c.size());
+    const auto r = cast<T>(residual);
+    cpu::matmul(a.data(), b.data(), none<T>(), r.data(), c.data(), d, shared);
+    expect_close(c, want, "product with a residual of fewer rows");
+  }
+  template <class T>
+  static const acc_t<T>* none() {
+    return nullptr;
+  }
+
+  /// An activation or a gate after the product are the kernels for these, to the bit.
+  template <class T>
+  void check_ends(const std::vector<T>& a, const std::vector<T>& b,
+                  const std::vector<acc_t<T>>& bias, const std::vector<T>& residual) {
+    const MatmulDims d = dims();
+    const T* const add = residual.data();
+    std::vector<T> s(residual.size()), want(s.size()), kept(s.size()), c(s.size());
+    for (const Activation kind :
+         {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu}) {
+      cpu::matmul(a.data(), b.data(), bias.data(), add, s.data(), d);
+      cpu::activation_forward(s.data(), want.data(), d.c_numel(), kind);
+      cpu::matmul_activation(a.data(), b.data(), bias.data(), add, kept.data(), c.data(), kind, d);
+      EXPECT_EQ(values(c), values(want));
+      EXPECT_EQ(values(kept), values(s));
+      c.assign(c.size(), T(0));
+      cpu::matmul_activation<T>(a.data(), b.data(), bias.data(), add, nullptr, c.data(), kind, d);
+      EXPECT_EQ(values(c), values(want)) << "nothing kept";
+    }
+    if (d.n % 2 != 0) return;
+    cpu::matmul<T>(a.data(), b.data(), bias.data(), nullptr, s.data(), d);
+    want.resize(s.size() / 2), c.resize(want.size());
+    cpu::geglu_forward(s.data(), want.data(), d.batch * d.m, d.n / 2);
+    cpu::matmul_geglu(a.data(), b.data(), bias.data(), kept.data(), c.data(), d);
+    EXPECT_EQ(values(c), values(want));
+    EXPECT_EQ(values(kept), values(s));
+    c.assign(c.size(), T(0));
+    cpu::matmul_geglu<T>(a.data(), b.data(), bias.data(), nullptr, c.data(), d);
+    EXPECT_EQ(values(c), values(want)) << "nothing kept";
   }
 };
 

@@ -35,6 +35,13 @@ std::vector<To> cast(const std::vector<double>& v) {
 inline double value(bfloat16 x) { return double(float(x)); }
 inline double value(double x) { return x; }
 
+template <class T>
+std::vector<double> values(const std::vector<T>& v) {
+  std::vector<double> out;
+  for (const T x : v) out.push_back(value(x));
+  return out;
+}
+
 inline std::vector<double> magnitude(std::vector<double> v) {
   for (double& x : v) x = std::abs(x);
   return v;

@@ -84,6 +84,13 @@ TEST(Layers, Linear) {
   expect_gradients(live, x, [&](const Linear& m, const Tensor& in) { return m(in, r); });
 }
 
+TEST(Layers, LinearSilu) {
+  Live<Linear> live(DType::f64, 5, 3);
+  const Tensor x = draw({4, 5});
+  EXPECT_EQ(values_of(live.layer.silu(x)), values_of(silu(live.layer(x))));
+  expect_gradients(live, x, [](const Linear& m, const Tensor& in) { return m.silu(in); });
+}
+
 TEST(Layers, LinearGroupIsItsLinearsSideBySide) {
   Live<LinearGroup> live(DType::f64, 4, 3, std::vector<std::string>{"a", "b"});
   const Tensor x = draw({5, 4});

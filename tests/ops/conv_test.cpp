@@ -37,6 +37,13 @@ NOISETTE_OP_TESTS(
     GradCase{"kernel5x3", {{1, 5, 4, 2}, {3, 5, 3, 2}, param({3})}, conv(1, {3, 1, 1, 2})},
     GradCase{
         "pointwise_residual", {{2, 3, 3, 5}, {4, 1, 1, 5}, param({4}), {2, 3, 3, 4}}, conv(1, {})},
+    GradCase{
+        "per_sample", {{2, 5, 6, 4}, {5, 3, 3, 4}, param({5}), {2, 5}}, conv(1, Padding::same(3))},
+    GradCase{"per_sample_one_pixel", {{2, 2, 2, 3}, {4, 2, 2, 3}, param({4}), {2, 4}}, conv(1, {})},
+    GradCase{"per_sample_pointwise", {{3, 2, 3, 5}, {4, 1, 1, 5}, param({4}), {3, 4}}, conv(1, {})},
+    GradCase{"per_sample_to_grey",
+             {{2, 4, 5, 16}, {1, 3, 3, 16}, param({1}), {2, 1}},
+             conv(1, Padding::same(3))},
     GradCase{"to_grey",
              {{2, 4, 5, 16}, {1, 3, 3, 16}, param({1}), {2, 4, 5, 1}},
              conv(1, Padding::same(3))},
@@ -184,6 +191,7 @@ TEST(Conv, ErrorsNameBothSides) {
   EXPECT_TRUE(has(message([&] { conv2d(x, w, b, {.stride = 0}); }), "stride 0"));
   EXPECT_TRUE(has(message([&] { conv2d(t({1, 2, 8, 4}), w, b); }), "kernel 3 x 3, image 2 x 8"));
   EXPECT_TRUE(has(message([&] { conv2d(x, w, b, {}, t({1, 8, 8, 6})); }), "[1, 6, 6, 6]"));
+  EXPECT_TRUE(has(message([&] { conv2d(x, w, b, {}, t({2, 6})); }), "got f32 [2, 6]"));
 }
 
 }  // namespace

@@ -101,6 +101,12 @@ TEST(Cuda, ScratchIsWhatIsCounted) {
     const Tensor x = given({4096, 264}, DType::bf16), w = given({128, 264}, DType::bf16);
     there_and_back(linear(x, w, given({128}, DType::f32)));
   });
+  // A long sum in tiles, and rows that are no whole chunks.
+  for (const Shape& shape : {Shape{256, 4096}, Shape{4096, 63}})
+    expect_counted_scratch("linear_geglu", [&] {
+      const NoGrad none_kept;
+      linear_geglu(given(shape, DType::bf16), given({256, shape.dim(1)}, DType::bf16), {});
+    });
   expect_counted_scratch("attention", [&] {
     const Tensor qkv = given({16, 64, 3 * 8 * 130}, DType::bf16);
     there_and_back(self_attention(qkv, 130));

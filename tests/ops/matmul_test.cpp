@@ -1,5 +1,6 @@
 #include "framework/ops/matmul.h"
 
+#include "framework/core/allocator.h"
 #include "framework/ops/elementwise.h"
 #include "tests/support/gradcheck.h"
 
@@ -7,6 +8,7 @@ namespace noisette {
 namespace {
 
 using testing_support::GradCase;
+using testing_support::In;
 using testing_support::message_of;
 using testing_support::param;
 using testing_support::values_of;
@@ -16,6 +18,26 @@ auto product(bool trans_a, bool trans_b) {
 }
 auto affine(const std::vector<Tensor>& in) {
   return linear(in[0], in[1], in[2], in.size() > 3 ? in[3] : Tensor());
+}
+/// Of what comes before the activation, and of its gradient.
+GradCase with_roundings(GradCase c) {
+  c.inner_roundings = 2;
+  c.parameter_roundings = 1;
+  return c;
+}
+/// Inputs x, weight, bias and a residual, as many as there are.
+GradCase activated(std::string name, std::vector<In> inputs, Activation kind = Activation::silu) {
+  GradCase c{std::move(name), std::move(inputs), [kind](const std::vector<Tensor>& in) {
+               const auto optional = [&](size_t i) { return i < in.size() ? in[i] : Tensor(); };
+               return linear_activation(in[0], in[1], optional(2), kind, optional(3));
+             }};
+  return with_roundings(std::move(c));
+}
+GradCase gated(std::string name, std::vector<In> inputs) {
+  GradCase c{std::move(name), std::move(inputs), [](const std::vector<Tensor>& in) {
+               return linear_geglu(in[0], in[1], in.size() > 2 ? in[2] : Tensor());
+             }};
+  return with_roundings(std::move(c));
 }
 
 NOISETTE_OP_TESTS(
@@ -34,10 +56,42 @@ NOISETTE_OP_TESTS(
     GradCase{"no_terms", {{3, 0}, {0, 4}}, product(false, false)},
     GradCase{"linear", {{7, 5}, {4, 5}, param({4})}, affine},
     GradCase{"linear_residual", {{2, 3, 5}, {4, 5}, param({4}), {2, 3, 4}}, affine},
+    GradCase{"linear_per_sample", {{2, 3, 5}, {4, 5}, param({4}), {2, 4}}, affine},
     GradCase{"linear_vector", {{5}, {4, 5}, param({4})}, affine},
     GradCase{"linear_odd", {{33, 17}, {1, 17}, param({1})}, affine},
     GradCase{"linear_empty", {{0, 5}, {4, 5}, param({4})}, affine},
     GradCase{"linear_no_bias", {{7, 5}, {4, 5}}, [](auto in) { return linear(in[0], in[1], {}); }});
+
+NOISETTE_OP_TESTS(
+    LinearEnds, activated("silu", {{7, 5}, {4, 5}, param({4})}),
+    activated("gelu", {{7, 5}, {4, 5}, param({4})}, Activation::gelu),
+    activated("gelu_tanh", {{7, 5}, {4, 5}, param({4})}, Activation::gelu_tanh),
+    activated("quick_gelu", {{7, 5}, {4, 5}, param({4})}, Activation::quick_gelu),
+    activated("silu_residual", {{2, 3, 5}, {4, 5}, param({4}), {2, 3, 4}}),
+    activated("silu_per_sample", {{2, 3, 5}, {4, 5}, param({4}), {2, 4}}),
+    activated("silu_vector", {{5}, {4, 5}, param({4})}), activated("silu_one", {{1}, {1, 1}}),
+    activated("silu_odd", {{33, 17}, {1, 17}, param({1})}),
+    activated("silu_empty", {{0, 5}, {4, 5}, param({4})}),
+    activated("silu_no_bias", {{7, 5}, {4, 5}}), gated("geglu", {{7, 5}, {8, 5}, param({8})}),
+    gated("geglu_vector", {{5}, {6, 5}, param({6})}), gated("geglu_one", {{1}, {2, 1}}),
+    gated("geglu_odd", {{2, 9, 17}, {6, 17}, param({6})}),
+    gated("geglu_empty", {{0, 5}, {4, 5}, param({4})}), gated("geglu_no_bias", {{7, 5}, {4, 5}}));
+
+TEST(LinearEnds, KeepWhatAGradientNeedsAlone) {
+  const auto bytes_of = [](bool wanted) {
+    Tensor x = empty({32, 8}, DType::f32, kMeta);
+    const Tensor w = empty({32, 8}, DType::f32, kMeta);
+    if (wanted) x.requires_grad();
+    const auto live = [] { return Allocator::of(kMeta).stats().live_bytes; };
+    const int64_t before = live();
+    const std::vector<Tensor> y{linear_activation(x, w, {}, Activation::gelu),
+                                linear_geglu(x, w, {})};
+    return live() - before;
+  };
+  const int64_t results = 4 * 32 * (32 + 16), sums = 4 * 32 * (32 + 32);
+  EXPECT_EQ(bytes_of(false), results);
+  EXPECT_EQ(bytes_of(true), results + sums);
+}
 
 TEST(Matmul, TakesInWhatOtherUsesContributed) {
   const GradCase gram{"gram", {{3, 3}}, [](auto in) {
@@ -94,6 +148,15 @@ TEST(Matmul, ErrorsNameBothSides) {
   EXPECT_EQ(has([&] { linear(t({2, 3}), t({5, 4}), {}); }, "x [2, 3] and weight [5, 4]"), "");
   EXPECT_EQ(has([&] { linear(t({2, 3}), t({5, 3}), t({4})); }, "f32 [5]; got f32 [4]"), "");
   EXPECT_EQ(has([&] { linear(t({2, 3}), t({5, 3}), {}, t({2, 4})); }, "[2, 5] like"), "");
+  EXPECT_EQ(has([&] { linear(t({2, 4, 3}), t({5, 3}), {}, t({4, 5})); }, "got f32 [4, 5]"), "");
+  EXPECT_EQ(has([&] { linear(t({3}), t({5, 3}), {}, t({5, 5})); }, "got f32 [5, 5]"), "");
+  EXPECT_EQ(has([&] { linear_geglu(t({2, 3}), t({5, 3}), {}); }, "got weight [5, 3]"), "");
+  EXPECT_EQ(has(
+                [&] {
+                  linear_activation(t({2, 3}), t({5, 4}), {}, Activation::silu);
+                },
+                "[linear_activation] wants x"),
+            "");
 }
 
 }  // namespace

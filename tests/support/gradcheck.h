@@ -51,6 +51,8 @@ struct GradCase {
   double units = 8;
   /// Roundings to bf16 inside a bf16 op, before that of its result.
   double inner_roundings = 0;
+  /// The same on the way to the gradient of a parameter, which is f32.
+  double parameter_roundings = 0;
 };
 
 inline void PrintTo(const GradCase& c, std::ostream* os) { *os << c.name; }
@@ -158,7 +160,10 @@ inline std::string parity_mismatch(const GradCase& c, DType dtype) {
   const Outcome want(c, DType::f64), got(c, dtype, test_device());
   const double eps32 = std::numeric_limits<float>::epsilon(), eps16 = 0x1p-7;
   const auto bound_of = [&](DType d) {
-    return c.units * eps32 + (d == DType::bf16 ? 0.5 * (1 + c.inner_roundings) * eps16 : 0.0);
+    const double roundings = d == DType::bf16       ? 1 + c.inner_roundings
+                             : dtype == DType::bf16 ? c.parameter_roundings
+                                                    : 0;
+    return c.units * eps32 + 0.5 * roundings * eps16;
   };
   std::string m = distance_message("output", values_of(got.out), values_of(want.out),
                                    bound_of(got.out.dtype()));
