@@ -9,14 +9,14 @@
 //
 // Counted on the software GPU (noisette bench kernels --simulated; not yet run on a card), bf16:
 //   product 4096 x 4096 x 4096             1.2 to 1.3 other instructions for an mma, global traffic
-//                                          1.05 times that of ideal tiles, 127 to 132 registers
+//                                          that of ideal tiles, 125 to 128 registers
 //   3x3 convolution 128 -> 128, 32 x 32    forward 1.6, data gradient 1.9, weight gradient 1.9;
-//                                          traffic 1.06 to 1.11, 130 to 170 registers; 95 % of the
+//                                          traffic 0.95 to 1.02, 168 to 170 registers; 95 % of the
 //                                          products count, the rest are padding
 //   product and SiLU 8192 x 1280 x 320,    1.1 (main loop), traffic 1.29 and 1.15, 128 registers
 //   product and GEGLU 8192 x 2560 x 320    (Epilogue in gemm_write.cuh)
-// No bank conflicts, nothing spilled. On an H100 traffic between the second-level cache and the
-// tiles bounds both by the estimate, before the tensor cores.
+// No bank conflicts, nothing spilled. On an H100 the estimate is bound by memory in products, by
+// traffic between the second-level cache and the tiles in convolutions, not by the tensor cores.
 //
 // Tried and dropped: tiles of 32 terms in 48 KB (3.5 to 4.4 other instructions for an mma of
 // convolutions: twice the address arithmetic); 128 registers for two blocks on a processor (spills
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kThreads) product(A a, B b, End finish, Parts 
   float* const mine = parts.sums + (s * parts.count + part) * one;
   sums.for_each_four([&](int i, int j, float4 four) {
     if (i0 + i < d.m && j0 + j < d.n)
-      *reinterpret_cast<float4*>(mine + (i0 + i) * d.n + j0 + j) = four;
+      store_four(mine + (i0 + i) * d.n + j0 + j, Pack<float, 4>{{four.x, four.y, four.z, four.w}});
   });
   if (parts.arrived == nullptr) return;
   const int64_t tile = (s * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;

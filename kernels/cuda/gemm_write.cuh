@@ -1,5 +1,7 @@
 // What becomes of the sums of a matrix product: four neighbours of a row at a time.
 #pragma once
+#include <type_traits>
+
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/map.cuh"
@@ -7,6 +9,14 @@
 #include "kernels/cuda/vec.cuh"
 
 namespace noisette::cuda::gemm {
+
+/// In one access: the compiler splits an assignment here, by element, which was up to half of the
+/// traffic.
+template <class T>
+__device__ inline void store_four(T* to, const Pack<T, 4>& four) {
+  using All = std::conditional_t<sizeof(T) == 2, uint2, uint4>;
+  __stwb(reinterpret_cast<All*>(to), *reinterpret_cast<const All*>(four.e));
+}
 
 /// c[i] = sum, with a residual that may be absent.
 template <class T>
@@ -22,7 +32,7 @@ struct AddResidual {
     const P more = residual != nullptr ? P::read(residual + i) : P{};
 #pragma unroll
     for (int k = 0; k < 4; ++k) out.set(k, residual != nullptr ? sums[k] + more[k] : sums[k]);
-    out.write(c + i);
+    store_four(c + i, out);
   }
   bool aligned() const { return aligned16(residual, c); }
 };
