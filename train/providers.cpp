@@ -14,13 +14,12 @@ using namespace cuda::providers;
 
 void warn(const std::string& text) { spdlog::warn("{}", text); }
 
-std::unique_ptr<Selection> select_on(int device) {
+/// Their names are added to `names`.
+std::unique_ptr<Selection> select_on(int device, std::string& names) {
   cuda::use_device(device);
   auto all = installed(warn);
-  std::string names;
   for (const auto& p : all)
     names += fmt::format("{}{} {}", names.empty() ? "" : ", ", p->name(), p->version());
-  spdlog::info("libraries beside noisette's kernels: {}", names.empty() ? "none" : names);
   if (all.empty()) return nullptr;
   Owner owner{.warn = warn, .known = {}, .keep = [](const std::string&, const Choice&) {}};
   if (const auto folder = cache_folder()) {
@@ -35,17 +34,23 @@ std::unique_ptr<Selection> select_on(int device) {
 
 }  // namespace
 
-void use_providers(const TrainConfig& config) {
+std::string use_providers(const TrainConfig& config) {
   const RunConfig& run = config.run;
   const Device device = run.device();
   const bool wanted =
       device.type == DeviceType::cuda && run.providers != Providers::none && !run.deterministic;
   static int of = -1;  // the device that was looked at last
+  static std::string names;
   if (!wanted) {
     of = -1;
-    return use(nullptr);
+    use(nullptr);
+    return {};
   }
-  if (std::exchange(of, device.index) != device.index) use(select_on(device.index));
+  if (std::exchange(of, device.index) != device.index) {
+    names.clear();
+    use(select_on(device.index, names));
+  }
+  return names.empty() ? "none" : names;
 }
 
 }  // namespace noisette
@@ -53,7 +58,7 @@ void use_providers(const TrainConfig& config) {
 #else
 
 namespace noisette {
-void use_providers(const TrainConfig&) {}
+std::string use_providers(const TrainConfig&) { return {}; }
 }  // namespace noisette
 
 #endif

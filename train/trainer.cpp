@@ -190,7 +190,8 @@ Run::Run(TrainConfig config, const TrainOptions& options)
   check_device(config_.run.device());
   use_supported_precision(config_);
   use_tf32(config_);
-  use_providers(config_);
+  if (const std::string all = use_providers(config_); !all.empty())
+    spdlog::info("libraries beside noisette's kernels: {}", all);
   check_memory(config_);
   task_ = make_task(config_);
   arena_ = std::make_unique<ParameterArena>(

@@ -19,8 +19,10 @@ auto product(bool trans_a, bool trans_b) {
 auto affine(const std::vector<Tensor>& in) {
   return linear(in[0], in[1], in[2], in.size() > 3 ? in[3] : Tensor());
 }
-/// Of what comes before the activation, and of its gradient.
+/// Of what comes before the activation, and of its gradient. 16 units, measured 8.6: the slopes of
+/// SiLU and GELU are differences, and a GPU's exponential is an approximation.
 GradCase with_roundings(GradCase c) {
+  c.units = 16;
   c.inner_roundings = 2;
   c.parameter_roundings = 1;
   return c;
