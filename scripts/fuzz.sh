@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# scripts/fuzz.sh SECONDS [TARGET...]: builds the fuzz targets (tests/fuzz/) with their sanitizers into build-fuzz/
-# and runs each for SECONDS, from its stored corpus when it has one. With clang they are libFuzzer's, guided by
-# coverage; without it g++ builds the same targets and a driver of our own mutates the stored inputs.
+# scripts/fuzz.sh SECONDS [TARGET...]: builds the fuzz targets (tests/fuzz/), all or those named, as in fuzz_image,
+# with their sanitizers into build-fuzz/ and runs each for SECONDS, from its stored corpus when it has one. With clang
+# they are libFuzzer's, guided by coverage; without it g++ builds the same targets and a driver of our own mutates the
+# stored inputs.
 # An input that breaks a target is kept in build-fuzz/findings/.
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,10 +15,11 @@ if command -v clang++ >/dev/null && echo 'int main(){}' | clang++ -x c++ -fsanit
 fi
 "$root/scripts/setup.sh"
 build=$root/build-fuzz
-"$root/scripts/build.sh" --target fuzz "$build" -DCMAKE_CXX_COMPILER=$compiler -DNOISETTE_FUZZ=ON -DNOISETTE_SANITIZE=ON \
+targets=("$@") to_build=()
+for target in "${targets[@]:-fuzz}"; do to_build+=(--target "$target"); done
+"$root/scripts/build.sh" "${to_build[@]}" "$build" -DCMAKE_CXX_COMPILER=$compiler -DNOISETTE_FUZZ=ON -DNOISETTE_SANITIZE=ON \
   -DNOISETTE_CUDA=OFF -DCMAKE_CXX_FLAGS_RELEASE=-O1 # no input reaches a kernel
 
-targets=("$@")
 if ((${#targets[@]} == 0)); then
   for program in "$build"/bin/fuzz_*; do
     [[ -x $program ]] && targets+=("$(basename -- "$program")")

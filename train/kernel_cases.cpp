@@ -404,6 +404,7 @@ std::vector<KernelCase> kernel_cases() {
   add_norms<B>(all, {16, 1024, 128, 32, 1e-5, true});
   add_norms<B>(all, {16, 256, 256, 32, 1e-5, true});
   add_norms<float>(all, {16, 1024, 128, 32, 1e-5, true});
+  add_norms<float>(all, {16, 1024, 384, 32, 1e-5, true});
   add_rows<B>(all, 4096, 320);
   add_rows<float>(all, 4096, 320);
   all.push_back(adamw(1 << 20));

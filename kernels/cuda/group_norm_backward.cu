@@ -3,13 +3,14 @@
 //   dx = rstd * (weight * du - a - v * b),   a, b = means over the group of weight * du and of that
 //   times v
 // As in forward, a block keeps x and dy of a few whole groups in shared memory, so that both are
-// read once; u and the SiLU are computed twice. Groups too large for that go in three steps: sums
-// by channel of tiles of pixels, sums by group, dx; x and dy are read twice. Sums by sample and
-// channel become the gradients of weight and bias at the end.
+// read once; u and the SiLU are computed twice. Where only x finds room, dy is read twice, the
+// second time from the L2 cache. Groups too large for that go in three steps: sums by channel of
+// tiles of pixels, sums by group, dx; x and dy are read twice. Sums by sample and channel become
+// the gradients of weight and bias at the end.
 // Simulated for an H100, not yet run on a card: sectors between L2 and the multiprocessors over the
-// least possible, 16 samples: 1.01 in bf16 and 1.00 in f32 for 32x32x128, 1.71 in f32 for
-// 32x32x384, which goes in three steps. bf16 is bound by the issue of instructions. Dropped: a
-// block a group, 4.2 and 2.1.
+// least possible, 16 samples: 1.00 for 32x32x128, 1.35 in f32 for 32x32x384, whose groups of 48
+// bytes share sectors and whose dy is read twice; 1.00 to memory in both. bf16 is bound by the
+// issue of instructions. Dropped: a block a group, 4.2 and 2.1; three steps for 32x32x384, 1.71.
 #include "kernels/cuda/group_norm.cuh"
 
 namespace noisette::cuda {
@@ -95,7 +96,8 @@ __device__ inline float dshift_of(const Group<T>& g, int64_t channel, float rstd
   return rstd * (g.weight[channel] * du - float(g.d.pixels) * a - b * normal);
 }
 
-template <int kWidth, class T>
+/// kBoth: dy is kept too.
+template <int kWidth, bool kBoth, class T>
 __global__ void group_norm_bwd(Group<T> g, Cut cut, const float* mean, const float* rstd,
                                const T* dy, const T* add, T* dx, T* dshift, SampleSums to) {
   using P = Pack<T, kWidth>;
@@ -109,7 +111,7 @@ __global__ void group_norm_bwd(Group<T> g, Cut cut, const float* mean, const flo
   const ColumnSums<kWidth> sums[kTerms] = {{tile, fold[0]}, {tile, fold[1]}, {tile, fold[2]}};
   sum_terms(g, tile, channels, dy, sums, [&](int slot, const P& x, const P& grad) {
     kept_x[slot] = x;
-    kept_dy[slot] = grad;
+    if constexpr (kBoth) kept_dy[slot] = grad;
   });
   const int c = int(threadIdx.x);
   if (c < tile.cols)
@@ -136,7 +138,7 @@ __global__ void group_norm_bwd(Group<T> g, Cut cut, const float* mean, const flo
   take(b_of, tile, own.b);
   write_dx(
       g, tile, channels, own, add, dx, [&](int64_t, int slot) { return kept_x[slot]; },
-      [&](int64_t, int slot) { return kept_dy[slot]; });
+      [&](int64_t at, int slot) { return kBoth ? kept_dy[slot] : P::read(dy + at); });
 }
 
 /// The first of three steps: sums over tiles, [N * tiles, 3, C].
@@ -242,12 +244,18 @@ void group_norm_backward(const T* x, const T* shift, const acc_t<T>* weight, con
   const SampleSums sums{scratch.take<float>(d.batch * kTerms * d.channels), d.channels};
   const auto run = [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
-    constexpr int64_t kBytes = 2 * sizeof(T);  // x and dy
-    const auto cut = tiles_of_groups<T>(d, kWidth, kBytes);
-    if (!cut) return backward_in_parts<kWidth>(g, mean, rstd, dy, add, dx, dshift, sums);
-    launch("group_norm_backward", group_norm_bwd<kWidth, T>,
-           cut->blocks(d.batch, d.pixels, d.channels), kThreads, kept_bytes(*cut, kBytes), g, *cut,
-           mean, rstd, dy, add, dx, dshift, sums);
+    const auto try_to_keep = [&](auto tensors) {
+      constexpr int64_t kBytes = decltype(tensors)::value * sizeof(T);
+      const auto cut = tiles_of_groups<T>(d, kWidth, kBytes);
+      if (cut)
+        launch("group_norm_backward", group_norm_bwd<kWidth, kBytes == 2 * sizeof(T), T>,
+               cut->blocks(d.batch, d.pixels, d.channels), kThreads, kept_bytes(*cut, kBytes), g,
+               *cut, mean, rstd, dy, add, dx, dshift, sums);
+      return cut.has_value();
+    };
+    if (!try_to_keep(std::integral_constant<int, 2>{}) &&
+        !try_to_keep(std::integral_constant<int, 1>{}))
+      backward_in_parts<kWidth>(g, mean, rstd, dy, add, dx, dshift, sums);
   };
   if (d.batch * d.channels > 0) with_width<T>(d.channels, run, x, dy, add, dx);
   if (dweight != nullptr || dbias != nullptr)

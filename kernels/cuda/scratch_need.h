@@ -79,16 +79,16 @@ inline Pieces attention_backward(const AttentionDims& d, int64_t element) {
   return {d.batch * d.heads * (element == 2 ? 8 * room : 4 * d.queries)};
 }
 
-/// Whether no block keeps a group in shared memory, `bytes` an element of it.
-inline bool group_in_parts(const GroupNormDims& d, int64_t element, int64_t bytes) {
+/// Whether no block keeps a group in shared memory.
+inline bool group_in_parts(const GroupNormDims& d, int64_t element) {
   for (const int64_t start : {32 / element, cuts::width_of(d.channels, element)}) {
-    if (cuts::keeps(d.pixels, cuts::least_channels(d.channels, d.groups, start), bytes))
+    if (cuts::keeps(d.pixels, cuts::least_channels(d.channels, d.groups, start), element))
       return false;
   }
   return true;
 }
 inline Pieces group_norm_forward(const GroupNormDims& d, int64_t element) {
-  if (!group_in_parts(d, element, element)) return {};
+  if (!group_in_parts(d, element)) return {};
   constexpr int64_t kTile = 32 << 10, kMoments = 8;
   const int64_t width = cuts::width_of(d.channels, element);
   const int64_t cols = cuts::tile_cols(d.channels, element);
@@ -100,7 +100,7 @@ inline Pieces group_norm_forward(const GroupNormDims& d, int64_t element) {
 inline Pieces group_norm_backward(const GroupNormDims& d, int64_t element) {
   constexpr int64_t kTerms = 3;
   Pieces all{4 * d.batch * kTerms * d.channels};
-  if (group_in_parts(d, element, 2 * element)) {
+  if (group_in_parts(d, element)) {
     const int64_t width = cuts::width_of(d.channels, element);
     const int64_t rows = cuts::tile_rows(d.batch, d.pixels, d.channels, element, width, 8, 64);
     const int64_t tiles = cuts::ceil_div(d.pixels, rows);

@@ -106,6 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
                     GroupCase{"LastBlockHasFewerGroups", {1, 10, 120, 12, 1e-5, true}},
                     GroupCase{"SeveralGroupsOfABlock", {300, 4, 64, 32, 1e-5, true}},
                     GroupCase{"StartsOnVectorsNotSectors", {1, 600, 120, 3, 1e-5, true}},
+                    GroupCase{"XFitsButNotWithDy", {1, 320, 120, 3, 1e-5, true}},
                     GroupCase{"InTiles", {2, 1500, 64, 2, 1e-5, true}},
                     GroupCase{"InTilesOdd", {1, 14001, 3, 1, 1e-5, true}},
                     GroupCase{"WideGroup", {2, 5, 520, 1, 1e-5, true}},
