@@ -8,6 +8,7 @@
 #include "kernels/conv.h"
 #include "kernels/diffusion.h"
 #include "kernels/elementwise.h"
+#include "kernels/embedding.h"
 #include "kernels/loss.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
@@ -267,6 +268,22 @@ Tensor update_numbers() {
   return from_vector<double>({1e-4, 0.999, 1, 1, 1}, {5}, Device{DeviceType::cuda, 0});
 }
 
+KernelCase look_up_backward(int64_t count, int64_t rows, int64_t dim) {
+  return memory(fmt::format("embedding {} of {} x {}, bf16, backward", count, rows, dim),
+                double(count) * (8 + 2 * double(dim)) + double(4 * rows * dim), [=]() -> Call {
+                  std::vector<int64_t> tokens(static_cast<std::size_t>(count));
+                  for (std::size_t i = 0; i < tokens.size(); ++i)
+                    tokens[i] = int64_t(i) * 37 % rows;
+                  const Tensor dy = on_device<B>(count * dim),
+                               dtable = on_device<float>(rows * dim),
+                               index = from_vector<int64_t>(tokens, {count}, {DeviceType::cuda, 0});
+                  return [=] {
+                    cuda::embedding_backward<B>(dy.data<B>(), index.data<int64_t>(),
+                                                dtable.data<float>(), count, rows, dim, false);
+                  };
+                });
+}
+
 KernelCase adamw(int64_t n) {
   return memory(fmt::format("AdamW + average + cast, {:.1f} M", mega(n)),
                 double(n) * (5 + 4 + 0.5) * 4, [=]() -> Call {
@@ -407,6 +424,7 @@ std::vector<KernelCase> kernel_cases() {
   add_norms<float>(all, {16, 1024, 384, 32, 1e-5, true});
   add_rows<B>(all, 4096, 320);
   add_rows<float>(all, 4096, 320);
+  all.push_back(look_up_backward(16 * 77, 8192, 768));
   all.push_back(adamw(1 << 20));
   all.push_back(squares(1 << 20));
   all.push_back(noise(128, 3072));

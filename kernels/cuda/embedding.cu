@@ -6,7 +6,6 @@
 
 #include "kernels/cuda/map.cuh"
 #include "kernels/cuda/reduce.cuh"
-#include "kernels/cuda/runtime.h"
 
 namespace noisette::cuda {
 namespace {
@@ -34,22 +33,26 @@ __device__ inline unsigned entries_of(int64_t row, const int64_t* index, int64_t
   return __ballot_sync(kAllLanes, n < end && index[n] == row);
 }
 
-/// A warp an entry of index: the first entry of a row of the table adds up all of that row, in
-/// order, so that no two warps write the same row. Blocks [32, 8], whose warps share what they read
-/// of index.
+/// A warp a row of the table: adds up the entries of index that are this row, in order, and writes
+/// it once. Blocks [32, 32], whose warps share what they read of index.
 template <class T>
 __global__ void embedding_bwd(const T* dy, const int64_t* index, float* dtable, int64_t count,
-                              int64_t rows, int64_t dim) {
-  const int64_t first = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
-  if (first >= count) return;
-  const int64_t row = index[first];
-  if (row < 0 || row >= rows) return;
-  for (int64_t n = 0; n < first; n += 32)
-    if (entries_of(row, index, n, first) != 0) return;
-  for (int64_t n = first; n < count; n += 32)
-    for (unsigned bits = entries_of(row, index, n, count); bits != 0; bits &= bits - 1)
-      for (int64_t c = threadIdx.x; c < dim; c += 32)
-        dtable[row * dim + c] += load(dy + (n + __ffs(int(bits)) - 1) * dim + c);
+                              int64_t rows, int64_t dim, bool accumulate) {
+  const int64_t row = int64_t(blockIdx.x) * blockDim.y + threadIdx.y;
+  if (row >= rows) return;
+  int64_t first = 0;
+  while (first < count && entries_of(row, index, first, count) == 0) first += 32;
+  if (accumulate && first >= count) return;
+  for (int64_t begin = 0; begin < dim; begin += 32) {
+    const int64_t c = begin + threadIdx.x;
+    float sum = 0;
+    for (int64_t n = first; n < count; n += 32)
+      for (unsigned bits = entries_of(row, index, n, count); bits != 0; bits &= bits - 1)
+        if (c < dim) sum += load(dy + (n + __ffs(int(bits)) - 1) * dim + c);
+    if (c >= dim) continue;
+    float& to = dtable[row * dim + c];
+    to = accumulate ? to + sum : sum;
+  }
 }
 
 template <class T, class Time>
@@ -85,10 +88,10 @@ void embedding_forward(const T* table, const int64_t* index, T* y, int64_t count
 template <class T>
 void embedding_backward(const T* dy, const int64_t* index, acc_t<T>* dtable, int64_t count,
                         int64_t rows, int64_t dim, bool accumulate) {
-  if (!accumulate) set_bytes(dtable, 0, std::size_t(rows * dim) * sizeof(float));
-  if (count * dim == 0) return;
-  launch("embedding_backward", embedding_bwd<T>, dim3(unsigned(ceil_div(count, 8))), dim3(32, 8), 0,
-         dy, index, dtable, count, rows, dim);
+  if (rows * dim == 0) return;
+  constexpr unsigned kRows = 32;
+  launch("embedding_backward", embedding_bwd<T>, dim3(unsigned(ceil_div(rows, kRows))),
+         dim3(32, kRows), 0, dy, index, dtable, count, rows, dim, accumulate);
 }
 
 template <class T, class Time>
