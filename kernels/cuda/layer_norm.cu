@@ -3,10 +3,10 @@
 // its mean, then the variance about it, then the values. Backward reads x and dy once for dx and
 // the gradients of weight and bias: blocks have many rows each, sum by column as they go, and their
 // sums are added up in a second launch. Dropped: sums by column in kernels of their own, which read
-// x and dy again (2.1 times the least sectors from L2 in f32, 4096 rows of 320). Weight and bias are
-// read once for all rows of a thread. Simulated for an H100, not yet run on a card: 1.00 to 1.09 of
-// the least bytes from memory, sectors from L2 1.00 in f32, 1.32 and 1.13 in bf16 (weight and bias
-// are f32); bound by memory in f32.
+// x and dy again (2.1 times the least sectors from L2 in f32, 4096 rows of 320). Weight and bias
+// are read once for all rows of a thread. Simulated for an H100, not yet run on a card: 1.00 to
+// 1.09 of the least bytes from memory, sectors from L2 1.00 in f32, 1.32 and 1.13 in bf16 (weight
+// and bias are f32); bound by memory in f32.
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/norm.h"
