@@ -122,14 +122,14 @@ class Variable {
 };
 
 TEST(CacheFolder, IsWhereTheSystemKeepsSuchFiles) {
-  const Variable home("HOME", "/home/ada");
+  const Variable home("HOME", "/elsewhere");
   {
     const Variable cache("XDG_CACHE_HOME", "/caches");
     EXPECT_EQ(cache_folder(), "/caches/noisette");
   }
   for (const char* unusable : {static_cast<const char*>(nullptr), "", "relative"}) {
     const Variable cache("XDG_CACHE_HOME", unusable);
-    EXPECT_EQ(cache_folder(), "/home/ada/.cache/noisette");
+    EXPECT_EQ(cache_folder(), "/elsewhere/.cache/noisette");
     const Variable homeless("HOME", nullptr);
     EXPECT_EQ(cache_folder(), std::nullopt);
   }
