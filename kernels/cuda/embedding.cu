@@ -33,8 +33,8 @@ __device__ inline unsigned entries_of(int64_t row, const int64_t* index, int64_t
   return __ballot_sync(kAllLanes, n < end && index[n] == row);
 }
 
-/// A warp a row of the table: adds up the entries of index that are this row, in order, and writes
-/// it once. Blocks [32, 32], whose warps share what they read of index.
+/// A warp a row of the table: adds up the entries of index that are this row, in their order, and
+/// writes it once. Blocks [32, 32], whose warps share what they read of index.
 template <class T>
 __global__ void embedding_bwd(const T* dy, const int64_t* index, float* dtable, int64_t count,
                               int64_t rows, int64_t dim, bool accumulate) {
@@ -45,13 +45,12 @@ __global__ void embedding_bwd(const T* dy, const int64_t* index, float* dtable, 
   if (accumulate && first >= count) return;
   for (int64_t begin = 0; begin < dim; begin += 32) {
     const int64_t c = begin + threadIdx.x;
-    float sum = 0;
+    float* const to = dtable + row * dim + c;
+    float sum = accumulate && c < dim ? *to : 0;
     for (int64_t n = first; n < count; n += 32)
       for (unsigned bits = entries_of(row, index, n, count); bits != 0; bits &= bits - 1)
         if (c < dim) sum += load(dy + (n + __ffs(int(bits)) - 1) * dim + c);
-    if (c >= dim) continue;
-    float& to = dtable[row * dim + c];
-    to = accumulate ? to + sum : sum;
+    if (c < dim) *to = sum;
   }
 }
 
