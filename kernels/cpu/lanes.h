@@ -84,12 +84,15 @@ inline HalfVec to_bf16(Vec x) {
 template <class T>
 inline constexpr int64_t kWidth = std::is_same_v<T, double> ? 1 : kLanes;
 
+/// Numbers of bf16 in f32.
+inline Vec widen(HalfVec v) { return Vec(__builtin_convertvector(v, WordVec) << 16); }
+
 inline Vec read(const float* p) { return load<Vec>(p); }
 inline double read(const double* p) { return *p; }
 inline Vec read(const bfloat16* p) {
   HalfVec v;
   std::memcpy(&v, p, sizeof(v));
-  return Vec(__builtin_convertvector(v, WordVec) << 16);
+  return widen(v);
 }
 inline void write(float* p, Vec v) { store(p, v); }
 inline void write(double* p, double v) { *p = v; }
@@ -102,6 +105,13 @@ inline void write(bfloat16* p, Vec v) {
 template <class T>
 inline auto read(const T* p, int64_t n) {
   if (n >= kWidth<T>) return read(p);
+#if defined(__AVX512BW__)
+  const uint32_t mask = (1u << n) - 1;
+  if constexpr (std::is_same_v<T, float>)
+    return Vec(_mm512_maskz_loadu_ps(__mmask16(mask), p));
+  else if constexpr (std::is_same_v<T, bfloat16>)
+    return widen(HalfVec(_mm256_maskz_loadu_epi16(__mmask16(mask), p)));
+#endif
   T part[kWidth<T>] = {};
   std::copy_n(p, n, part);
   return read(part);
@@ -109,6 +119,13 @@ inline auto read(const T* p, int64_t n) {
 template <class T, class V>
 inline void write(T* p, V v, int64_t n) {
   if (n >= kWidth<T>) return write(p, v);
+#if defined(__AVX512BW__)
+  const uint32_t mask = (1u << n) - 1;
+  if constexpr (std::is_same_v<T, float>)
+    return _mm512_mask_storeu_ps(p, __mmask16(mask), __m512(v));
+  else if constexpr (std::is_same_v<T, bfloat16>)
+    return _mm256_mask_storeu_epi16(p, __mmask16(mask), __m256i(to_bf16(v)));
+#endif
   T part[kWidth<T>];
   write(part, v);
   std::copy_n(part, n, p);

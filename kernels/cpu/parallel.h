@@ -16,7 +16,7 @@ inline constexpr int64_t kChunk = 8192;
 /// costs more.
 inline constexpr int64_t kSerial = 16384;
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Calls f(i) for i in [0, n). `work` is the total number of elements touched.
 template <class F>

@@ -95,38 +95,68 @@ struct Filters {
   }
 };
 
-/// Panels of output channels that a thread computes at a time: V is read once for all of them.
-constexpr int64_t kPanels = 2;
+/// Tiles whose points lie together: whole tiles of a product.
+constexpr int64_t kGroup = 12;
+static_assert(kGroup % kTileRows == 0);
 /// Tiles that a thread works on by itself, where there are enough of them and their patches take no
 /// more than kOwnBytes; else all threads work on chunks of up to kSharedTiles.
-constexpr int64_t kOwnTiles = 64, kOwnBytes = 3 << 20, kSharedTiles = 128;
+constexpr int64_t kOwnTiles = 5 * kGroup, kOwnBytes = 3 << 20, kSharedTiles = 12 * kGroup;
 
-/// m (+)= the products of n <= kFewTiles tiles with the filters from input channels [c, c + terms)
-/// to panel number `panel`; v and m at the first tile of those channels.
-template <class S, class W>
-void add_few(int64_t n, const W& weight, int64_t panel, int64_t out_c, int64_t c, int64_t terms,
-             FewPoints<const float> v, FewPoints<float> m) {
-  for (int64_t side = 0; side < kTileCols; side += kLanes, m.data += kLanes) {
-    const int64_t to = panel * kTileCols + side, outs = std::clamp<int64_t>(out_c - to, 0, kLanes);
-    FewTaps<S> taps;
-    for (int a = 0; a < W::kAll; ++a)
-      for (int64_t l = 0; l < terms; l += kLanes)
-        weight.read(to, outs, c + l, std::min<int64_t>(kLanes, terms - l), a, taps[a] + l);
-    multiply_few<S>(n, taps, v, m, terms, c > 0);
-  }
+/// V of `count` tiles of x from `first` on.
+template <class S, class T, class V>
+void transform_patches(const T* x, const Grid& grid, int64_t first, int64_t count, const V& v) {
+  parallel_items(count, v.numel(count), [&](int64_t t) {
+    gather<S::kPatch, S>(x, grid, first + t, v, t,
+                         [](const auto& d, auto& out) { S::input(d, out); });
+  });
 }
 
-/// y = the convolution of x with the filters of `weight`, + bias + add.
+/// y = the convolution of x with the filters of `weight`, + bias + add, for at most kFewTiles tiles.
+template <class S, class T, class W>
+void convolve_few(const T* x, const W& weight, const float* bias, const T* add, T* y,
+                  const ConvDims& d, int64_t tiles) {
+  using V = Points<S, kTileTerms, kFewTiles>;
+  using M = Points<S, kTileCols, kFewTiles>;
+  Scratch scratch;
+  V v(d.in_c);
+  v.data = scratch.take<float>(v.numel(tiles));
+  transform_patches<S>(x, Grid::patches<S>(d), 0, tiles, v);
+  constexpr int64_t kWidth = kPanels * kTileCols;
+  parallel_items(ceil_div(d.out_c, kWidth), tiles * S::kPoints * d.out_c, [&](int64_t item) {
+    const int64_t begin = item * kWidth, end = std::min(begin + kWidth, d.out_c);
+    Scratch own;
+    M m(kWidth);
+    m.data = own.take<float>(m.numel(tiles));
+    for (int64_t c = 0; c < d.in_c; c += kTileTerms) {
+      const int64_t terms = std::min(kTileTerms, d.in_c - c);
+      for (int64_t to = begin; to < end; to += kLanes) {
+        const int64_t outs = std::min<int64_t>(kLanes, end - to);
+        FewTaps<S> taps;
+        for (int a = 0; a < W::kAll; ++a)
+          for (int64_t l = 0; l < terms; l += kLanes)
+            weight.read(to, outs, c + l, std::min<int64_t>(kLanes, terms - l), a, taps[a] + l);
+        multiply_few<S>(tiles, taps, {v.at(c, 0, 0), V::kPoint},
+                        {m.at(to - begin, 0, 0), M::kPoint}, terms, c > 0);
+      }
+    }
+    for (int64_t t = 0; t < tiles; ++t)
+      scatter<S>(m, t, begin, end, bias, add, y, Grid::outputs<S>(d), t);
+  });
+}
+
+/// The same for any number of tiles.
 template <class S, class T, class W>
 void convolve(const T* x, const W& weight, const float* bias, const T* add, T* y,
               const ConvDims& d) {
-  using V = Points<S, kTileTerms>;
-  using M = Points<S, kTileCols>;
+  using V = Points<S, kTileTerms, kGroup>;
+  using M = Points<S, kTileCols, kGroup>;
   const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
   const int64_t tiles = d.batch * in.per_image(), threads = omp_get_max_threads();
+  if constexpr (kFewTiles > 0)
+    if (tiles <= kFewTiles) return convolve_few<S>(x, weight, bias, add, y, d, tiles);
   const int64_t panels = ceil_div(d.out_c, kTileCols), groups = ceil_div(panels, kPanels);
   const bool shared = tiles < threads * kOwnTiles ||
-                      V(kOwnTiles).numel(d.in_c) * int64_t(sizeof(float)) > kOwnBytes;
+                      V(d.in_c).numel(kOwnTiles) * int64_t(sizeof(float)) > kOwnBytes;
   // As many chunks for every thread. A tile's result does not depend on the others of its chunk.
   const int64_t shares = shared ? 1 : threads, fitting = shared ? kSharedTiles : kOwnTiles;
   const int64_t chunk = ceil_div(tiles, shares * ceil_div(tiles, shares * fitting));
@@ -137,45 +167,39 @@ void convolve(const T* x, const W& weight, const float* bias, const T* add, T* y
   const auto work = [&](int64_t number) {
     const int64_t first = number * chunk, count = std::min(chunk, tiles - first);
     Scratch scratch;
-    V v(count);
-    v.data = scratch.take<float>(v.numel(d.in_c));
-    parallel_items(count, v.numel(d.in_c), [&](int64_t t) {
-      gather<S::kPatch>(x, in, first + t, v, t, [](const auto& d, auto& out) { S::input(d, out); });
-    });
-    const int64_t part = ceil_div(count, parts);
+    V v(d.in_c);
+    v.data = scratch.take<float>(v.numel(count));
+    transform_patches<S>(x, in, first, count, v);
+    const int64_t part = ceil_div(ceil_div(count, parts), kGroup) * kGroup;
     parallel_items(groups * parts, count * S::kPoints * d.out_c, [&](int64_t item) {
       const int64_t panel = item / parts * kPanels, begin = item % parts * part;
       const int64_t n = std::min(part, count - begin), width = std::min(kPanels, panels - panel);
       if (n <= 0) return;
+      const int64_t to = panel * kTileCols, to_end = std::min(to + width * kTileCols, d.out_c);
       Scratch own;
-      M m(n);
+      M m(width * kTileCols);
       Filters<S> u[kPanels];
-      m.data = own.take<float>(width * m.block);
+      m.data = own.take<float>(m.numel(n));
       for (Filters<S>& f : u) f.data = own.take<float>(f.numel());
       for (int64_t c = 0; c < d.in_c; c += kTileTerms) {
         const int64_t terms = std::min(kTileTerms, d.in_c - c);
-        if (tiles <= kFewTiles) {
-          for (int64_t q = 0; q < width; ++q)
-            add_few<S>(n, weight, panel + q, d.out_c, c, terms,
-                       {v.at(c / kTileTerms, 0, begin), v.point}, {m.at(q, 0, 0), m.point});
-          continue;
-        }
         for (int64_t q = 0; q < width; ++q)
-          u[q].fill((panel + q) * kTileCols, d.out_c, c, c + terms, weight);
+          u[q].fill(to + q * kTileCols, d.out_c, c, c + terms, weight);
         const int64_t next = c + terms, next_end = std::min(next + kTileTerms, d.in_c);
         for (int64_t p = 0; p < S::kPoints; ++p) {
-          weight.prefetch(panel * kTileCols, std::min((panel + width) * kTileCols, d.out_c), next,
-                          next_end, p);
-          for (int64_t t = 0; t < n; t += kTileRows)
+          weight.prefetch(to, to_end, next, next_end, p);
+          for (int64_t t = 0; t < n; t += kTileRows) {
+            for (int64_t l = 0; l < kTileRows * kTileTerms; l += 16)
+              __builtin_prefetch(v.at(c, p + 1, begin + t) + l);
             for (int64_t q = 0; q < width; ++q)
-              gemm_rows(std::min<int64_t>(kTileRows, n - t), v.at(c / kTileTerms, p, begin + t),
-                        kTileTerms, 1, u[q].data + p * u[q].point, kTileCols, m.at(q, p, t),
-                        kTileCols, terms, c > 0);
+              gemm_rows(std::min<int64_t>(kTileRows, n - t), v.at(c, p, begin + t), kTileTerms, 1,
+                        u[q].data + p * u[q].point, kTileCols, m.at(q * kTileCols, p, t), kTileCols,
+                        terms, c > 0);
+          }
         }
       }
       for (int64_t t = 0; t < n; ++t)
-        for (int64_t q = 0; q < width; ++q)
-          scatter<S>(m.at(q, 0, t), m.point, panel + q, bias, add, y, out, first + begin + t);
+        scatter<S>(m, t, to, to_end, bias, add, y, out, first + begin + t);
     });
   };
   if (shared)

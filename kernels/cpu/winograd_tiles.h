@@ -47,112 +47,190 @@ struct Grid {
     const int64_t in_image = tile % per_image();
     return {tile / per_image(), in_image / cols * side - top, in_image % cols * side - left};
   }
+  bool has(int64_t h, int64_t w) const { return h >= 0 && h < height && w >= 0 && w < width; }
+  int64_t row() const { return width * channels; }
+  /// The element of the first pixel of a tile; may lie outside.
+  int64_t origin(const Place& p) const { return (p.image * height + p.h) * row() + p.w * channels; }
+  /// Elements from a tile's pixels to those of the next tile.
+  int64_t to_next(const Place& p) const {
+    const bool last = p.w + left == (cols - 1) * side;
+    return last ? side * row() - (p.w + left) * channels : side * channels;
+  }
 };
 
 /// The length of a point, in whole lines and an odd number of them, so that points do not fall into
 /// the same few sets of a cache.
-inline int64_t spread(int64_t floats) {
+constexpr int64_t spread(int64_t floats) {
   constexpr int64_t kLine = 16;
   const int64_t lines = ceil_div(floats, kLine);
   return (lines + (lines + 1) % 2) * kLine;
 }
 
-/// The points of some tiles, in blocks of Width channels: channel c of point p of tile t at
-/// data[c / Width * block + p * point + t * Width + c % Width].
-template <class S, int64_t Width>
+/// The points of some tiles, Tiles at a time, in blocks of Width channels. Where a tile's points lie
+/// in its block the compiler knows, and they lie on few pages of memory.
+template <class S, int64_t Width, int64_t Tiles>
 struct Points {
+  static constexpr int64_t kPoint = spread(Tiles * Width), kBlock = S::kPoints * kPoint;
   float* data = nullptr;
-  int64_t point, block;
+  int64_t group;  // from Tiles tiles to the next
 
-  explicit Points(int64_t tiles) : point(spread(tiles * Width)), block(S::kPoints * point) {}
-  int64_t numel(int64_t channels) const { return ceil_div(channels, Width) * block; }
-  float* at(int64_t of_block, int64_t p, int64_t tile) const {
-    return data + of_block * block + p * point + tile * Width;
+  explicit Points(int64_t channels) : group(ceil_div(channels, Width) * kBlock) {}
+  int64_t numel(int64_t tiles) const { return ceil_div(tiles, Tiles) * group; }
+  /// Channel c of point p; the channels of its block come after it, and then those of the next tile.
+  float* at(int64_t c, int64_t p, int64_t tile) const {
+    return data + tile / Tiles * group + c / Width * kBlock + p * kPoint + tile % Tiles * Width +
+           c % Width;
   }
 };
 
+/// Numbers of an axis that are worked on together, known to the compiler.
+template <int... I>
+struct Together {
+  static constexpr int kCount = sizeof...(I);
+  static constexpr int kNumbers[kCount] = {I...};
+};
+/// Calls f with the points of an axis: pairs that share most of their arithmetic and fit AVX-512's
+/// registers, or all where there are fewer registers.
+template <class S, class F>
+[[gnu::always_inline]] inline void for_points(const F& f) {
+  constexpr bool kSix = S::kPatch == 6;
+  if constexpr (lanes::kLanes < 16) {
+    f(std::conditional_t<kSix, Together<0, 1, 2, 3, 4, 5>, Together<0, 1, 2, 3>>{});
+  } else {
+    f(Together<0, S::kPatch - 1>{});
+    f(Together<1, 2>{});
+    if constexpr (kSix) f(Together<3, 4>{});
+  }
+}
+/// The same for the outputs of an axis, always in pairs.
+template <class S, class F>
+[[gnu::always_inline]] inline void for_outputs(const F& f) {
+  f(Together<0, 2>{});
+  f(std::conditional_t<S::kTile == 4, Together<1, 3>, Together<1>>{});
+}
+
 /// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to those
-/// of a patch) and stores them as tile t of `to`. Pixels outside the image are zero.
-template <int Side, class S, int64_t Width, class T, class Line>
-void gather(const T* x, const Grid& g, int64_t tile, const Points<S, Width>& to, int64_t t,
+/// of a patch) and stores them as tile t of `to`, two columns of points at a time, which fit the
+/// registers. Pixels outside the image are zero. Calls for the pixels of the next tile.
+template <int Side, class S, class T, class Points, class Line>
+void gather(const T* x, const Grid& g, int64_t tile, const Points& to, int64_t t,
             const Line& line) {
-  constexpr int Patch = S::kPatch;
   using lanes::kLanes;
   using lanes::Vec;
-  const auto [image, h0, w0] = g.place(tile);
-  const int64_t first_row = std::max<int64_t>(0, -h0), first_col = std::max<int64_t>(0, -w0);
-  const int64_t end_row = std::min<int64_t>(Side, g.height - h0);
-  const int64_t end_col = std::min<int64_t>(Side, g.width - w0);
-  const bool inside = first_row == 0 && first_col == 0 && end_row == Side && end_col == Side;
-  const T* origin = x + ((image * g.height + h0) * g.width + w0) * g.channels;
-  const int64_t row_stride = g.width * g.channels;
+  constexpr int kPatch = S::kPatch;
+  constexpr int64_t kMost = 960;  // channels for which pixels are looked up once
+  static constexpr T kZeros[kMost] = {};
+  const Grid::Place place = g.place(tile);
+  const int64_t next = g.to_next(place);
 
-  for (int64_t c = 0; c < g.channels; c += kLanes) {
-    const int64_t n = std::min<int64_t>(kLanes, g.channels - c);
-    Vec half[Side][Patch];  // rows done, columns not
-    for (int64_t i = 0; i < Side; ++i) {
-      const T* p = origin + i * row_stride + c;
-      Vec d[Side];
-      if (inside && n == kLanes) {
+  for (int64_t begin = 0; begin < g.channels; begin += kMost) {
+    const T* const origin = x + g.origin(place) + begin;
+    const T* pixels[Side][Side];
+    for (int i = 0; i < Side; ++i)
+      for (int j = 0; j < Side; ++j)
+        pixels[i][j] =
+            g.has(place.h + i, place.w + j) ? origin + i * g.row() + j * g.channels : kZeros;
+
+    const auto transform = [&](int64_t c, const auto& read) {
+      float* const v = to.at(begin + c, 0, t);
+      for_points<S>([&]<class Columns>(Columns) {
+        Vec half[Columns::kCount][Side];  // rows done, columns not
 #pragma GCC unroll 6
-        for (int j = 0; j < Side; ++j) d[j] = lanes::read(p + j * g.channels);
-      } else {
-        for (int j = 0; j < Side; ++j) {
-          const bool there = i >= first_row && i < end_row && j >= first_col && j < end_col;
-          d[j] = there ? lanes::read(p + j * g.channels, n) : Vec{};
+        for (int i = 0; i < Side; ++i) {
+          Vec d[Side], out[kPatch];
+#pragma GCC unroll 6
+          for (int j = 0; j < Side; ++j) d[j] = read(pixels[i][j] + c);
+          line(d, out);
+          for (int q = 0; q < Columns::kCount; ++q) half[q][i] = out[Columns::kNumbers[q]];
         }
-      }
-      line(d, half[i]);
-    }
-    float* v = to.at(c / Width, 0, t) + c % Width;
-    for (int j = 0; j < Patch; ++j) {
-      Vec d[Side], out[Patch];
 #pragma GCC unroll 6
-      for (int i = 0; i < Side; ++i) d[i] = half[i][j];
-      line(d, out);
+        for (int q = 0; q < Columns::kCount; ++q) {
+          Vec out[kPatch];
+          line(half[q], out);
 #pragma GCC unroll 6
-      for (int i = 0; i < Patch; ++i) lanes::write(v + (i * Patch + j) * to.point, out[i]);
+          for (int i = 0; i < kPatch; ++i)
+            lanes::write(v + (i * kPatch + Columns::kNumbers[q]) * Points::kPoint, out[i]);
+        }
+      });
+    };
+    const int64_t end = std::min(kMost, g.channels - begin);
+    int64_t c = 0;
+    for (; c + kLanes <= end; c += kLanes) {
+      for (int i = Side - S::kTile; i < Side; ++i)
+        for (int j = Side - S::kTile; j < Side; ++j) __builtin_prefetch(pixels[i][j] + next + c);
+      transform(c, [](const T* p) { return lanes::read(p); });
     }
+    if (c < end) transform(c, [n = end - c](const T* p) { return lanes::read(p, n); });
   }
 }
 
-/// y = bias + add + A^T M A for one tile and one panel of kTileCols channels, whose points lie at
-/// from[p * point]. Pixels outside the image are left out. bias and add may be null; add may be y.
-template <class S, class T>
-void scatter(const float* from, int64_t point, int64_t panel, const float* bias, const T* add, T* y,
-             const Grid& g, int64_t tile) {
+/// Panels of output channels that a thread computes at a time: V is read once for all of them.
+inline constexpr int64_t kPanels = 2;
+
+/// y = bias + add + A^T M A for the channels [begin, end) of one tile, at most kPanels panels, from
+/// m's tile t. Pixels outside the image are left out. bias and add may be null; add may be y. Calls
+/// for the pixels of the next tile.
+template <class S, class T, class Points>
+void scatter(const Points& m, int64_t t, int64_t begin, int64_t end, const float* bias,
+             const T* add, T* y, const Grid& g, int64_t tile) {
   using lanes::kLanes;
   using lanes::Vec;
-  const auto [image, h0, w0] = g.place(tile);
-  const int64_t rows = std::min<int64_t>(S::kTile, g.height - h0);
-  const int64_t cols = std::min<int64_t>(S::kTile, g.width - w0);
-  const int64_t origin = ((image * g.height + h0) * g.width + w0) * g.channels;
-  const int64_t end = std::min(g.channels, (panel + 1) * kTileCols);
+  constexpr int kTile = S::kTile, kPatch = S::kPatch;
+  const Grid::Place place = g.place(tile);
+  const int64_t next = g.to_next(place);
+  T nowhere[kPanels * kTileCols];
+  T* to[kTile][kTile];
+  const T* more[kTile][kTile];
+  for (int i = 0; i < kTile; ++i)
+    for (int j = 0; j < kTile; ++j) {
+      const bool inside = g.has(place.h + i, place.w + j);
+      const int64_t at = g.origin(place) + i * g.row() + j * g.channels + begin;
+      to[i][j] = inside ? y + at : nowhere;
+      more[i][j] = inside && add != nullptr ? add + at : nowhere;
+    }
 
-  for (int64_t c = panel * kTileCols; c < end; c += kLanes) {
-    const int64_t n = std::min<int64_t>(kLanes, end - c);
-    const float* m = from + c % kTileCols;
-    const Vec b = bias != nullptr ? lanes::read(bias + c, n) : Vec{};
-    Vec half[S::kTile][S::kPatch];  // columns done, rows not
-    for (int j = 0; j < S::kPatch; ++j) {
-      Vec d[S::kPatch], out[S::kTile];
+  const auto transform = [&](int64_t c, const auto& read, const auto& write) {
+    const float* const from = m.at(c, 0, t);
+    const Vec b = bias != nullptr ? read(bias + begin + c) : Vec{};
+    for_outputs<S>([&]<class Rows>(Rows) {
+      Vec half[Rows::kCount][kPatch];  // columns done, rows not
 #pragma GCC unroll 6
-      for (int i = 0; i < S::kPatch; ++i) d[i] = lanes::read(m + (i * S::kPatch + j) * point);
-      S::output(d, out);
+      for (int j = 0; j < kPatch; ++j) {
+        Vec d[kPatch], out[kTile];
 #pragma GCC unroll 6
-      for (int i = 0; i < S::kTile; ++i) half[i][j] = out[i];
-    }
-    for (int64_t i = 0; i < rows; ++i) {
-      Vec out[S::kTile];
-      S::output(half[i], out);
-      const int64_t at = origin + i * g.width * g.channels + c;
-      for (int64_t j = 0; j < cols; ++j) {
-        Vec value = out[j] + b;
-        if (add != nullptr) value += lanes::read(add + at + j * g.channels, n);
-        lanes::write(y + at + j * g.channels, value, n);
+        for (int i = 0; i < kPatch; ++i)
+          d[i] = lanes::read(from + (i * kPatch + j) * Points::kPoint);
+        S::output(d, out);
+        for (int q = 0; q < Rows::kCount; ++q) half[q][j] = out[Rows::kNumbers[q]];
       }
-    }
-  }
+#pragma GCC unroll 4
+      for (int q = 0; q < Rows::kCount; ++q) {
+        Vec out[kTile];
+        S::output(half[q], out);
+#pragma GCC unroll 4
+        for (int j = 0; j < kTile; ++j) {
+          T* const pixel = to[Rows::kNumbers[q]][j] + c;
+          Vec value = out[j] + b;
+          if (add != nullptr) {
+            const T* const summand = more[Rows::kNumbers[q]][j] + c;
+            __builtin_prefetch(summand + next);
+            value += read(summand);
+          }
+          __builtin_prefetch(pixel + next, 1);
+          write(pixel, value);
+        }
+      }
+    });
+  };
+  int64_t c = 0;
+  for (; c + kLanes <= end - begin; c += kLanes)
+    transform(
+        c, [](const auto* p) { return lanes::read(p); },
+        [](T* p, Vec value) { lanes::write(p, value); });
+  if (const int64_t n = end - begin - c; n > 0)
+    transform(
+        c, [n](const auto* p) { return lanes::read(p, n); },
+        [n](T* p, Vec value) { lanes::write(p, value, n); });
 }
 
 }  // namespace noisette::cpu::winograd

@@ -35,16 +35,19 @@ constexpr int64_t kMostParts = 4;
 constexpr int64_t kBlockRows = 48;
 static_assert(kBlockRows % kTileRows == 0 && kBlockRows % kLanes == 0);
 
-template <class S>
-using V = Points<S, kBlockRows>;
-template <class S>
-using M = Points<S, kTileCols>;
+/// Tiles whose points lie together: as many as are added up at a time, or half of them where there
+/// are no more.
+constexpr int64_t kGroup = kTileTerms, kSmallGroup = kGroup / 2;
+template <class S, int64_t Tiles = kGroup>
+using V = Points<S, kBlockRows, Tiles>;
+template <class S, int64_t Tiles = kGroup>
+using M = Points<S, kTileCols, Tiles>;
 
 /// The blocks of dU: point p of a block at p * kPoint, as a matrix [kBlockRows, kTileCols].
 template <class S>
 struct Blocks {
-  static inline const int64_t kPoint = spread(kBlockRows * kTileCols);
-  static inline const int64_t kNumel = S::kPoints * kPoint;
+  static constexpr int64_t kPoint = spread(kBlockRows * kTileCols);
+  static constexpr int64_t kNumel = S::kPoints * kPoint;
   int64_t down, across;  // their numbers along C and along O
   explicit Blocks(const ConvDims& d)
       : down(ceil_div(d.in_c, kBlockRows)), across(ceil_div(d.out_c, kTileCols)) {}
@@ -54,14 +57,15 @@ struct Blocks {
 };
 
 /// V and dM of `count` tiles from `first` on.
-template <class S, class T>
-void transform(const T* x, const T* dy, int64_t first, int64_t count, const V<S>& v, const M<S>& m,
-               const ConvDims& d) {
+template <class S, class T, int64_t Tiles>
+void transform(const T* x, const T* dy, int64_t first, int64_t count, const V<S, Tiles>& v,
+               const M<S, Tiles>& m, const ConvDims& d) {
   const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
-  parallel_items(count, v.numel(d.in_c) + m.numel(d.out_c), [&](int64_t t) {
-    gather<S::kPatch>(x, in, first + t, v, t, [](const auto& d, auto& out) { S::input(d, out); });
-    gather<S::kTile>(dy, out, first + t, m, t,
-                     [](const auto& d, auto& out) { S::output_transposed(d, out); });
+  parallel_items(count, v.numel(count) + m.numel(count), [&](int64_t t) {
+    gather<S::kPatch, S>(x, in, first + t, v, t,
+                         [](const auto& d, auto& out) { S::input(d, out); });
+    gather<S::kTile, S>(dy, out, first + t, m, t,
+                        [](const auto& d, auto& out) { S::output_transposed(d, out); });
   });
 }
 
@@ -70,10 +74,12 @@ template <class S>
 void multiply(const V<S>& v, const M<S>& m, int64_t row, int64_t col, int64_t p, int64_t count,
               float* du, bool add, const ConvDims& d) {
   const int64_t rows = std::min(kBlockRows, d.in_c - row * kBlockRows);
-  for (int64_t c = 0; c < rows; c += kTileRows)
-    gemm_rows(std::min<int64_t>(kTileRows, rows - c), v.at(row, p, 0) + c, 1, kBlockRows,
-              m.at(col, p, 0), kTileCols, du + p * Blocks<S>::kPoint + c * kTileCols, kTileCols,
-              count, add);
+  for (int64_t t = 0; t < count; t += kGroup)
+    for (int64_t c = 0; c < rows; c += kTileRows)
+      gemm_rows(std::min<int64_t>(kTileRows, rows - c), v.at(row * kBlockRows + c, p, t), 1,
+                kBlockRows, m.at(col * kTileCols, p, t), kTileCols,
+                du + p * Blocks<S>::kPoint + c * kTileCols, kTileCols, std::min(kGroup, count - t),
+                add || t > 0);
 }
 
 /// dg = G^T dU G of one input channel and a vector of output channels, of dU's `parts` sums, which
@@ -162,15 +168,19 @@ struct HalfBack {
 
   float* half(int a, int j) const { return data + (a * S::kPatch + j) * kMatrix; }
 
-  void sum(const V<S>& v, const M<S>& m, int64_t row, int64_t c, int64_t col, int64_t n,
+  /// Of n input channels from c on.
+  template <int64_t Tiles>
+  void sum(const V<S, Tiles>& v, const M<S, Tiles>& m, int64_t c, int64_t n, int64_t o,
            int64_t tiles) const {
     constexpr int64_t kRows = kLanes / 2;
     for (int j = 0; j < S::kPatch; ++j) {
       for (int i = 0; i < S::kPatch; ++i)
         for (int64_t r = 0; r < n; r += kRows)
-          gemm_rows<kRows>(std::min(kRows, n - r), v.at(row, i * S::kPatch + j, 0) + c + r, 1,
-                           kBlockRows, m.at(col, i * S::kPatch + j, 0), kTileCols,
-                           half(S::kTaps, i) + r * kTileCols, kTileCols, tiles, false);
+          for (int64_t t = 0; t < tiles; t += Tiles)
+            gemm_rows<kRows>(std::min(kRows, n - r), v.at(c + r, i * S::kPatch + j, t), 1,
+                             kBlockRows, m.at(o, i * S::kPatch + j, t), kTileCols,
+                             half(S::kTaps, i) + r * kTileCols, kTileCols,
+                             std::min(Tiles, tiles - t), t > 0);
       for (int64_t at = 0; at < n * kTileCols; at += kLanes) {
         Vec column[S::kPatch], out[S::kTaps];
         for (int i = 0; i < S::kPatch; ++i) column[i] = lanes::read(half(S::kTaps, i) + at);
@@ -192,15 +202,15 @@ struct HalfBack {
 };
 
 /// All tiles at once, block by block.
-template <class S, class T>
+template <class S, int64_t Tiles, class T>
 void at_once(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d,
              int64_t tiles) {
   const Blocks<S> blocks(d);
   Scratch scratch;
-  V<S> v(tiles);
-  M<S> m(tiles);
-  v.data = scratch.take<float>(v.numel(d.in_c));
-  m.data = scratch.take<float>(m.numel(d.out_c));
+  V<S, Tiles> v(d.in_c);
+  M<S, Tiles> m(d.out_c);
+  v.data = scratch.take<float>(v.numel(tiles));
+  m.data = scratch.take<float>(m.numel(tiles));
   transform<S>(x, dy, 0, tiles, v, m, d);
   parallel_items(blocks.count(), blocks.count() * Blocks<S>::kNumel, [&](int64_t b) {
     Scratch own;
@@ -208,7 +218,7 @@ void at_once(const T* x, const T* dy, float* dweight, bool accumulate, const Con
     const int64_t row = blocks.row(b), col = blocks.col(b);
     for (int64_t c = row * kBlockRows; c < std::min(d.in_c, (row + 1) * kBlockRows); c += kLanes) {
       const int64_t n = std::min<int64_t>(kLanes, d.in_c - c);
-      du.sum(v, m, row, c % kBlockRows, col, n, tiles);
+      du.sum(v, m, c, n, col * kTileCols, tiles);
       for (int64_t side = 0; side < std::min(kTileCols, d.out_c - col * kTileCols); side += kLanes)
         write_filters<S>(
             c, n, col * kTileCols + side,
@@ -224,10 +234,10 @@ void add_tiles(const T* x, const T* dy, int64_t begin, int64_t end, int64_t chun
                const ConvDims& d) {
   const Blocks<S> blocks(d);
   Scratch scratch;
-  V<S> v(chunk);
-  M<S> m(chunk);
-  v.data = scratch.take<float>(v.numel(d.in_c));
-  m.data = scratch.take<float>(m.numel(d.out_c));
+  V<S> v(d.in_c);
+  M<S> m(d.out_c);
+  v.data = scratch.take<float>(v.numel(chunk));
+  m.data = scratch.take<float>(m.numel(chunk));
   for (int64_t first = begin; first < end; first += chunk) {
     const int64_t count = std::min(chunk, end - first);
     transform<S>(x, dy, first, count, v, m, d);
@@ -273,11 +283,14 @@ void in_parts(const T* x, const T* dy, float* dweight, bool accumulate, const Co
 template <class S, class T>
 void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d) {
   const int64_t tiles = d.batch * Grid::patches<S>(d).per_image();
-  const int64_t points = V<S>(tiles).numel(d.in_c) + M<S>(tiles).numel(d.out_c);
-  if (points <= Blocks<S>(d).count() * Blocks<S>::kNumel)
-    at_once<S>(x, dy, dweight, accumulate, d, tiles);
-  else
+  const Blocks<S> blocks(d);
+  const int64_t points = tiles * (blocks.down * kBlockRows + blocks.across * kTileCols);
+  if (points > blocks.count() * kBlockRows * kTileCols)
     in_parts<S>(x, dy, dweight, accumulate, d, tiles);
+  else if (tiles > kSmallGroup)
+    at_once<S, kGroup>(x, dy, dweight, accumulate, d, tiles);
+  else
+    at_once<S, kSmallGroup>(x, dy, dweight, accumulate, d, tiles);
 }
 
 }  // namespace
