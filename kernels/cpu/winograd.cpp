@@ -111,7 +111,7 @@ void transform_patches(const T* x, const Grid& grid, int64_t first, int64_t coun
   });
 }
 
-/// y = the convolution of x with the filters of `weight`, + bias + add, for at most kFewTiles tiles.
+/// y = the convolution of x with the filters of `weight`, + bias + add; at most kFewTiles tiles.
 template <class S, class T, class W>
 void convolve_few(const T* x, const W& weight, const float* bias, const T* add, T* y,
                   const ConvDims& d, int64_t tiles) {

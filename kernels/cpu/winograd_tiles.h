@@ -66,8 +66,8 @@ constexpr int64_t spread(int64_t floats) {
   return (lines + (lines + 1) % 2) * kLine;
 }
 
-/// The points of some tiles, Tiles at a time, in blocks of Width channels. Where a tile's points lie
-/// in its block the compiler knows, and they lie on few pages of memory.
+/// The points of some tiles, in groups of Tiles and blocks of Width channels. How far a tile's
+/// points lie from each other the compiler knows, and they lie on few pages of memory.
 template <class S, int64_t Width, int64_t Tiles>
 struct Points {
   static constexpr int64_t kPoint = spread(Tiles * Width), kBlock = S::kPoints * kPoint;
@@ -76,7 +76,7 @@ struct Points {
 
   explicit Points(int64_t channels) : group(ceil_div(channels, Width) * kBlock) {}
   int64_t numel(int64_t tiles) const { return ceil_div(tiles, Tiles) * group; }
-  /// Channel c of point p; the channels of its block come after it, and then those of the next tile.
+  /// Channel c of point p. The channels of its block come after it, then those of the next tile.
   float* at(int64_t c, int64_t p, int64_t tile) const {
     return data + tile / Tiles * group + c / Width * kBlock + p * kPoint + tile % Tiles * Width +
            c % Width;
