@@ -90,11 +90,12 @@ struct Together {
   static constexpr int kNumbers[kCount] = {I...};
 };
 /// Calls f with the points of an axis: pairs that share most of their arithmetic and fit AVX-512's
-/// registers, or all where there are fewer registers.
-template <class S, class F>
+/// registers, where reading pixels for each pair costs less than storing what is between the axes.
+/// That is not so with fewer registers, or where a read has to widen bf16: then all points.
+template <class S, class T, class F>
 [[gnu::always_inline]] inline void for_points(const F& f) {
   constexpr bool kSix = S::kPatch == 6;
-  if constexpr (lanes::kLanes < 16) {
+  if constexpr (lanes::kLanes < 16 || std::is_same_v<T, bfloat16>) {
     f(std::conditional_t<kSix, Together<0, 1, 2, 3, 4, 5>, Together<0, 1, 2, 3>>{});
   } else {
     f(Together<0, S::kPatch - 1>{});
@@ -110,8 +111,8 @@ template <class S, class F>
 }
 
 /// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to those
-/// of a patch) and stores them as tile t of `to`, two columns of points at a time, which fit the
-/// registers. Pixels outside the image are zero. Calls for the pixels of the next tile.
+/// of a patch) and stores them as tile t of `to`. Pixels outside the image are zero. Calls for the
+/// pixels of the next tile.
 template <int Side, class S, class T, class Points, class Line>
 void gather(const T* x, const Grid& g, int64_t tile, const Points& to, int64_t t,
             const Line& line) {
@@ -133,7 +134,7 @@ void gather(const T* x, const Grid& g, int64_t tile, const Points& to, int64_t t
 
     const auto transform = [&](int64_t c, const auto& read) {
       float* const v = to.at(begin + c, 0, t);
-      for_points<S>([&]<class Columns>(Columns) {
+      for_points<S, T>([&]<class Columns>(Columns) {
         Vec half[Columns::kCount][Side];  // rows done, columns not
 #pragma GCC unroll 6
         for (int i = 0; i < Side; ++i) {
