@@ -1,6 +1,7 @@
 // Patches and tiles of an image batch, and how they become and leave the points of winograd.h.
 #pragma once
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/conv.h"
 #include "kernels/cpu/gemm_tile.h"
@@ -120,6 +121,7 @@ void gather(const T* x, const Grid& g, int64_t tile, const Points& to, int64_t t
   using lanes::Vec;
   constexpr int kPatch = S::kPatch;
   constexpr int64_t kMost = 960;  // channels for which pixels are looked up once
+  static_assert(kMost % kLanes == 0);
   static constexpr T kZeros[kMost] = {};
   const Grid::Place place = g.place(tile);
   const int64_t next = g.to_next(place);
