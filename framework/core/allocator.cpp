@@ -248,9 +248,10 @@ class CachingAllocator final : public Allocator {
   }
   void drop_pool(int pool) override {
     const std::lock_guard lock(mutex_);
+    const int heir = pool_here() == pool ? 0 : pool_here();
     for (auto& [data, block] : blocks_)
-      if (block.pool == pool) block.pool = 0;
-    free_[0].merge(free_[pool]);
+      if (block.pool == pool) block.pool = heir;
+    free_[heir].merge(free_[pool]);
     free_.erase(pool);
   }
 

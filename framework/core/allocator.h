@@ -56,6 +56,7 @@ class Allocator {
 
   /// Memory that is handed on only inside of it (MemoryPool of framework/core/replay.h); pool 0 is
   /// everybody's. use_pool() is for what the calling thread allocates, and returns the pool before.
+  /// What drop_pool() gives up goes to the calling thread's.
   virtual int new_pool() { return 0; }
   virtual int use_pool(int) { return 0; }
   virtual void drop_pool(int) {}

@@ -14,23 +14,30 @@ MemoryPool::Use::Use(const MemoryPool& pool)
     : device_(pool.device_), before_(Allocator::of(device_).use_pool(pool.id_)) {}
 MemoryPool::Use::~Use() { Allocator::of(device_).use_pool(before_); }
 
-#ifdef NOISETTE_CUDA
-
 struct Replay::Recording {
   explicit Recording(Device d) : device(d), pool(d) {}
   Device device;
   MemoryPool pool;
-  cuda::Graph graph;
   std::vector<Tensor> inputs, outputs;
+#ifdef NOISETTE_CUDA
+  cuda::Graph graph;
+#endif
 };
 
 void Replay::record(const std::vector<Tensor>& inputs) {
   const Device device = inputs.front().device();
-  cuda::use_device(device.index);
   Allocator::of(device).trim();  // what eager runs were given is not needed twice
   auto r = std::make_unique<Recording>(device);
   const MemoryPool::Use use(r->pool);
   for (const Tensor& x : inputs) r->inputs.push_back(x.defined() ? empty_like(x) : x);
+  if (device.is_meta()) {
+    r->outputs = work_(r->inputs);
+    state_.kind = State::Kind::recorded;
+    recording_ = std::move(r);
+    return;
+  }
+#ifdef NOISETTE_CUDA
+  cuda::use_device(device.index);
   try {
     r->graph.begin();
     r->outputs = work_(r->inputs);
@@ -42,11 +49,8 @@ void Replay::record(const std::vector<Tensor>& inputs) {
   }
   state_ = {State::Kind::recorded, r->graph.kernels(), r->graph.copies(), ""};
   recording_ = std::move(r);
-}
-
-#else
-struct Replay::Recording {};
 #endif
+}
 
 Replay::Replay(Work work, bool on) : work_(std::move(work)), on_(on) {}
 Replay::~Replay() = default;
@@ -63,9 +67,7 @@ bool Replay::same_inputs(const std::vector<Tensor>& inputs) const {
 }
 
 std::vector<Tensor> Replay::operator()(const std::vector<Tensor>& inputs) {
-  if (!on_ || inputs.empty() || inputs.front().device().type != DeviceType::cuda)
-    return work_(inputs);
-#ifdef NOISETTE_CUDA
+  if (!on_ || inputs.empty() || inputs.front().device().is_cpu()) return work_(inputs);
   if (!same_inputs(inputs)) {
     recording_.reset();
     state_ = {State::Kind::warming, 0, 0, ""};
@@ -78,14 +80,15 @@ std::vector<Tensor> Replay::operator()(const std::vector<Tensor>& inputs) {
   if (state_.kind == State::Kind::failed || runs_++ < kWarm) return work_(inputs);
   if (!recording_) record(inputs);
   if (!recording_) return work_(inputs);
-  cuda::use_device(recording_->device.index);
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (inputs[i].defined()) copy(inputs[i], recording_->inputs[i]);
-  recording_->graph.replay();
-  return recording_->outputs;
-#else
-  return work_(inputs);
+#ifdef NOISETTE_CUDA
+  if (!recording_->device.is_meta()) {
+    cuda::use_device(recording_->device.index);
+    recording_->graph.replay();
+  }
 #endif
+  return recording_->outputs;
 }
 
 }  // namespace noisette

@@ -14,7 +14,8 @@
 namespace noisette {
 
 /// While it lives, tensors that the calling thread makes on `device` come from a pool of their own.
-/// The pool is given up with the Pool object, what still lives of it when that is freed.
+/// The pool is given up with the Pool object, to the calling thread's at that moment; what still
+/// lives of it when that is freed.
 class MemoryPool {
  public:
   explicit MemoryPool(Device device);
@@ -52,7 +53,8 @@ class Replay {
 
   /// The first two calls with inputs of some shapes, dtypes and device do the work, so that memory
   /// and what is made once is there; the third records, and from then on it is replayed, until the
-  /// inputs change their shapes. Undefined inputs are handed on.
+  /// inputs change their shapes. Undefined inputs are handed on. On meta, where there is nothing to
+  /// record, memory is taken as on a card.
   std::vector<Tensor> operator()(const std::vector<Tensor>& inputs);
 
   struct State {
