@@ -6,6 +6,13 @@ namespace noisette {
 namespace {
 thread_local Profile* active = nullptr;
 
+void take_all(ScratchStack& scratch, std::span<const int64_t> pieces) {
+  const ScratchStack::Place top = scratch.top();
+  for (const int64_t bytes : pieces)
+    if (bytes > 0) scratch.take(std::size_t(bytes), [](std::size_t) {});
+  scratch.back_to(top);
+}
+
 int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 }  // namespace
 
@@ -43,11 +50,12 @@ bool is_profiled() { return active != nullptr; }
 
 void add_scratch(std::span<const int64_t> pieces) {
   if (!active) return;
-  ScratchStack& scratch = active->scratch_;
-  const ScratchStack::Place top = scratch.top();
-  for (const int64_t bytes : pieces)
-    if (bytes > 0) scratch.take(std::size_t(bytes), [](std::size_t) {});
-  scratch.back_to(top);
+  take_all(active->scratch_, pieces);
+  take_all(active->with_libraries_, pieces);
+}
+
+void add_scratch_of_library(std::span<const int64_t> pieces) {
+  if (active) take_all(active->with_libraries_, pieces);
 }
 
 }  // namespace noisette

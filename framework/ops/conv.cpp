@@ -45,10 +45,18 @@ ConvDims conv_dims(const Tensor& x, const Tensor& weight, const Conv2dOptions& o
   return d;
 }
 
-void announce(ConvPass pass, const char* kernel, const ConvDims& d, DType dtype) {
+/// `added_to`: bytes of a result that is added to in place.
+void announce(ConvPass pass, const char* kernel, const ConvDims& d, DType dtype,
+              int64_t added_to = 0) {
   count_flops(kernel, d.flops());
   note_conv(pass, d, dtype);
-  count_scratch([&] { return cuda::need::convolution(pass, d, int64_t(size_of(dtype))); });
+  count_scratch([&] { return cuda::need::convolution(pass, d, int64_t(size_of(dtype))); },
+                [&] { return cuda::need::library_convolution(d, added_to); });
+}
+
+/// Bytes of dx where it is what other uses of x have left.
+int64_t bytes_in_place(const Tensor& dx, const Tensor& other) {
+  return other.defined() && other.same_data(dx) ? int64_t(dx.bytes()) : 0;
 }
 
 /// The gradient of a bias: dy [rows, cols] summed over its rows.
@@ -78,13 +86,15 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
           const Tensor other = needs.take(0);
           dx = other.defined() && other.sole_owner() ? other
                                                      : empty(x.shape(), dy.dtype(), dy.device());
-          announce(ConvPass::backward_data, "conv2d_backward_data", d, dy.dtype());
+          announce(ConvPass::backward_data, "conv2d_backward_data", d, dy.dtype(),
+                   bytes_in_place(dx, other));
           NOISETTE_DISPATCH(dy, conv2d_backward_data, dy.data<T>(), w.data<T>(),
                             data_or_null<T>(other), dx.data<T>(), d);
         }
         const GradTarget dw = needs.target(1), db = needs.target(2);
         if (dw.buffer.defined()) {
-          announce(ConvPass::backward_weight, "conv2d_backward_weight", d, dy.dtype());
+          announce(ConvPass::backward_weight, "conv2d_backward_weight", d, dy.dtype(),
+                   dw.accumulate ? int64_t(dw.buffer.bytes()) : 0);
           const Tensor input = x.get();
           NOISETTE_DISPATCH(dy, conv2d_backward_weight, input.data<T>(), dy.data<T>(),
                             dw.buffer.data<acc_t<T>>(), dw.accumulate, d);
@@ -124,7 +134,11 @@ Tensor upsample_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias
                               (double(dx.defined()) + double(dw.buffer.defined())) * d.flops());
                   if (dx.defined()) {
                     note_conv(ConvPass::backward_data, d.side_by_side(), dy.dtype());
-                    count_scratch([&] { return cuda::need::upsample_backward_data(d, element); });
+                    count_scratch([&] { return cuda::need::upsample_backward_data(d, element); },
+                                  [&] {
+                                    return cuda::need::library_upsample_backward_data(
+                                        d, bytes_in_place(dx, other), element);
+                                  });
                   }
                   if (dw.buffer.defined()) {
                     note_conv(ConvPass::backward_weight, d.side_by_side(), dy.dtype());

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/scratch_need.h"
 #include "kernels/cuda/stream.h"
 
 namespace noisette::cuda {
@@ -13,6 +14,7 @@ namespace {
 struct Memory {
   ScratchStack stack;
   unsigned* arrivals = nullptr;
+  void* workspace = nullptr;
   std::vector<std::byte*> blocks;  // never given back: what a step needs once it needs again
 };
 
@@ -52,6 +54,20 @@ void* Scratch::take_bytes(std::size_t bytes) {
   return m.blocks[place.block] + place.offset;
 }
 
-std::size_t scratch_bytes() { return memory_of(current_device()).stack.bytes(); }
+void* workspace(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  if (bytes > std::size_t(kWorkspace))
+    throw std::logic_error("[scratch] a plan wants a workspace of " + std::to_string(bytes) +
+                           " bytes");
+  Memory& m = memory_of(current_device());
+  if (m.workspace == nullptr) m.workspace = reserve(std::size_t(kWorkspace));
+  if (m.workspace == nullptr) throw std::runtime_error("[scratch] out of memory for a workspace");
+  return m.workspace;
+}
+
+std::size_t scratch_bytes() {
+  const Memory& m = memory_of(current_device());
+  return m.stack.bytes() + (m.workspace != nullptr ? std::size_t(kWorkspace) : 0);
+}
 
 }  // namespace noisette::cuda

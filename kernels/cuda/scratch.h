@@ -33,6 +33,10 @@ class Scratch {
 /// kernel leaves them zero. The next kernel of the stream may have the same ones.
 using cuts::kMostArrivals;
 unsigned* arrivals();
+/// Memory for a plan of a library (providers/) that wants `bytes`, at most kWorkspace of
+/// scratch_need.h; null for none. Apart, and always the same: in a scratch, which is never given
+/// back, pieces of every size would add up.
+void* workspace(std::size_t bytes);
 /// What the calling thread's scratches of its device have reserved by now.
 std::size_t scratch_bytes();
 

@@ -18,6 +18,12 @@ namespace noisette::cuda {
 
 inline constexpr int64_t kStatisticsRoom = 64;  // attention's statistics come in multiples of it
 
+/// Libraries (providers/) are asked for works of so many floating-point operations or more: others
+/// take a few microseconds, and a clock says more of their launch.
+inline constexpr double kWorthALibrary = 1e8;
+/// What a plan of one may want beside what its own launcher takes (workspace() of scratch.h).
+inline constexpr int64_t kWorkspace = int64_t(64) << 20;
+
 namespace need {
 
 using Pieces = std::vector<int64_t>;
@@ -111,6 +117,17 @@ inline Pieces group_norm_backward(const GroupNormDims& d, int64_t element) {
   all.push_back(columns(1, d.batch, kTerms * d.channels, 4)[0]);
   return all;
 }
+/// Where a library does a convolution: a copy of what it adds to in place, `added_to` bytes.
+inline Pieces library_convolution(const ConvDims& d, int64_t added_to) {
+  return {d.flops() < kWorthALibrary ? 0 : added_to};
+}
+inline Pieces library_upsample_backward_data(const UpsampleConvDims& d, int64_t added_to,
+                                             int64_t element) {
+  Pieces all = upsample_backward_data(d, element);
+  all.back() = library_convolution(d.side_by_side(), added_to)[0];
+  return all;
+}
+
 /// A row of sums for each block of rows: blocks have no fewer rows than this.
 inline Pieces layer_norm_backward(const LayerNormDims& d, int64_t element) {
   const int64_t least = 64 / element;

@@ -13,6 +13,7 @@
 
 #include "kernels/cuda/providers/library.h"
 #include "kernels/cuda/scratch.h"
+#include "kernels/cuda/scratch_need.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/elementwise.h"
 
@@ -114,7 +115,7 @@ class Product {
     const auto wish = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
       ask(api().set_wishes(wishes, attribute, &value, sizeof value));
     };
-    wish(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(kMostWorkspace));
+    wish(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(kWorkspace));
     wish(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
          uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     for (const auto alignment :
@@ -146,8 +147,7 @@ class Product {
     const void* const c = added_ == Addend::apart ? o.in[Operands::kAdded] : o.out[0];
     ask(api().matmul(handle, product_, &one, o.in[1], b_.get(), o.in[0], a_.get(), &beta, c,
                      c_.get(), o.out[0], c_.get(), &algorithm.algo,
-                     scratch.take_bytes(algorithm.workspaceSize), algorithm.workspaceSize,
-                     stream()));
+                     workspace(algorithm.workspaceSize), algorithm.workspaceSize, stream()));
   }
 
  private:

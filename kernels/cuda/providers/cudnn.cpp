@@ -11,6 +11,7 @@
 #include "kernels/cuda/providers/cudnn_graph.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/scratch.h"
+#include "kernels/cuda/scratch_need.h"
 #include "kernels/cuda/stream.h"
 
 namespace noisette::cuda::providers {
@@ -211,7 +212,7 @@ class GraphPlan final : public Plan {
     Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
     pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, graph_->tensors)
         .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers)
-        .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, scratch.take_bytes(std::size_t(workspace_)))
+        .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace(std::size_t(workspace_)))
         .finalize();
     ask(api().set_stream(handle_, stream()));
     ask(api().execute(handle_, plan_.raw(), pack.raw()));
@@ -294,7 +295,7 @@ class Cudnn final : public Provider {
           .finalize();
       const int64_t workspace =
           plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 1).at(0);
-      if (workspace <= kMostWorkspace)
+      if (workspace <= kWorkspace)
         all.push_back(std::make_unique<GraphPlan>(handle_, work, graph, plan, workspace));
     } catch (const cudnn::Failure&) {
     }

@@ -8,8 +8,6 @@
 
 namespace noisette::cuda::providers {
 
-/// What a plan may take of scratch memory. It is beyond what `noisette plan` counts.
-inline constexpr int64_t kMostWorkspace = int64_t(64) << 20;
 /// Plans that a provider gives for a work: each is compared and timed, and some are compiled.
 inline constexpr int kMostPlans = 3;
 
@@ -17,7 +15,8 @@ inline constexpr int kMostPlans = 3;
 class Plan {
  public:
   virtual ~Plan() = default;
-  /// In the calling thread's stream. Throws std::runtime_error where the library says no.
+  /// In the calling thread's stream. Throws std::runtime_error where the library says no. Takes no
+  /// more scratch than a workspace() and what scratch_need.h counts.
   virtual void run(const Operands& operands) = 0;
 };
 

@@ -6,12 +6,11 @@
 #include <utility>
 
 #include "kernels/cuda/providers/trial.h"
+#include "kernels/cuda/scratch_need.h"
 
 namespace noisette::cuda::providers {
 namespace {
 
-/// Below this a work takes a few microseconds, and a clock says more of its launch.
-constexpr double kWorthMeasuring = 1e8;  // floating-point operations
 /// A plan is taken that is faster by this factor.
 constexpr double kMargin = 1.05;
 
@@ -44,7 +43,7 @@ Selection::Selection(std::vector<std::unique_ptr<Provider>> providers, std::uniq
     : providers_(std::move(providers)), card_(std::move(card)), owner_(std::move(owner)) {}
 
 void Selection::run(const Work& work, const Operands& operands, const Kernel& ours) {
-  if (work.flops() < kWorthMeasuring || !aligned(operands) || !card_->current())
+  if (work.flops() < kWorthALibrary || !aligned(operands) || !card_->current())
     return ours(operands);
   const std::lock_guard lock(mutex_);
   Entry* const entry = find(work, operands, ours);
