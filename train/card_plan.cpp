@@ -1,16 +1,18 @@
 #include "train/card_plan.h"
 
 #include <algorithm>
-#include <array>
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/profile.h"
 #include "framework/core/replay.h"
 #include "framework/ops/elementwise.h"
 #include "framework/optim/adamw.h"
+#include "kernels/cuda/scratch_need.h"
 #include "models/unet/unet.h"
 #include "train/micro_batch.h"
 #include "train/precision.h"
+#include "train/sample_plan.h"
+#include "train/sampling.h"
 #include "train/step_log.h"
 #include "train/task.h"
 
@@ -59,17 +61,9 @@ class Rehearsal {
     return values_of(pieces, optimizer_.apply({}));
   }
 
-  /// The network on as many images as a preview shows it at once.
-  Tensors draw() {
-    const NoGrad no_grad;
-    const UNetConfig& m = config_.model;
-    const int64_t shown = std::min(config_.preview.images, preview_batch_of(config_));
-    const int64_t n = config_.preview.guidance == 1 ? shown : 2 * shown;
-    const auto& unet = dynamic_cast<const UNet&>(task_->module());
-    const Tensor x = empty({n, m.sample_size, m.sample_size, m.in_channels},
-                           element_type(config_.run.precision), kMeta);
-    const Tensor t = empty({n}, DType::i64, kMeta);
-    return {m.num_class_embeds > 0 ? unet(x, t, empty({n}, DType::i64, kMeta)) : unet(x, t)};
+  void preview() {
+    rehearse_sampling(dynamic_cast<const UNet&>(task_->module()), config_.schedule,
+                      config_.objective.target, preview_sampler(config_), preview_request(config_));
   }
 
  private:
@@ -86,81 +80,120 @@ int64_t bytes_of(const Tensors& tensors) {
   return sum;
 }
 
-/// Twice as it comes, then in a pool of its own, where a recording's tensors stay: as Replay does.
-template <class Work>
-Tensors warm_up_and_record(bool recorded, const MemoryPool& pool, const Work& work) {
-  work();
-  work();
-  if (!recorded) return {};
-  Allocator::of(kMeta).trim();
-  const MemoryPool::Use use(pool);
-  return work();
-}
-
-CardPlan count(const TrainConfig& config) {
-  Allocator& meta = Allocator::of(kMeta);
-  const MemoryPool everything(kMeta), of_step(kMeta), of_preview(kMeta);
-  const MemoryPool::Use use(everything);
-  meta.reset_peak();
-  const MemoryStats before = meta.stats();
-  const Profile profile;
-  CardPlan plan;
-  Rehearsal run(config);
-  std::vector<Tensors> sets{run.batches()};
-  int steps = 0;
-  const Tensors recording = warm_up_and_record(config.run.graph, of_step, [&] {
-    if (steps++ == 2) sets.push_back(run.batches());  // what the recorded kernels read
-    Tensors values = run.step(sets.back());
-    if (steps == 1) sets.push_back(run.batches());  // the next update's come while this one runs
-    return values;
-  });
-  MemoryStats now = meta.stats();
-  for (const Tensors& set : sets) plan.batches += bytes_of(set);
-  plan.tensors = now.peak_bytes - before.live_bytes - plan.batches;
-  plan.segments = now.peak_reserved_bytes - before.reserved_bytes - plan.batches - plan.tensors;
-  if (config.preview.every > 0) {
-    const int64_t until_now = now.peak_reserved_bytes;
-    warm_up_and_record(config.run.graph, of_preview, [&] { return run.draw(); });
-    now = meta.stats();
-    plan.previews = now.peak_reserved_bytes - until_now;
+/// Counts what is taken on meta while it lives, in memory of its own, which is then given back.
+class Count {
+ public:
+  explicit Count(const TrainConfig& config)
+      : libraries_(config.run.providers != Providers::none && !config.run.deterministic),
+        use_(pool_) {
+    meta_.reset_peak();
+    before_ = meta_.stats();
   }
-  plan.scratch = profile.scratch_bytes();
-  return plan;
-}
 
-/// The largest micro-batch of which a card of each size has room, by the sizes in rising order.
-std::vector<int64_t> largest_on(TrainConfig config, const std::vector<int64_t>& gib) {
+  /// At the largest moment so far.
+  int64_t tensors() const { return meta_.stats().peak_bytes - before_.live_bytes; }
+  int64_t reserved() const { return meta_.stats().peak_reserved_bytes - before_.reserved_bytes; }
+
+  void add_scratch_to(CardPlan& plan) const {
+    plan.scratch = profile_.scratch_bytes();
+    if (libraries_)
+      plan.libraries = cuda::kWorkspace + profile_.scratch_with_libraries() - plan.scratch;
+  }
+
+ private:
+  bool libraries_;
+  Allocator& meta_ = Allocator::of(kMeta);
+  struct Trim {
+    ~Trim() { Allocator::of(kMeta).trim(); }
+  } trim_;  // when the pool is no more
+  MemoryPool pool_{kMeta};
+  MemoryPool::Use use_;
+  MemoryStats before_;
+  Profile profile_;
+};
+
+/// The largest of `sizes`, which fall, of which cards with `gib` GiB, which rise, have room.
+template <class Total>
+std::vector<int64_t> largest_on(const std::vector<int64_t>& gib, const std::vector<int64_t>& sizes,
+                                const Total& total) {
   std::vector<int64_t> largest(gib.size());
-  int64_t micro = config.run.batch;
-  while (micro > 0 && largest.front() == 0) {
-    config.run.micro_batch = micro;
-    const int64_t total = plan_card(config).total();
+  for (const int64_t size : sizes) {
+    const int64_t bytes = total(size);
     for (std::size_t i = 0; i < gib.size(); ++i)
-      if (largest[i] == 0 && total <= gib[i] << 30) largest[i] = micro;
-    int64_t below = 1;
-    while (2 * below < micro) below *= 2;
-    micro = micro == 1 ? 0 : below;
+      if (largest[i] == 0 && bytes <= gib[i] << 30) largest[i] = size;
+    if (largest.front() > 0) break;
   }
   return largest;
 }
 
+/// `most` and the powers of two below it.
+std::vector<int64_t> sizes_from(int64_t most) {
+  std::vector<int64_t> sizes;
+  for (int64_t size = 1; size < most; size *= 2) sizes.insert(sizes.begin(), size);
+  sizes.insert(sizes.begin(), most);
+  return sizes;
+}
+
+const std::vector<int64_t> kCards{8, 12, 24, 80};
+
 }  // namespace
 
 CardPlan plan_card(const TrainConfig& config) {
-  const CardPlan plan = count(config);
-  Allocator::of(kMeta).trim();
+  CardPlan plan;
+  const Count count(config);
+  Rehearsal run(config);
+  Replay step([&](const Tensors& batches) { return run.step(batches); }, config.run.graph);
+  std::vector<Tensors> sets{run.batches()};
+  for (int update = 0; update < 3; ++update) {  // the third is recorded
+    step(sets.back());
+    if (update == 0) sets.push_back(run.batches());  // the next come while this one runs
+  }
+  plan.batches = (config.run.graph ? 3 : 2) * bytes_of(sets.front());
+  plan.tensors = count.tensors() - plan.batches;
+  plan.segments = count.reserved() - plan.batches - plan.tensors;
+  if (config.preview.every > 0) {
+    const int64_t until_now = count.reserved();
+    run.preview();
+    plan.previews = count.reserved() - until_now;
+  }
+  count.add_scratch_to(plan);
+  return plan;
+}
+
+CardPlan plan_card_sampling(const TrainConfig& config, int64_t batch) {
+  CardPlan plan;
+  const Count count(config);
+  SampleRehearsal(config).draw(batch, config.run.graph);
+  plan.tensors = count.tensors();
+  plan.segments = count.reserved() - plan.tensors;
+  count.add_scratch_to(plan);
   return plan;
 }
 
 std::vector<CardFit> fit_cards(const TrainConfig& config) {
-  const std::vector<int64_t> gib{8, 12, 24, 80};
   TrainConfig c = config;
-  if (c.run.recompute == Recompute::blocks) c.run.recompute = Recompute::norms;
-  const auto plain = largest_on(c, gib);
-  c.run.recompute = Recompute::blocks;
-  const auto recomputed = largest_on(c, gib);
+  const auto largest = [&](Recompute recompute) {
+    c.run.recompute = recompute;
+    return largest_on(kCards, sizes_from(c.run.batch), [&](int64_t micro_batch) {
+      c.run.micro_batch = micro_batch;
+      return plan_card(c).total();
+    });
+  };
+  const auto plain =
+      largest(config.run.recompute == Recompute::blocks ? Recompute::norms : config.run.recompute);
+  const auto recomputed = largest(Recompute::blocks);
   std::vector<CardFit> fits;
-  for (std::size_t i = 0; i < gib.size(); ++i) fits.push_back({gib[i], plain[i], recomputed[i]});
+  for (std::size_t i = 0; i < kCards.size(); ++i)
+    fits.push_back({kCards[i], plain[i], recomputed[i]});
+  return fits;
+}
+
+std::vector<SamplingFit> fit_cards_sampling(const TrainConfig& config) {
+  const auto largest = largest_on(kCards, sizes_from(SamplingFit::kMost), [&](int64_t batch) {
+    return plan_card_sampling(config, batch).total();
+  });
+  std::vector<SamplingFit> fits;
+  for (std::size_t i = 0; i < kCards.size(); ++i) fits.push_back({kCards[i], largest[i]});
   return fits;
 }
 

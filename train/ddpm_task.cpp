@@ -6,7 +6,6 @@
 #include "framework/ops/loss.h"
 #include "framework/ops/random.h"
 #include "models/unet/unet.h"
-#include "train/micro_batch.h"
 #include "train/precision.h"
 #include "train/sampling.h"
 #include "train/task.h"
@@ -46,23 +45,10 @@ class DdpmTask final : public Task {
 
   Image preview() override {
     const UNetConfig& m = config_.model;
-    SampleRequest request{.count = config_.preview.images,
-                          .labels = {},
-                          .first = 0,
-                          .batch = preview_batch_of(config_),
-                          .seed = config_.run.seed(),
-                          .dtype = element_type(config_.run.precision),
-                          .device = config_.run.device(),
-                          .graph = config_.run.graph};
-    int64_t columns = 8;
-    if (m.num_class_embeds > 0) {
-      std::vector<int64_t> classes;
-      for (int64_t c = 0; c + 1 < m.num_class_embeds; ++c) classes.push_back(c);
-      request.labels = spread_labels(request.count, classes, false);
-      columns = std::min<int64_t>(int64_t(classes.size()), 16);
-    }
     const auto pixels = sample_pixels(unet_, config_.schedule, config_.objective.target,
-                                      preview_sampler(config_), request);
+                                      preview_sampler(config_), preview_request(config_));
+    const int64_t classes = m.num_class_embeds - 1,
+                  columns = classes > 0 ? std::min<int64_t>(classes, 16) : 8;
     return grid_of(pixels, m.sample_size, m.sample_size, m.out_channels, columns);
   }
 

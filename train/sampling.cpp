@@ -1,6 +1,7 @@
 #include "train/sampling.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <optional>
 
@@ -11,6 +12,8 @@
 #include "framework/ops/random.h"
 #include "kernels/accumulate.h"
 #include "models/diffusion/sample.h"
+#include "train/micro_batch.h"
+#include "train/precision.h"
 
 namespace noisette {
 namespace {
@@ -60,12 +63,11 @@ void check_finite(const Tensor& images, int64_t first) {
                first + i);
 }
 
-}  // namespace
-
-std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleConfig& schedule,
-                                   diffusion::Target target,
-                                   const diffusion::SamplerConfig& sampler,
-                                   const SampleRequest& r) {
+/// Carries out `plan` batch by batch; take(images [n, H, W, C], how many came before) has them.
+template <class Take>
+void draw_batches(const UNet& unet, const std::vector<diffusion::Step>& plan,
+                  const diffusion::SamplerConfig& sampler, const SampleRequest& r,
+                  const Take& take) {
   const UNetConfig& c = unet.config();
   check(c.num_class_embeds == 0 ? r.labels.empty() : int64_t(r.labels.size()) == r.count,
         "[sample] {} images of a network with {} classes need as many labels; got {}", r.count,
@@ -73,9 +75,6 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
   check(sampler.autoguidance == 1 || r.weaker != nullptr,
         "[sample] autoguidance {} needs a weaker network; got none", sampler.autoguidance);
   const NoGrad no_grad;
-  const auto plan = diffusion::make_plan(diffusion::Schedule(schedule), target, sampler);
-  const int64_t item = c.sample_size * c.sample_size * c.in_channels;
-  std::vector<uint8_t> pixels(std::size_t(r.count * item));
   const int64_t batches = (r.count + r.batch - 1) / r.batch;
   // Batches that guidance doubles and those it does not are networks of their own: two shapes.
   Network network(unet, r.graph), unguided(unet, r.graph);
@@ -102,13 +101,59 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
                                      sampler.autoguidance);
     // Outside the interval nothing goes beyond the class; less of it than 1 holds there too.
     const double outside = std::min(sampler.guidance, kConditional);
-    const Tensor images = to_device(diffusion::sample(denoise, plan, start, r.dtype, noise,
-                                                      progress, unguided.denoiser(labels, outside)),
-                                    kCpu);
+    take(diffusion::sample(denoise, plan, start, r.dtype, noise, progress,
+                           unguided.denoiser(labels, outside)),
+         begin);
+  }
+}
+
+}  // namespace
+
+std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleConfig& schedule,
+                                   diffusion::Target target,
+                                   const diffusion::SamplerConfig& sampler,
+                                   const SampleRequest& r) {
+  const UNetConfig& c = unet.config();
+  const int64_t item = c.sample_size * c.sample_size * c.in_channels;
+  std::vector<uint8_t> pixels(std::size_t(r.count * item));
+  const auto plan = diffusion::make_plan(diffusion::Schedule(schedule), target, sampler);
+  draw_batches(unet, plan, sampler, r, [&](const Tensor& drawn, int64_t begin) {
+    const Tensor images = to_device(drawn, kCpu);
     if (r.only_finite) check_finite(images, r.first + begin);
     pixels_from_float(images.span<float>(), pixels.data() + begin * item);
-  }
+  });
   return pixels;
+}
+
+void rehearse_sampling(const UNet& unet, const diffusion::ScheduleConfig& schedule,
+                       diffusion::Target target, const diffusion::SamplerConfig& sampler,
+                       SampleRequest r) {
+  constexpr int kNew = 3;  // twice as it comes, then recorded (Replay)
+  std::map<std::pair<bool, bool>, int> seen;
+  std::vector<diffusion::Step> plan;
+  for (const diffusion::Step& step :
+       diffusion::make_plan(diffusion::Schedule(schedule), target, sampler))
+    if (seen[{step.guided, step.sigma > 0}]++ < kNew) plan.push_back(step);
+  constexpr int64_t kBatches = 2;  // later ones find the memory of earlier ones
+  r.count = std::min(r.count, kBatches * r.batch + r.count % r.batch);
+  if (!r.labels.empty()) r.labels.resize(std::size_t(r.count));
+  r.device = kMeta;
+  draw_batches(unet, plan, sampler, r, [](const Tensor&, int64_t) {});
+}
+
+SampleRequest preview_request(const TrainConfig& c) {
+  SampleRequest request{.count = c.preview.images,
+                        .labels = {},
+                        .first = 0,
+                        .batch = preview_batch_of(c),
+                        .seed = c.run.seed(),
+                        .dtype = element_type(c.run.precision),
+                        .device = c.run.device(),
+                        .graph = c.run.graph};
+  std::vector<int64_t> classes;
+  for (int64_t label = 0; label + 1 < c.model.num_class_embeds; ++label) classes.push_back(label);
+  if (!classes.empty()) request.labels = spread_labels(request.count, classes, false);
+  return request;
 }
 
 Image grid_of(const std::vector<uint8_t>& pixels, int64_t height, int64_t width, int64_t channels,

@@ -24,11 +24,27 @@ struct SampleRequest {
   bool only_finite = false;      // an Error for values that are not finite, which no pixel shows
 };
 
+/// Images that `noisette sample` makes unless it is told: 64, or the next multiple of the classes,
+/// so that each has as many.
+inline int64_t default_count(int64_t classes) {
+  constexpr int64_t kDefault = 64;
+  return classes > 0 ? (kDefault + classes - 1) / classes * classes : kDefault;
+}
+
 /// u8 pixels [count, H, W, C] of new images.
 std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleConfig& schedule,
                                    diffusion::Target target,
                                    const diffusion::SamplerConfig& sampler,
                                    const SampleRequest& request);
+
+/// Takes the memory that sample_pixels() takes of a device, for networks on meta. Of steps that do
+/// the same, and of batches of one size, as many are gone through as there can be anything new in.
+void rehearse_sampling(const UNet& unet, const diffusion::ScheduleConfig& schedule,
+                       diffusion::Target target, const diffusion::SamplerConfig& sampler,
+                       SampleRequest request);
+
+/// The images of a preview; their sampler is preview_sampler().
+SampleRequest preview_request(const TrainConfig& config);
 
 /// The images in one picture, `columns` a row.
 Image grid_of(const std::vector<uint8_t>& pixels, int64_t height, int64_t width, int64_t channels,

@@ -109,8 +109,8 @@ TEST(Plan, SaysWhatFitsOnACard) {
   const auto j = plan({});
   const auto& cuda = j["cuda"];
   int64_t sum = 0;
-  for (const char* part : {"tensor_bytes", "batch_bytes", "scratch_bytes", "segment_bytes",
-                           "preview_bytes", "allowance_bytes"}) {
+  for (const char* part : {"tensor_bytes", "batch_bytes", "scratch_bytes", "library_bytes",
+                           "segment_bytes", "preview_bytes", "allowance_bytes"}) {
     EXPECT_GT(cuda[part].get<int64_t>(), 0) << part;
     sum += cuda[part].get<int64_t>();
   }

@@ -2,8 +2,12 @@
 #include <cmath>
 #include <thread>
 
+#include "framework/autograd/autograd.h"
 #include "framework/io/safetensors.h"
+#include "framework/ops/conv.h"
+#include "framework/ops/elementwise.h"
 #include "kernels/cuda/scratch.h"
+#include "kernels/cuda/scratch_need.h"
 #include "models/unet/diffusers.h"
 #include "tests/support/cuda.h"
 #include "tests/support/message.h"
@@ -11,6 +15,10 @@
 #include "train/card_plan.h"
 #include "train/model_source.h"
 #include "train/sampling.h"
+
+#ifdef NOISETTE_CUDA
+#include "kernels/cuda/providers/providers.h"
+#endif
 
 namespace noisette {
 namespace {
@@ -95,7 +103,28 @@ TEST(CudaTraining, ACheckpointMovesBetweenDevices) {
     ASSERT_NEAR(int(pictures[0][i]), int(pictures[1][i]), 1) << "of 255, at " << i;
 }
 
-// In a thread of its own, which begins without scratch.
+/// What `work` takes of the device's memory, in a thread of its own, which begins without scratch.
+struct Taken {
+  int64_t tensors = 0, reserved = 0, scratch = 0;
+
+  template <class Work>
+  explicit Taken(const Work& work) {
+    Allocator& memory = Allocator::of(testing_support::kCuda);
+    memory.trim();
+    memory.reset_peak();
+    const MemoryStats before = memory.stats();
+    std::thread([&] {
+      work();
+#ifdef NOISETTE_CUDA
+      scratch = int64_t(cuda::scratch_bytes());
+#endif
+    }).join();
+    const MemoryStats after = memory.stats();
+    tensors = after.peak_bytes - before.live_bytes;
+    reserved = after.peak_reserved_bytes - before.reserved_bytes;
+  }
+};
+
 TEST(CudaTraining, TakesTheMemoryThatIsPlanned) {
   NOISETTE_NEEDS_CUDA();
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
@@ -108,27 +137,107 @@ TEST(CudaTraining, TakesTheMemoryThatIsPlanned) {
     c.preview.steps = 3;
     c.preview.guidance = 2;
     const CardPlan plan = plan_card(c);
-    Allocator& memory = Allocator::of(testing_support::kCuda);
-    memory.trim();
-    memory.reset_peak();
-    const MemoryStats before = memory.stats();
-    int64_t scratch = 0;
-    std::thread([&] {
-      run(c);
-#ifdef NOISETTE_CUDA
-      scratch = int64_t(cuda::scratch_bytes());
-#endif
-    }).join();
-    const MemoryStats after = memory.stats();
-    EXPECT_NEAR(double(plan.tensors + plan.batches) / double(after.peak_bytes - before.live_bytes),
-                1, 0.01);
-    EXPECT_EQ(plan.tensors + plan.batches + plan.segments + plan.previews,
-              after.peak_reserved_bytes - before.reserved_bytes);
-    EXPECT_EQ(plan.scratch, scratch);
+    const Taken taken([&] { run(c); });
+    EXPECT_NEAR(double(plan.tensors + plan.batches) / double(taken.tensors), 1, 0.01);
+    EXPECT_EQ(plan.tensors + plan.batches + plan.segments + plan.previews, taken.reserved);
+    EXPECT_EQ(plan.scratch, taken.scratch);
     c.run.micro_batch = 0;
     EXPECT_GT(plan_card(c).tensors, plan.tensors);
   }
 }
+
+TEST(CudaModel, DrawingTakesTheMemoryThatIsPlanned) {
+  NOISETTE_NEEDS_CUDA();
+  const Training t;
+  const std::string model = (t.folder / "model.h5").string();
+  TrainConfig c = t.config("none");
+  c.sampler.steps = 6;  // three guided and three not: both are recorded
+  c.sampler.eta = 0.5;
+  for (const bool guided : {true, false}) {
+    c.run.precision = guided ? Precision::f32 : Precision::bf16;
+    c.sampler.guidance = c.sampler.autoguidance = guided ? 2 : 1;
+    c.sampler.guidance_below = guided ? 0.5 : 1;
+    make_checkpoint(model, c);
+    constexpr int64_t kBatch = 40;  // of 66: a second one is smaller
+    std::vector<std::string> command{
+        "sample",   model,  "--batch", std::to_string(kBatch),
+        "--device", "cuda", "-o",      (t.folder / "grid.png").string()};
+    if (guided) command.insert(command.end(), {"--weaker", model});
+    const CardPlan plan = plan_card_sampling(c, kBatch);
+    const Taken taken([&] { run_command(command); });
+    EXPECT_EQ(plan.tensors, taken.tensors);
+    EXPECT_EQ(plan.tensors + plan.segments, taken.reserved);
+    EXPECT_EQ(plan.scratch, taken.scratch);
+  }
+}
+
+#ifdef NOISETTE_CUDA
+
+/// A library that takes the memory of one, for results of nothing but zeros.
+class IdleLibrary final : public cuda::providers::Provider {
+ public:
+  std::string name() const override { return "idle"; }
+  std::string version() const override { return "1"; }
+  std::vector<std::unique_ptr<cuda::providers::Plan>> plans(
+      const cuda::providers::Work& work) override {
+    std::vector<std::unique_ptr<cuda::providers::Plan>> all;
+    all.push_back(std::make_unique<Idle>(work));
+    return all;
+  }
+
+ private:
+  class Idle final : public cuda::providers::Plan {
+   public:
+    explicit Idle(const cuda::providers::Work& work)
+        : bytes_(std::size_t(work.results()[0].bytes())),
+          copies_(work.added == cuda::providers::Addend::in_place) {}
+    void run(const cuda::providers::Operands& o) override {
+      for (const std::size_t bytes : {1, 1 << 20, 64 << 20}) cuda::workspace(bytes);
+      cuda::Scratch scratch;
+      if (copies_) scratch.take_bytes(bytes_);
+      cuda::set_bytes(o.out[0], 0, bytes_);
+    }
+
+   private:
+    std::size_t bytes_;
+    bool copies_;
+  };
+};
+
+TEST(CudaModel, LibrariesTakeNoMoreThanIsCounted) {
+  NOISETTE_NEEDS_CUDA();
+  using namespace cuda::providers;
+  constexpr ConvDims kDims{64, 16, 16, 64, 64, 3, 3, 1, 1, 1, 1, 1};
+  Choices known;
+  for (const Work& w : {work<float>(Operation::conv2d_forward, kDims),
+                        work<float>(Operation::conv2d_backward_data, kDims),
+                        work<float>(Operation::conv2d_backward_data, kDims, Addend::in_place)})
+    known[w.key()].plan = "idle 1";
+  std::vector<std::unique_ptr<Provider>> all;
+  all.push_back(std::make_unique<IdleLibrary>());
+  use(std::make_unique<Selection>(
+      std::move(all), real_card(0),
+      Owner{.warn = [](const std::string& text) { ADD_FAILURE() << text; },
+            .known = known,
+            .keep = [](const std::string& key, const Choice&) { ADD_FAILURE() << key; }}));
+  std::thread([&] {  // which begins without scratch
+    const Device device = testing_support::kCuda;
+    Tensor leaf = zeros({64, 16, 16, 64}, DType::f32, device);
+    sum(leaf);
+    const std::size_t before = cuda::scratch_bytes();  // a little
+    const Profile profile;
+    const Tensor x = mul(leaf.requires_grad(), 2), w = zeros({64, 3, 3, 64}, DType::f32, device);
+    const Conv2dOptions same{.padding = {1, 1, 1, 1}};
+    backward(sum(add(conv2d(x, w, {}, same), conv2d(x, w, {}, same))));
+    const int64_t counted = profile.scratch_with_libraries();
+    EXPECT_EQ(counted, kDims.x_numel() * 4) << "one gradient is added to the other";
+    EXPECT_EQ(int64_t(cuda::scratch_bytes() - before), counted + cuda::kWorkspace);
+  })
+      .join();
+  use(nullptr);
+}
+
+#endif
 
 TEST(CudaModel, IsEvaluatedAsOnTheCpu) {
   NOISETTE_NEEDS_CUDA();

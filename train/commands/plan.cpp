@@ -12,6 +12,7 @@
 #include "train/conv_forms.h"
 #include "train/measure.h"
 #include "train/precision.h"
+#include "train/sample_plan.h"
 
 namespace noisette::commands {
 namespace {
@@ -20,7 +21,7 @@ struct Options {
   std::string file, device;
   std::vector<std::string> set;
   bool json = false, measure = true;
-  int64_t threads = 0;
+  int64_t sample_batch = 64, threads = 0;
 };
 
 /// What the run needs of a CUDA card, and what fits on which.
@@ -36,39 +37,89 @@ struct Cards {
                                                                        : c.run.recompute)) {}
 };
 
+/// The same of drawing with the run's model.
+struct SamplingCards {
+  CardPlan plan;
+  std::vector<SamplingFit> fits;
+
+  SamplingCards(const TrainConfig& c, int64_t batch)
+      : plan(plan_card_sampling(c, batch)), fits(fit_cards_sampling(c)) {}
+};
+
+std::string bytes_text(int64_t n) { return format_bytes(double(n)); }
+std::string images_text(int64_t n) { return n == 0 ? "none" : format_count(n); }
+
+/// What all that runs on a card takes, below the rows of its own.
+std::string finish(Table& need, const CardPlan& p) {
+  need.row({"segments: rounding, gaps, what warm-up leaves", bytes_text(p.segments)});
+  need.row({"scratch of kernels", bytes_text(p.scratch)});
+  if (p.libraries > 0)
+    need.row({"scratch of cuBLASLt and cuDNN, where installed: at most", bytes_text(p.libraries)});
+  need.row({"an allowance for context, program and driver", bytes_text(CardPlan::kAllowance)});
+  return need.rule().row({"all", bytes_text(p.total())}).str();
+}
+
 std::string text_of(const Cards& cards) {
-  const auto bytes = [](int64_t n) { return format_bytes(double(n)); };
   const CardPlan& p = cards.plan;
   Table need({"on a CUDA card: counted, not measured on one", "memory"});
-  need.row({"tensors at the peak of the step", bytes(p.tensors)});
-  need.row({"batches: two sets, and the recorded step's", bytes(p.batches)});
-  need.row({"scratch of kernels", bytes(p.scratch)});
-  need.row({"segments: rounding, gaps, what warm-up leaves", bytes(p.segments)});
-  need.row({"previews, recorded beside the step", bytes(p.previews)});
-  need.row({"an allowance for context, program and driver", bytes(CardPlan::kAllowance)});
-  need.rule().row({"all", bytes(p.total())});
-  const auto images = [](int64_t n) { return n == 0 ? "none" : format_count(n); };
+  need.row({"tensors at the peak of the step", bytes_text(p.tensors)});
+  need.row({"batches: two sets, and the recorded step's", bytes_text(p.batches)});
+  need.row({"previews, recorded beside the step", bytes_text(p.previews)});
+  const std::string all = finish(need, p);
   Table fit({"card", "largest run.micro_batch, recompute " + cards.recompute, "recompute blocks"});
   for (const CardFit& f : cards.fits)
-    fit.row({fmt::format("{} GiB", f.gib), images(f.micro_batch), images(f.of_blocks)});
-  return need.str() + "\n\n" + fit.str();
+    fit.row({fmt::format("{} GiB", f.gib), images_text(f.micro_batch), images_text(f.of_blocks)});
+  return all + "\n\n" + fit.str();
+}
+
+std::string text_of(const SamplePlan& p, const SamplingCards& cards) {
+  Table cost({fmt::format("noisette sample: {} images, {} at once", format_count(p.images),
+                          format_count(std::min(p.images, p.batch))),
+              ""});
+  cost.row({"memory: weights, their average, a weaker network's", bytes_text(p.weights_bytes)});
+  cost.row({"memory: peak", bytes_text(p.peak_bytes)});
+  Table need({"noisette sample on a CUDA card: counted, not measured on one", "memory"});
+  need.row({"tensors at the peak, of recorded steps too", bytes_text(cards.plan.tensors)});
+  const std::string all = finish(need, cards.plan);
+  Table fit({"card", fmt::format("largest --batch of noisette sample, up to {}",
+                                 format_count(SamplingFit::kMost))});
+  for (const SamplingFit& f : cards.fits)
+    fit.row({fmt::format("{} GiB", f.gib), images_text(f.batch)});
+  return cost.str() + "\n\n" + all + "\n\n" + fit.str();
+}
+
+nlohmann::ordered_json json_of(const CardPlan& p) {
+  return {{"measured_on_a_card", false},
+          {"tensor_bytes", p.tensors},
+          {"batch_bytes", p.batches},
+          {"scratch_bytes", p.scratch},
+          {"library_bytes", p.libraries},
+          {"segment_bytes", p.segments},
+          {"preview_bytes", p.previews},
+          {"allowance_bytes", CardPlan::kAllowance},
+          {"bytes", p.total()}};
 }
 
 nlohmann::ordered_json json_of(const Cards& cards) {
-  const CardPlan& p = cards.plan;
-  nlohmann::ordered_json j{{"measured_on_a_card", false},
-                           {"tensor_bytes", p.tensors},
-                           {"batch_bytes", p.batches},
-                           {"scratch_bytes", p.scratch},
-                           {"segment_bytes", p.segments},
-                           {"preview_bytes", p.previews},
-                           {"allowance_bytes", CardPlan::kAllowance},
-                           {"bytes", p.total()}};
+  nlohmann::ordered_json j = json_of(cards.plan);
   for (const CardFit& f : cards.fits)
     j["cards"].push_back({{"gib", f.gib},
                           {"micro_batch", f.micro_batch},
                           {"recompute", cards.recompute},
                           {"micro_batch_recompute_blocks", f.of_blocks}});
+  return j;
+}
+
+nlohmann::ordered_json json_of(const SamplePlan& p, const SamplingCards& cards) {
+  nlohmann::ordered_json j{{"images", p.images},
+                           {"batch", p.batch},
+                           {"weights_bytes", p.weights_bytes},
+                           {"peak_bytes", p.peak_bytes}};
+  for (const auto& [name, bytes] : p.peak_by_tag) j["peak_by_op"][name] = bytes;
+  j["cuda"] = json_of(cards.plan);
+  for (const char* of_training : {"batch_bytes", "preview_bytes"}) j["cuda"].erase(of_training);
+  for (const SamplingFit& f : cards.fits)
+    j["cuda"]["cards"].push_back({{"gib", f.gib}, {"batch", f.batch}});
   return j;
 }
 
@@ -141,7 +192,9 @@ double short_measurement(TrainConfig c) {
 
 void add_plan(CLI::App& app) {
   CLI::App* cmd = app.add_subcommand(
-      "plan", "parameters, arithmetic, memory and time of a run; touches no data");
+      "plan",
+      "parameters, arithmetic, memory and time of a run, and the memory of drawing with its model; "
+      "touches no data");
   auto o = std::make_shared<Options>();
   cmd->add_option("CONFIG", o->file, "TOML file of the run")->required();
   cmd->add_option("--set", o->set, "key=value; may be repeated")->allow_extra_args(false);
@@ -149,6 +202,10 @@ void add_plan(CLI::App& app) {
   cmd->add_flag_callback(
       "--no-measure", [o] { o->measure = false; },
       "leave out the time, which needs two training steps of a few images");
+  cmd->add_option("--sample-batch", o->sample_batch,
+                  "images that noisette sample draws at once, its --batch")
+      ->check(between(1, 1 << 24))
+      ->capture_default_str();
   add_device(cmd, o->device, "run.device of the file; the card need not be here");
   add_threads(cmd, o->threads);
   cmd->callback([o] {
@@ -157,14 +214,19 @@ void add_plan(CLI::App& app) {
     if (!o->device.empty()) c.run.device_name = o->device;
     check_run(c);
     const Cards cards(c);  // which compute in bf16 whatever the CPU does
+    const SamplingCards sampling_cards(c, o->sample_batch);
     use_supported_precision(c);
     use_tf32(c);
     use_conv_forms(c);
     const StepPlan p = plan_step(c);
+    const SamplePlan sampling = plan_sampling(c, o->sample_batch);
     const double seconds = o->measure && is_here(c.run.device()) ? short_measurement(c) : 0;
-    if (!o->json) return print(text_of(c, p, seconds) + "\n\n" + text_of(cards));
+    if (!o->json)
+      return print(fmt::format("{}\n\n{}\n\n{}", text_of(c, p, seconds), text_of(cards),
+                               text_of(sampling, sampling_cards)));
     nlohmann::ordered_json j = json_of(c, p, seconds);
     j["cuda"] = json_of(cards);
+    j["sampling"] = json_of(sampling, sampling_cards);
     print(j.dump(2));
   });
 }

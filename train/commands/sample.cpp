@@ -184,14 +184,6 @@ std::vector<uint8_t> draw(const LoadedModel& m, const diffusion::SamplerConfig& 
   return sample_pixels(*m.unet, m.config.schedule, m.config.objective.target, s, r);
 }
 
-/// The number asked for; without one, 64 or the next multiple of the classes, so that each has as
-/// many.
-int64_t count_of(const Options& o, int64_t classes) {
-  constexpr int64_t kDefault = 64;
-  if (o.n > 0) return o.n;
-  return classes > 0 ? (kDefault + classes - 1) / classes * classes : kDefault;
-}
-
 /// The classes asked for; none for a network without classes.
 std::vector<int64_t> classes_of(const LoadedModel& m, const Options& o) {
   const int64_t labels = m.config.model.num_class_embeds;
@@ -226,7 +218,7 @@ void run(const Options& o) {
   if (s.autoguidance != 1) weaker = open_weaker(m, o, s, options);
   if (!weaker && !o.weaker.empty())
     throw UsageError("[sample] --weaker is for autoguidance, which is 1; add --autoguidance 2");
-  const int64_t n = count_of(o, int64_t(classes.size()));
+  const int64_t n = o.n > 0 ? o.n : default_count(int64_t(classes.size()));
   SampleRequest r{.count = n,
                   .labels = {},
                   .first = o.first,
