@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <optional>
 
 namespace noisette::cuda::cuts {
 
@@ -45,13 +46,20 @@ inline int64_t sum_rows(int64_t batch, int64_t rows, int64_t cols, int64_t eleme
 
 /// Bytes of shared memory that the values of a group norm's tile may take: with the sums, what a
 /// block may have on every card from compute capability 8.0 on (99 KiB on 8.6 and 8.9).
-inline constexpr int64_t kKept = 80 << 10;
-/// Fewest channels of a tile of whole groups that starts on a multiple of `start`.
-inline int64_t least_channels(int64_t channels, int64_t groups, int64_t start) {
-  return std::min(std::lcm(channels / groups, start), channels);
-}
-inline bool keeps(int64_t pixels, int64_t channels, int64_t bytes) {
-  return channels <= kBlock && pixels * channels * bytes <= kKept;
+inline constexpr int64_t kKept = 84 << 10;
+
+/// Channels of the smallest tile of all pixels and of whole groups for a block. It starts on a
+/// sector of 32 bytes if at least two thirds of its values can be kept (the rest is read again),
+/// else on an access if all can. None: tiles are too large.
+inline std::optional<int64_t> channels_of_groups(int64_t pixels, int64_t channels, int64_t groups,
+                                                 int64_t element, int64_t width) {
+  const auto tile = [&](int64_t start, int64_t most) -> std::optional<int64_t> {
+    const int64_t least = std::min(std::lcm(channels / groups, start), channels);
+    if (least <= kBlock && pixels * least * element <= most) return least;
+    return {};
+  };
+  const auto on_sectors = tile(32 / element, kKept / 2 * 3);
+  return on_sectors ? on_sectors : tile(width, kKept);
 }
 
 /// Rows of an image in a block of the weight gradient of few channels.

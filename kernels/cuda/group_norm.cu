@@ -1,14 +1,16 @@
 // Group normalisation, forward. Contract: kernels/norm.h. Reference: kernels/cpu/group_norm.cpp.
 // A block has all pixels of a few neighbouring groups of one sample, as many as fill whole sectors,
 // and keeps them in shared memory: x is read once and y written once. First the mean, then the
-// variance about it (E[x^2] - E[x]^2 cancels in f32), then the values. Groups too large for that
-// are cut into tiles of pixels: each tile's mean and squares by channel, merged in a fixed order,
-// then the values, which reads x twice.
+// variance about it (E[x^2] - E[x]^2 cancels in f32), then the values. Where up to a third finds no
+// room it is read three times, from the L2 cache. Groups too large for that are cut into tiles of
+// pixels: each tile's mean and squares by channel, merged in a fixed order, then the values, which
+// reads x twice.
 // Simulated for an H100, not yet run on a card: sectors between L2 and the multiprocessors over the
-// least possible, 16 samples in bf16: 1.00 for 32x32x128, 1.01 for 16x16x256, 1.35 for 32x32x384,
-// whose groups of 24 bytes fill no sectors; again from known statistics 1.05 for 32x32x128. Those
-// of bf16 with SiLU are bound by instructions, f32 at 32x32 by memory. Dropped: a
-// block a group, which read four times the sectors in bf16 (pieces of eight bytes).
+// least possible, 16 samples: 1.00 for 32x32x128, 1.01 for 16x16x256, 1.08 in f32 for 32x32x384, of
+// which an eighth finds no room; again from known statistics 1.05 for 32x32x128. Those of bf16 with
+// SiLU are bound by instructions, f32 at 32x32 by memory. Dropped: a block a group, which read four
+// times the sectors in bf16 (pieces of eight bytes); the fewest groups that are kept as a whole,
+// 1.35 for 32x32x384, whose groups of 48 bytes fill no sectors.
 #include "kernels/cuda/group_norm.cuh"
 
 namespace noisette::cuda {
@@ -16,20 +18,19 @@ namespace {
 
 using namespace group_norm;
 
-/// Reads a tile into `kept` and finds, for every `group` neighbouring channels, the mean over
-/// `count` values and the squared distances from it. Calls note(c, first, mean) and
-/// squares(c, first, sum) for the channels c of every group, which begins at `first`; leaves the
-/// means less the shifts in `base`.
-template <int kWidth, class T, class Mean, class Squares>
-__device__ void statistics(const T* x, const Tile<kWidth>& tile, int group, float count,
-                           const float* shift, Pack<T, kWidth>* kept, float (&base)[kWidth],
-                           const Mean& note, const Squares& squares) {
+/// Reads a tile of x and finds, for every `group` neighbouring channels, the mean over `count`
+/// values and the squared distances from it. Calls note(c, first, mean) and squares(c, first, sum)
+/// for the channels c of every group, which begins at `first`; leaves the means less the shifts in
+/// `base`.
+template <int kWidth, class X, class Mean, class Squares>
+__device__ void statistics(const X& x, const Tile<kWidth>& tile, int group, float count,
+                           const float* shift, float (&base)[kWidth], const Mean& note,
+                           const Squares& squares) {
   __shared__ float fold[kThreads], base_of[kThreads];
   const ColumnSums<kWidth> sums(tile, fold);
   float sum[kWidth] = {};
   tile.for_each([&](int64_t at, int slot) {
-    const auto in = Pack<T, kWidth>::read(x + at);
-    kept[slot] = in;
+    const auto in = x.first(at, slot);
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) sum[k] += in[k];
   });
@@ -43,10 +44,11 @@ __device__ void statistics(const T* x, const Tile<kWidth>& tile, int group, floa
   take(base_of, tile, base);
 #pragma unroll
   for (int k = 0; k < kWidth; ++k) sum[k] = 0;
-  tile.for_each([&](int64_t, int slot) {
+  tile.for_each([&](int64_t at, int slot) {
+    const auto in = x.again(at, slot);
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
-      const float distance = kept[slot][k] - base[k];
+      const float distance = in[k] - base[k];
       sum[k] += distance * distance;
     }
   });
@@ -75,18 +77,19 @@ __device__ inline float rstd_of(float squares, float count, double eps) {
   return rsqrtf(squares / count + float(eps));
 }
 
-template <int kWidth, class T>
-__global__ void group_norm_fwd(Group<T> g, Cut cut, T* y, float* mean, float* rstd) {
-  __shared__ float shift[kThreads], rstd_of_channel[kThreads];
+/// `room`: vectors that a block keeps.
+template <int kWidth, bool kAll, class T>
+__global__ void group_norm_fwd(Group<T> g, Cut cut, int room, T* y, float* mean, float* rstd) {
+  __shared__ float shift[kThreads], rstd_of_channel[kThreads], parameters[2][kThreads];
   const Tile<kWidth> tile(g.d.pixels, g.d.channels, cut);
   const int64_t first_group = tile.batch * g.d.groups + tile.first_col / g.width();
   if (int(threadIdx.x) < tile.cols)
     shift[threadIdx.x] = g.shift_of(tile.batch, tile.first_col + threadIdx.x);
   Channels<kWidth> channels;
-  channels.read_parameters(g, tile);
-  auto* kept = dynamic_shared<Pack<T, kWidth>>();
+  channels.read_parameters(g, tile, parameters);
+  const Kept<kWidth, kAll, T> x(g.x, dynamic_shared<Pack<T, kWidth>>(), room);
   statistics(
-      g.x, tile, g.width(), g.count(), shift, kept, channels.base,
+      x, tile, g.width(), g.count(), shift, channels.base,
       [&](int c, int first, float mu) {
         if (c == first) mean[first_group + c / g.width()] = mu;
       },
@@ -96,15 +99,17 @@ __global__ void group_norm_fwd(Group<T> g, Cut cut, T* y, float* mean, float* rs
         if (c == first) rstd[first_group + c / g.width()] = r;
       });
   take(rstd_of_channel, tile, channels.rstd);
-  write_values(tile, channels, g.d.silu, y, [&](int64_t, int slot) { return kept[slot]; });
+  write_values(tile, channels, g.d.silu, y,
+               [&](int64_t at, int slot) { return x.again(at, slot); });
 }
 
 template <int kWidth, class T>
 __global__ void group_norm_again(Group<T> g, Cut cut, const float* mean, const float* rstd, T* y) {
+  __shared__ float of_channel[2][kThreads];
   const Tile<kWidth> tile(g.d.pixels, g.d.channels, cut);
   Channels<kWidth> channels;
-  channels.read_parameters(g, tile);
-  channels.read_statistics(g, tile, mean, rstd);
+  channels.read_parameters(g, tile, of_channel);
+  channels.read_statistics(g, tile, mean, rstd, of_channel);
   write_values(tile, channels, g.d.silu, y,
                [&](int64_t at, int) { return Pack<T, kWidth>::read(g.x + at); });
 }
@@ -122,9 +127,9 @@ __global__ void group_norm_moments(Group<T> g, Cut cut, int64_t tiles, Moments* 
   no_shift[threadIdx.x] = 0;
   Moments* const to = moments + (tile.batch * tiles + tile.down) * g.d.channels + tile.first_col;
   float base[kWidth];
+  const Kept<kWidth, true, T> x(g.x, dynamic_shared<Pack<T, kWidth>>(), tile.rows * tile.width);
   statistics(
-      g.x, tile, 1, float(tile.rows), no_shift, dynamic_shared<Pack<T, kWidth>>(), base,
-      [&](int c, int, float mu) { to[c].mean = mu; },
+      x, tile, 1, float(tile.rows), no_shift, base, [&](int c, int, float mu) { to[c].mean = mu; },
       [&](int c, int, float squares) { to[c].squares = squares; });
 }
 
@@ -175,8 +180,8 @@ void forward_in_parts(const Group<T>& g, T* y, float* mean, float* rstd) {
   Scratch scratch;
   auto* moments = scratch.take<Moments>(d.batch * tiles * d.channels);
   launch("group_norm_moments", group_norm_moments<kWidth, T>,
-         cut.blocks(d.batch, d.pixels, d.channels), kThreads, kept_bytes(cut, sizeof(T)), g, cut,
-         tiles, moments);
+         cut.blocks(d.batch, d.pixels, d.channels), kThreads,
+         std::size_t(cut.rows * cut.cols) * sizeof(T), g, cut, tiles, moments);
   launch("group_norm_merge", group_norm_merge<T>, dim3(unsigned(ceil_div(d.batch * d.groups, 8))),
          dim3(32, 8), 0, g, cut, tiles, moments, mean, rstd);
   repeat<kWidth>("group_norm_forward", g, mean, rstd, y);
@@ -191,11 +196,13 @@ void group_norm_forward(const T* x, const T* shift, const acc_t<T>* weight, cons
   const Group<T> g{x, shift, weight, bias, d};
   const auto run = [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
-    const auto cut = tiles_of_groups<T>(d, kWidth, sizeof(T));
+    const auto cut = tiles_of_groups<T>(d, kWidth, 1);
     if (!cut) return forward_in_parts<kWidth>(g, y, mean, rstd);
-    launch("group_norm_forward", group_norm_fwd<kWidth, T>,
-           cut->blocks(d.batch, d.pixels, d.channels), kThreads, kept_bytes(*cut, sizeof(T)), g,
-           *cut, y, mean, rstd);
+    with_room<T>(*cut, 1, [&](auto all, std::size_t bytes) {
+      launch("group_norm_forward", group_norm_fwd<kWidth, decltype(all)::value, T>,
+             cut->blocks(d.batch, d.pixels, d.channels), kThreads, bytes, g, *cut,
+             bytes / sizeof(Pack<T, kWidth>), y, mean, rstd);
+    });
   };
   with_width<T>(d.channels, run, x, y);
 }

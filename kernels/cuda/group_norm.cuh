@@ -1,8 +1,9 @@
-// What forward and backward of group normalisation share: tiles of whole groups that stay in shared
-// memory, sums by group, and what a thread knows of its channels.
+// What forward and backward of group normalisation share: tiles of whole groups, their values in
+// shared memory, sums by group, and what a thread knows of its channels.
 #pragma once
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -24,29 +25,67 @@ struct Group {
   }
 };
 
-/// Tiles of all pixels and of whole groups whose values, `bytes` an element, a block keeps in
-/// shared memory. They start on sectors of 32 bytes where such tiles fit, else on vectors; several
-/// groups more as long as enough blocks are left. None: tiles are too large.
+/// Tiles of all pixels and of whole groups (cuts.h), of several as long as a block keeps all their
+/// values, `tensors` for an element, and enough blocks are left. None: tiles are too large.
 template <class T>
-std::optional<Cut> tiles_of_groups(const GroupNormDims& d, int width, int64_t bytes) {
+std::optional<Cut> tiles_of_groups(const GroupNormDims& d, int width, int64_t tensors) {
   constexpr int64_t kBlocks = 132, kVectors = 8 * kThreads;
-  const auto fits = [&](int64_t channels) { return cuts::keeps(d.pixels, channels, bytes); };
-  for (const int64_t start : {32 / int64_t(sizeof(T)), int64_t(width)}) {
-    const int64_t least = cuts::least_channels(d.channels, d.groups, start);
-    if (!fits(least)) continue;
-    int64_t channels = least;
-    while (channels < d.channels && fits(2 * channels) &&
-           2 * d.pixels * channels <= kVectors * width &&
-           d.batch * ceil_div(d.channels, 2 * channels) >= kBlocks)
-      channels = std::min(2 * channels, d.channels);
-    return Cut{std::max<int64_t>(d.pixels, 1), channels};
-  }
-  return {};
+  const auto least = cuts::channels_of_groups(d.pixels, d.channels, d.groups, sizeof(T), width);
+  if (!least) return {};
+  int64_t channels = *least;
+  while (channels < d.channels && 2 * channels <= kThreads &&
+         2 * d.pixels * channels * tensors * int64_t(sizeof(T)) <= cuts::kKept &&
+         2 * d.pixels * channels <= kVectors * width &&
+         d.batch * ceil_div(d.channels, 2 * channels) >= kBlocks)
+    channels = std::min(2 * channels, d.channels);
+  return Cut{std::max<int64_t>(d.pixels, 1), channels};
 }
 
-/// Shared memory of the values of a tile.
-inline std::size_t kept_bytes(const Cut& cut, int64_t bytes) {
-  return std::size_t(cut.rows * cut.cols * bytes);
+/// Values of a tile of x, in shared memory: all of them, or as many as find room there, and the
+/// others are read again.
+template <int kWidth, bool kAll, class T>
+class Kept {
+ public:
+  using P = Pack<T, kWidth>;
+
+  /// `room`: vectors in `memory`.
+  __device__ Kept(const T* x, P* memory, int room) : x_(x), memory_(memory), room_(room) {}
+
+  __device__ P first(int64_t at, int slot) const {
+    const P p = P::read(x_ + at);
+    if (kAll || slot < room_) memory_[slot] = p;
+    return p;
+  }
+  /// After first, by the same thread.
+  __device__ P again(int64_t at, int slot) const {
+    if (kAll || slot < room_) return memory_[slot];
+    return P::read(x_ + at);
+  }
+
+ private:
+  const T* x_;
+  P* memory_;
+  int room_;
+};
+
+/// Values of a tile of x, none of which is kept.
+template <int kWidth, class T>
+struct NotKept {
+  const T* x;
+
+  __device__ Pack<T, kWidth> first(int64_t at, int) const { return Pack<T, kWidth>::read(x + at); }
+  __device__ Pack<T, kWidth> again(int64_t at, int slot) const { return first(at, slot); }
+};
+
+/// Calls f(all, bytes): whether a block keeps all values of a tile, `tensors` for an element, and
+/// in how much shared memory.
+template <class T, class F>
+void with_room(const Cut& cut, int64_t tensors, const F& f) {
+  const int64_t bytes = cut.rows * cut.cols * tensors * int64_t(sizeof(T));
+  if (bytes <= cuts::kKept)
+    f(std::true_type{}, std::size_t(bytes));
+  else
+    f(std::false_type{}, std::size_t(cuts::kKept));
 }
 
 /// Calls done(c, first, sum) for the channels c of every group of `width` neighbours, where sum is
@@ -86,9 +125,10 @@ struct Channels {
 
   /// Through shared memory, so that each parameter is read once. All threads of the block call.
   template <class T>
-  __device__ void read_parameters(const Group<T>& g, const Tile<kWidth>& tile) {
-    __shared__ float of_channel[2][kThreads];
+  __device__ void read_parameters(const Group<T>& g, const Tile<kWidth>& tile,
+                                  float (&of_channel)[2][kThreads]) {
     const int c = int(threadIdx.x);
+    __syncthreads();
     if (c < tile.cols) {
       of_channel[0][c] = g.weight[tile.first_col + c];
       of_channel[1][c] = g.bias[tile.first_col + c];
@@ -100,9 +140,9 @@ struct Channels {
   /// Likewise what forward has found.
   template <class T>
   __device__ void read_statistics(const Group<T>& g, const Tile<kWidth>& tile, const float* mean,
-                                  const float* rstds) {
-    __shared__ float of_channel[2][kThreads];
+                                  const float* rstds, float (&of_channel)[2][kThreads]) {
     const int c = int(threadIdx.x);
+    __syncthreads();
     if (c < tile.cols) {
       const int64_t channel = tile.first_col + c;
       const int64_t group = tile.batch * g.d.groups + DivMod(channel, g.width()).quotient;

@@ -3,14 +3,15 @@
 //   dx = rstd * (weight * du - a - v * b),   a, b = means over the group of weight * du and of that
 //   times v
 // As in forward, a block keeps x and dy of a few whole groups in shared memory, so that both are
-// read once; u and the SiLU are computed twice. Where only x finds room, dy is read twice, the
+// read once; u and the SiLU are computed twice. What finds no room, of dy first, is read twice, the
 // second time from the L2 cache. Groups too large for that go in three steps: sums by channel of
 // tiles of pixels, sums by group, dx; x and dy are read twice. Sums by sample and channel become
 // the gradients of weight and bias at the end.
 // Simulated for an H100, not yet run on a card: sectors between L2 and the multiprocessors over the
-// least possible, 16 samples: 1.00 for 32x32x128, 1.35 in f32 for 32x32x384, whose groups of 48
-// bytes share sectors and whose dy is read twice; 1.00 to memory in both. bf16 is bound by the
-// issue of instructions. Dropped: a block a group, 4.2 and 2.1; three steps for 32x32x384, 1.71.
+// least possible, 16 samples: 1.00 for 32x32x128, 1.31 in f32 for 32x32x384, whose accesses fill
+// their sectors, but of whose x and dy, 192 KB a tile, less than half finds room; 1.00 to memory in
+// both. f32 is bound by memory, bf16 by the issue of instructions. Dropped: a block a group, 4.2
+// and 2.1; for 32x32x384 three steps, 1.71, and the fewest groups whose x is kept as a whole, 1.72.
 #include "kernels/cuda/group_norm.cuh"
 
 namespace noisette::cuda {
@@ -39,19 +40,17 @@ __device__ inline float gradient(const Channels<kWidth>& channels, int k, float 
   return silu ? dy * silu_slope(channels.scaled(k, normal)) : dy;
 }
 
-/// The sums over the pixels of a tile, whose vectors of x and dy are given to keep(slot, x, dy).
-template <int kWidth, class T, class Keep>
+/// Reads a tile of x and of dy for the first time: the sums over its pixels.
+template <int kWidth, class T, class X>
 __device__ void sum_terms(const Group<T>& g, const Tile<kWidth>& tile,
-                          const Channels<kWidth>& channels, const T* dy,
-                          const ColumnSums<kWidth> (&sums)[kTerms], const Keep& keep) {
-  using P = Pack<T, kWidth>;
+                          const Channels<kWidth>& channels, const X& x, const X& dy,
+                          const ColumnSums<kWidth> (&sums)[kTerms]) {
   float sum[kTerms][kWidth] = {};
   tile.for_each([&](int64_t at, int slot) {
-    const P x = P::read(g.x + at), grad = P::read(dy + at);
-    keep(slot, x, grad);
+    const auto in = x.first(at, slot), grad = dy.first(at, slot);
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
-      const float normal = channels.normal(k, x[k]);
+      const float normal = channels.normal(k, in[k]);
       const float du = gradient(channels, k, normal, grad[k], g.d.silu);
       sum[kDu][k] += du;
       sum[kDuNormal][k] += du * normal;
@@ -68,14 +67,15 @@ struct Means {
   float a[kWidth], b[kWidth];
 };
 
-/// dx of a tile whose values are given by x(at, slot) and dy(at, slot).
-template <int kWidth, class T, class X, class Dy>
+/// dx of a tile of x and dy.
+template <int kWidth, class T, class X>
 __device__ void write_dx(const Group<T>& g, const Tile<kWidth>& tile,
-                         const Channels<kWidth>& channels, const Means<kWidth>& means, const T* add,
-                         T* dx, const X& x, const Dy& dy) {
+                         const Channels<kWidth>& channels, const Means<kWidth>& means, const X& x,
+                         const X& dy, const T* add, T* dx) {
   using P = Pack<T, kWidth>;
   tile.for_each([&](int64_t at, int slot) {
-    const P in = x(at, slot), grad = dy(at, slot), other = add != nullptr ? P::read(add + at) : P{};
+    const P in = x.again(at, slot), grad = dy.again(at, slot);
+    const P other = add != nullptr ? P::read(add + at) : P{};
     P out;
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
@@ -96,23 +96,20 @@ __device__ inline float dshift_of(const Group<T>& g, int64_t channel, float rstd
   return rstd * (g.weight[channel] * du - float(g.d.pixels) * a - b * normal);
 }
 
-/// kBoth: dy is kept too.
-template <int kWidth, bool kBoth, class T>
-__global__ void group_norm_bwd(Group<T> g, Cut cut, const float* mean, const float* rstd,
+/// `room`: vectors of x, then of dy, that a block keeps.
+template <int kWidth, bool kAll, class T>
+__global__ void group_norm_bwd(Group<T> g, Cut cut, int room, const float* mean, const float* rstd,
                                const T* dy, const T* add, T* dx, T* dshift, SampleSums to) {
-  using P = Pack<T, kWidth>;
-  __shared__ float fold[kTerms][kThreads], a_of[kThreads], b_of[kThreads];
+  __shared__ float fold[kTerms][kThreads], of_channel[2][kThreads];
   const Tile<kWidth> tile(g.d.pixels, g.d.channels, cut);
   Channels<kWidth> channels;
-  channels.read_parameters(g, tile);
-  channels.read_statistics(g, tile, mean, rstd);
-  P* const kept_x = dynamic_shared<P>();
-  P* const kept_dy = kept_x + tile.rows * tile.width;
+  channels.read_parameters(g, tile, of_channel);
+  channels.read_statistics(g, tile, mean, rstd, of_channel);
+  const int vectors = tile.rows * tile.width, of_x = room < vectors ? room : vectors;
+  auto* const memory = dynamic_shared<Pack<T, kWidth>>();
+  const Kept<kWidth, kAll, T> x(g.x, memory, of_x), grad(dy, memory + of_x, room - of_x);
   const ColumnSums<kWidth> sums[kTerms] = {{tile, fold[0]}, {tile, fold[1]}, {tile, fold[2]}};
-  sum_terms(g, tile, channels, dy, sums, [&](int slot, const P& x, const P& grad) {
-    kept_x[slot] = x;
-    if constexpr (kBoth) kept_dy[slot] = grad;
-  });
+  sum_terms(g, tile, channels, x, grad, sums);
   const int c = int(threadIdx.x);
   if (c < tile.cols)
 #pragma unroll
@@ -124,6 +121,7 @@ __global__ void group_norm_bwd(Group<T> g, Cut cut, const float* mean, const flo
         [&](int i) { return g.weight[tile.first_col + i] * sums[term].of(i); },
         [&](int i, int, float total) { of[i] = total / g.count(); });
   };
+  float *const a_of = of_channel[0], *const b_of = of_channel[1];
   means(kDu, a_of);
   means(kDuNormal, b_of);
   if (dshift != nullptr && c < tile.cols) {
@@ -136,22 +134,21 @@ __global__ void group_norm_bwd(Group<T> g, Cut cut, const float* mean, const flo
   Means<kWidth> own;
   take(a_of, tile, own.a);
   take(b_of, tile, own.b);
-  write_dx(
-      g, tile, channels, own, add, dx, [&](int64_t, int slot) { return kept_x[slot]; },
-      [&](int64_t at, int slot) { return kBoth ? kept_dy[slot] : P::read(dy + at); });
+  write_dx(g, tile, channels, own, x, grad, add, dx);
 }
 
 /// The first of three steps: sums over tiles, [N * tiles, 3, C].
 template <int kWidth, class T>
 __global__ void group_norm_bwd_sums(Group<T> g, Cut cut, int64_t tiles, const float* mean,
                                     const float* rstd, const T* dy, SampleSums to) {
-  __shared__ float fold[kTerms][kThreads];
+  __shared__ float fold[kTerms][kThreads], of_channel[2][kThreads];
   const Tile<kWidth> tile(g.d.pixels, g.d.channels, cut);
   Channels<kWidth> channels;
-  channels.read_parameters(g, tile);
-  channels.read_statistics(g, tile, mean, rstd);
+  channels.read_parameters(g, tile, of_channel);
+  channels.read_statistics(g, tile, mean, rstd, of_channel);
   const ColumnSums<kWidth> sums[kTerms] = {{tile, fold[0]}, {tile, fold[1]}, {tile, fold[2]}};
-  sum_terms(g, tile, channels, dy, sums, [](int, auto, auto) {});
+  using X = NotKept<kWidth, T>;
+  sum_terms(g, tile, channels, X{g.x}, X{dy}, sums);
   const int c = int(threadIdx.x);
   if (c < tile.cols)
 #pragma unroll
@@ -186,8 +183,7 @@ __global__ void group_norm_bwd_groups(Group<T> g, const float* rstd, SampleSums 
 template <int kWidth, class T>
 __global__ void group_norm_bwd_dx(Group<T> g, Cut cut, const float* mean, const float* rstd,
                                   const float2* means, const T* dy, const T* add, T* dx) {
-  using P = Pack<T, kWidth>;
-  __shared__ float a_of[kThreads], b_of[kThreads];
+  __shared__ float a_of[kThreads], b_of[kThreads], of_channel[2][kThreads];
   const Tile<kWidth> tile(g.d.pixels, g.d.channels, cut);
   const int c = int(threadIdx.x);
   if (c < tile.cols) {
@@ -197,14 +193,13 @@ __global__ void group_norm_bwd_dx(Group<T> g, Cut cut, const float* mean, const 
     b_of[c] = m.y;
   }
   Channels<kWidth> channels;
-  channels.read_parameters(g, tile);
-  channels.read_statistics(g, tile, mean, rstd);
+  channels.read_parameters(g, tile, of_channel);
+  channels.read_statistics(g, tile, mean, rstd, of_channel);
   Means<kWidth> own;
   take(a_of, tile, own.a);
   take(b_of, tile, own.b);
-  write_dx(
-      g, tile, channels, own, add, dx, [&](int64_t at, int) { return P::read(g.x + at); },
-      [&](int64_t at, int) { return P::read(dy + at); });
+  using X = NotKept<kWidth, T>;
+  write_dx(g, tile, channels, own, X{g.x}, X{dy}, add, dx);
 }
 
 /// Of groups that no block can keep.
@@ -244,18 +239,13 @@ void group_norm_backward(const T* x, const T* shift, const acc_t<T>* weight, con
   const SampleSums sums{scratch.take<float>(d.batch * kTerms * d.channels), d.channels};
   const auto run = [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
-    const auto try_to_keep = [&](auto tensors) {
-      constexpr int64_t kBytes = decltype(tensors)::value * sizeof(T);
-      const auto cut = tiles_of_groups<T>(d, kWidth, kBytes);
-      if (cut)
-        launch("group_norm_backward", group_norm_bwd<kWidth, kBytes == 2 * sizeof(T), T>,
-               cut->blocks(d.batch, d.pixels, d.channels), kThreads, kept_bytes(*cut, kBytes), g,
-               *cut, mean, rstd, dy, add, dx, dshift, sums);
-      return cut.has_value();
-    };
-    if (!try_to_keep(std::integral_constant<int, 2>{}) &&
-        !try_to_keep(std::integral_constant<int, 1>{}))
-      backward_in_parts<kWidth>(g, mean, rstd, dy, add, dx, dshift, sums);
+    const auto cut = tiles_of_groups<T>(d, kWidth, 2);
+    if (!cut) return backward_in_parts<kWidth>(g, mean, rstd, dy, add, dx, dshift, sums);
+    with_room<T>(*cut, 2, [&](auto all, std::size_t bytes) {
+      launch("group_norm_backward", group_norm_bwd<kWidth, decltype(all)::value, T>,
+             cut->blocks(d.batch, d.pixels, d.channels), kThreads, bytes, g, *cut,
+             bytes / sizeof(Pack<T, kWidth>), mean, rstd, dy, add, dx, dshift, sums);
+    });
   };
   if (d.batch * d.channels > 0) with_width<T>(d.channels, run, x, dy, add, dx);
   if (dweight != nullptr || dbias != nullptr)

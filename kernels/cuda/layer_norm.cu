@@ -2,11 +2,14 @@
 // A short row belongs to a warp, a long one to a block, and stays in registers (rows.cuh): first
 // its mean, then the variance about it, then the values. Backward reads x and dy once for dx and
 // the gradients of weight and bias: blocks have many rows each, sum by column as they go, and their
-// sums are added up in a second launch. Dropped: sums by column in kernels of their own, which read
-// x and dy again (2.1 times the least sectors from L2 in f32, 4096 rows of 320). Weight and bias
-// are read once for all rows of a thread. Simulated for an H100, not yet run on a card: 1.00 to
-// 1.09 of the least bytes from memory, sectors from L2 1.00 in f32, 1.32 and 1.13 in bf16 (weight
-// and bias are f32); bound by memory in f32.
+// sums are added up in a second launch. Weight and bias are read once by a block, into shared
+// memory. Simulated for an H100, not yet run on a card, 4096 rows of 320: 1.00 to 1.09 of the least
+// bytes from memory; accesses fill their sectors, and with weights and sums by column blocks ask
+// for 1.09 to 1.14 of the bytes of x, y and their gradients. Bound by memory in f32, by
+// instructions in bf16. Dropped: sums by column in kernels of their own, which read x and dy again
+// (2.1 times the least sectors from L2 in f32); weights in registers, which every warp reads for
+// itself, in bf16 half a sector at a time (2.05 and 1.45 times those bytes, though L1 may catch
+// most; 119 and 212 registers instead of 65 and 186).
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/norm.h"
@@ -18,7 +21,9 @@ template <class S, class T>
 __global__ void layer_norm_fwd(const T* x, const float* weight, const float* bias, T* y,
                                float* mean, float* rstd, LayerNormDims d) {
   const int64_t cols = d.channels;
-  const Row<float, S> w(weight, cols), b(bias, cols);
+  auto* const memory = dynamic_shared<std::byte>();
+  const SharedRow<S> w(weight, cols, memory), b(bias, cols, memory + SharedRow<S>::bytes(cols));
+  __syncthreads();
   S::for_each_row(d.rows, [&](int64_t r) {
     const Row<T, S> row(x + r * cols, cols);
     const float mu = S::sum(
@@ -87,7 +92,8 @@ __global__ void layer_norm_bwd(const T* x, const float* weight, const float* mea
   const int64_t cols = d.channels;
   BlockColumns<S> dweight(partial + 2 * blockIdx.x * cols, cols);
   BlockColumns<S> dbias(partial + (2 * blockIdx.x + 1) * cols, cols);
-  const Row<float, S> w(weight, cols);
+  const SharedRow<S> w(weight, cols, dynamic_shared<std::byte>());
+  __syncthreads();
   S::for_each_row(d.rows, [&](int64_t r) {
     const int64_t at = r * cols;
     const Row<T, S> in(x + at, cols), grad(dy + at, cols);
@@ -137,7 +143,7 @@ void layer_norm_forward(const T* x, const acc_t<T>* weight, const acc_t<T>* bias
   const auto run = [&](auto share) {
     using S = decltype(share);
     launch("layer_norm_forward", layer_norm_fwd<S, T>, blocks_of_rows<S>(d.rows, 64 / sizeof(T)),
-           S::block(), 0, x, weight, bias, y, mean, rstd, d);
+           S::block(), 2 * SharedRow<S>::bytes(d.channels), x, weight, bias, y, mean, rstd, d);
   };
   with_share<T>(d.channels, run, x, weight, bias, y);
 }
@@ -151,8 +157,8 @@ void layer_norm_backward(const T* x, const acc_t<T>* weight, const acc_t<T>* mea
     const dim3 grid = blocks_of_rows<S>(d.rows, 64 / sizeof(T));
     Scratch scratch;
     float* partial = scratch.take<float>(2 * grid.x * d.channels);
-    launch("layer_norm_backward", layer_norm_bwd<S, T>, grid, S::block(), 0, x, weight, mean, rstd,
-           dy, add, dx, partial, d);
+    launch("layer_norm_backward", layer_norm_bwd<S, T>, grid, S::block(),
+           SharedRow<S>::bytes(d.channels), x, weight, mean, rstd, dy, add, dx, partial, d);
     if (dweight == nullptr && dbias == nullptr) return;
     sum_columns("layer_norm_dweight", partial, 1, grid.x, 2 * d.channels,
                 StoreTwoGradients{dweight, dbias, d.channels, accumulate});

@@ -2,6 +2,7 @@
 // can be, and keep their parts in registers, so that it is read once. Rows too long for that are
 // read again each time.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/cuda/launch.cuh"
@@ -33,6 +34,58 @@ class Row {
   P kept_[S::kVectors > 0 ? S::kVectors : 1];
 };
 
+/// A row of f32 that a block needs for all of its rows, in shared memory: read once for them, whole
+/// sectors at a time, and in no registers. One too long for that is read again each time. The first
+/// and the last halves of vectors of eight lie apart, so that no two threads want one bank.
+template <class S>
+class SharedRow {
+  static constexpr int kPart = S::kWidth % 4 == 0 ? 4 : 1, kParts = S::kWidth / kPart;
+  using Part = Pack<float, kPart>;
+
+ public:
+  using P = Pack<float, S::kWidth>;
+
+  /// Bytes of shared memory.
+  __host__ __device__ static unsigned bytes(int64_t cols) {
+    return S::kVectors > 0 ? kParts * room(cols) * unsigned(sizeof(Part)) : 0;
+  }
+  /// All threads of the block call, and wait for each other before they use it.
+  __device__ SharedRow(const float* row, int64_t cols, std::byte* memory)
+      : row_(row), own_(reinterpret_cast<Part*>(memory) + threadIdx.x), room_(room(cols)) {
+    if constexpr (S::kVectors > 0) {
+      auto* const parts = reinterpret_cast<Part*>(memory);
+#pragma unroll 1
+      for (unsigned i = threadIdx.y * S::kGroup + threadIdx.x; i < unsigned(cols) / kPart;
+           i += kThreads)
+        parts[i % kParts * room_ + i / kParts] = Part::read(row + i * kPart);
+    }
+  }
+  /// The k-th vector of this thread, which begins at column c.
+  __device__ P vector(int k, int64_t c) const {
+    if constexpr (S::kVectors > 0) {
+      P p;
+#pragma unroll
+      for (int h = 0; h < kParts; ++h) {
+        const Part part = own_[h * room_ + k * S::kGroup];
+#pragma unroll
+        for (int j = 0; j < kPart; ++j) p.e[h * kPart + j] = part.e[j];
+      }
+      return p;
+    } else {
+      return P::read(row_ + c);
+    }
+  }
+
+ private:
+  /// Parts between halves: those of all vectors, and four more so that writing them apart takes
+  /// different banks too.
+  __host__ __device__ static unsigned room(int64_t cols) { return unsigned(cols) / S::kWidth + 4; }
+
+  const float* row_;
+  const Part* own_;  // of this thread's first vector
+  unsigned room_;
+};
+
 /// How a row is shared out: vectors of kWidth elements, up to kVectors of them a thread (0: any
 /// number, which are not kept), by kGroup threads. Blocks are [kGroup, kRows] threads.
 template <int kWidth_, int kVectors_, int kGroup_>
@@ -60,9 +113,9 @@ struct Share {
     }
   }
   /// Combines f(c, elements of the rows...) over all columns, for all threads of the group.
-  template <class Combine, class F, class... T>
+  template <class Combine, class F, class... Rows>
   __device__ static float reduce(int64_t cols, float start, const Combine& combine, const F& f,
-                                 const Row<T, Share>&... rows) {
+                                 const Rows&... rows) {
     for_each(cols, [&](int k, int64_t c) {
       const auto add = [&](const auto&... p) {
 #pragma unroll
@@ -72,13 +125,13 @@ struct Share {
     });
     return block_reduce<kGroup>(start, combine);
   }
-  template <class F, class... T>
-  __device__ static float sum(int64_t cols, const F& f, const Row<T, Share>&... rows) {
+  template <class F, class... Rows>
+  __device__ static float sum(int64_t cols, const F& f, const Rows&... rows) {
     return reduce(cols, 0.f, Add{}, f, rows...);
   }
   /// to[c] = f(c, elements of the rows...)
-  template <class Out, class F, class... T>
-  __device__ static void write(int64_t cols, Out* to, const F& f, const Row<T, Share>&... rows) {
+  template <class Out, class F, class... Rows>
+  __device__ static void write(int64_t cols, Out* to, const F& f, const Rows&... rows) {
     for_each(cols, [&](int k, int64_t c) {
       const auto set = [&](const auto&... p) {
         Pack<Out, kWidth> out;

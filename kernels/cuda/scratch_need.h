@@ -85,13 +85,10 @@ inline Pieces attention_backward(const AttentionDims& d, int64_t element) {
   return {d.batch * d.heads * (element == 2 ? 8 * room : 4 * d.queries)};
 }
 
-/// Whether no block keeps a group in shared memory.
+/// Whether groups are too large for a block.
 inline bool group_in_parts(const GroupNormDims& d, int64_t element) {
-  for (const int64_t start : {32 / element, cuts::width_of(d.channels, element)}) {
-    if (cuts::keeps(d.pixels, cuts::least_channels(d.channels, d.groups, start), element))
-      return false;
-  }
-  return true;
+  return !cuts::channels_of_groups(d.pixels, d.channels, d.groups, element,
+                                   cuts::width_of(d.channels, element));
 }
 inline Pieces group_norm_forward(const GroupNormDims& d, int64_t element) {
   if (!group_in_parts(d, element)) return {};

@@ -1,6 +1,6 @@
 // Norms on CUDA against the f64 reference, by every way that their kernels have: groups that stay
-// in shared memory, alone and several to a block, and groups cut into tiles; rows of a warp, of a
-// block, and rows too long for registers; vectors and single elements.
+// in shared memory, alone, several to a block and in part, and groups cut into tiles; rows of a
+// warp, of a block, and rows too long for registers; vectors and single elements.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -105,10 +105,12 @@ INSTANTIATE_TEST_SUITE_P(
                     GroupCase{"GroupsOfAPrime", {2, 21, 136, 8, 1e-5, true}},
                     GroupCase{"LastBlockHasFewerGroups", {1, 10, 120, 12, 1e-5, true}},
                     GroupCase{"SeveralGroupsOfABlock", {300, 4, 64, 32, 1e-5, true}},
-                    GroupCase{"StartsOnVectorsNotSectors", {1, 600, 120, 3, 1e-5, true}},
+                    GroupCase{"StartsOnVectorsNotSectors", {1, 1500, 120, 10, 1e-5, true}},
                     GroupCase{"XFitsButNotWithDy", {1, 320, 120, 3, 1e-5, true}},
-                    GroupCase{"InTiles", {2, 1500, 64, 2, 1e-5, true}},
-                    GroupCase{"InTilesOdd", {1, 14001, 3, 1, 1e-5, true}},
+                    GroupCase{"XFitsInPart", {1, 1024, 48, 4, 1e-5, true}},
+                    GroupCase{"XFitsInPartOdd", {1, 2001, 14, 2, 1e-5, true}},
+                    GroupCase{"InTiles", {2, 2100, 64, 2, 1e-5, true}},
+                    GroupCase{"InTilesOdd", {1, 22001, 3, 1, 1e-5, true}},
                     GroupCase{"WideGroup", {2, 5, 520, 1, 1e-5, true}},
                     GroupCase{"WideGroupOdd", {1, 5, 513, 1, 1e-5, false}}),
     [](const auto& info) { return info.param.name; });
@@ -157,7 +159,7 @@ TEST_P(CudaLayerNorm, Bf16MatchesF64) { matches_f64<bfloat16>(); }
 INSTANTIATE_TEST_SUITE_P(Shapes, CudaLayerNorm,
                          testing::Values(RowCase{1, 2}, RowCase{9, 7}, RowCase{70, 16},
                                          RowCase{33, 320}, RowCase{5, 129}, RowCase{3, 1032},
-                                         RowCase{2, 1027}, RowCase{3, 8200}),
+                                         RowCase{2, 1027}, RowCase{2, 8192}, RowCase{3, 8200}),
                          [](const auto& info) {
                            return "r" + std::to_string(info.param.rows) + "x" +
                                   std::to_string(info.param.channels);
