@@ -196,6 +196,9 @@ INSTANTIATE_TEST_SUITE_P(
         ConvCase{"OneMoreThanATile", same3(2, 5, 5, 17, 64)},
         ConvCase{"Odd", same3(1, 13, 10, 64, 3)}, ConvCase{"ManyChannels", same3(1, 6, 7, 320, 64)},
         ConvCase{"ManyOutputs", same3(1, 6, 7, 17, 320)},
+        // Pixels of a patch are looked up for 960 channels at a time.
+        ConvCase{"MoreThanAStretch", same3(2, 6, 9, 973, 17)},
+        ConvCase{"MoreThanAStretchOfOutputs", same3(2, 6, 9, 17, 973)},
         ConvCase{"LargeFiltersAreShared", same3(2, 5, 6, 320, 256)},
         // One tile is more than a chunk's bytes, and the filters are not large enough to be shared.
         ConvCase{"OneTileIsMoreThanAChunk", same3(1, 5, 5, 12, 4600)},
