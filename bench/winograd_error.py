@@ -1,7 +1,8 @@
-"""Error of Winograd's F(4x4, 3x3) in f32 by the points it is built on and by how many terms are summed at a time.
+"""Error of Winograd's 3x3 convolutions in f32: by the points F(4x4, 3x3) is built on and by how many terms are summed at
+a time, and of the weight gradient by the number of pixels.
 
-A model of kernels/cpu/winograd.cpp: normal data, 128 channels, root mean square error relative to the result's, against
-f64. Needs NumPy: python3 bench/winograd_error.py
+A model of kernels/cpu/winograd.cpp (128 channels) and winograd_weight.cpp (32): normal data, root mean square error
+relative to the result's, against f64. Needs NumPy: python3 bench/winograd_error.py
 """
 import numpy as np
 
@@ -51,3 +52,78 @@ for c in range(CHANNELS):
             part = patches[:, c, None, p:p + 4, q:q + 4].astype(float) * filters[None, c, :, p, q, None, None]
             direct = (direct + part).astype(F)
 print(f"| direct, one chain | {relative(direct):.1e} | |")
+
+
+def small_matrices():
+    """F(2x2, 3x3), points 0, 1, -1 and infinity."""
+    bt = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]
+    g = [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]
+    at = [[1, 1, 1, 0], [0, 1, -1, 1]]
+    return np.array(bt, F), np.array(g, F), np.array(at, F)
+
+
+def add(total, term):
+    """One rounding a term, as of a fused multiply-add."""
+    return (total + term).astype(F)
+
+
+def outer(a, b):
+    return a[..., :, None].astype(float) * b[..., None, :]
+
+
+def both_axes(m, x):
+    """m along the first two axes of x."""
+    return np.einsum("wb,ub...->uw...", m, np.einsum("ua,a...->u...", m, x))
+
+
+class WeightGradient:
+    """dw [3, 3, C, O] of `batch` maps, padding 1."""
+
+    def __init__(self, batch, height, width, channels=32):
+        self.x = np.pad(rng.standard_normal((batch, height, width, channels)).astype(F), ((0, 0), (1, 1), (1, 1), (0, 0)))
+        self.dy = rng.standard_normal((batch, height, width, channels)).astype(F)
+        shifted = [[self.x[:, a:a + height, b:b + width].astype(float) for b in range(3)] for a in range(3)]
+        self.exact = np.array([[np.einsum("nhwc,nhwo->co", s, self.dy.astype(float)) for s in row] for row in shifted])
+
+    def error(self, result):
+        return np.sqrt(np.mean((result - self.exact) ** 2) / np.mean(self.exact**2))
+
+    def direct(self):
+        """The error of one chain over all pixels, and of chains over rows that are added up."""
+        batch, height, width, _ = self.dy.shape
+        chain, rows = np.zeros(self.exact.shape, F), np.zeros(self.exact.shape, F)
+        for n, h in np.ndindex(batch, height):
+            row = np.zeros(self.exact.shape, F)
+            for w in range(width):
+                term = outer(self.x[n, h:h + 3, w:w + 3], self.dy[n, h, w][None, None])
+                chain, row = add(chain, term), add(row, term)
+            rows += row
+        return self.error(chain), self.error(rows)
+
+    def winograd(self, transforms, together):
+        bt, g, at = transforms
+        tile, patch = at.shape
+        batch, height, width, channels = self.dy.shape
+        down, across = -(-height // tile), -(-width // tile)
+        edge = ((0, 0), (0, down * tile - height), (0, across * tile - width), (0, 0))
+        x, dy = np.pad(self.x, edge), np.pad(self.dy, edge)
+        total = np.zeros((patch, patch, channels, channels), F)
+        part, count = np.zeros_like(total), 0
+        for n, i, j in np.ndindex(batch, down, across):
+            h, w = i * tile, j * tile
+            part = add(part, outer(both_axes(bt, x[n, h:h + patch, w:w + patch]), both_axes(at.T, dy[n, h:h + tile, w:w + tile])))
+            count += 1
+            if count % together == 0:
+                total += part
+                part[:] = 0
+        return self.error(both_axes(g.T, total + part))
+
+
+print("\n| batch, map | pixels | F(2x2, 3x3) | F(4x4, 3x3), 32 tiles at a time | 8 tiles at a time |")
+for shape in [(2, 8, 8), (1, 12, 20), (16, 4, 4), (2, 16, 16), (1, 24, 32), (4, 16, 16), (16, 8, 8)]:
+    case = WeightGradient(*shape)
+    chain, rows = case.direct()
+    large = matrices(0.6875, 1.5)
+    cells = [case.winograd(*form) for form in [(small_matrices(), 32), (large, 32), (large, 8)]]
+    print(f"| {' x '.join(map(str, shape))} | {np.prod(shape)} | " +
+          " | ".join(f"{e:.1e} ({e / chain:.1f}, {e / rows:.1f})" for e in cells) + " |")

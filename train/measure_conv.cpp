@@ -114,10 +114,15 @@ ConvTimes time_conv(const ConvCase& c, int64_t pairs) {
 
 ConvErrors conv_errors(ConvCase c) {
   const ChoiceKept kept;
-  constexpr int64_t kSide = 8;
-  c.dims.batch = 1;
-  c.dims.in_h = std::min(c.dims.in_h, kSide);
-  c.dims.in_w = std::min(c.dims.in_w, kSide);
+  constexpr int64_t kSide = 8, kChannels = 32;
+  if (c.pass == ConvPass::backward_weight) {  // sums over pixels
+    c.dims.in_c = std::min(c.dims.in_c, kChannels);
+    c.dims.out_c = std::min(c.dims.out_c, kChannels);
+  } else {  // sums over channels
+    c.dims.batch = 1;
+    c.dims.in_h = std::min(c.dims.in_h, kSide);
+    c.dims.in_w = std::min(c.dims.in_w, kSide);
+  }
   const Pass pass(c);
   Pass exact = pass;
   exact.x = cast(pass.x, DType::f64);

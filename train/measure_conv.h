@@ -12,8 +12,9 @@ struct ConvTimes {
 };
 ConvTimes time_conv(const cpu::ConvCase& c, int64_t pairs);
 
-/// Root mean square error of each form over that of the result, normal data, against f64; of one
-/// image of at most 8x8 pixels, for f64 is slow. Inputs are rounded to bf16 first where the case is
+/// Root mean square error of each form over that of the result, normal data, against f64. For f64
+/// is slow, of one image of at most 8x8 pixels, and of the weight gradient for at most 32 channels:
+/// its sums run over the pixels. Inputs are rounded to bf16 first where the case is
 /// in bf16.
 struct ConvErrors {
   double direct = 0, winograd = 0;

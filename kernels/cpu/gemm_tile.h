@@ -41,15 +41,17 @@ inline void gemm_tile(const float* a, int64_t a_row, int64_t a_step, const float
   }
 }
 
-/// The same for `rows` <= kTileRows rows, kTileTerms terms at a time.
+/// The same for `rows` <= kTileRows rows, `terms` terms at a time.
 template <int R = kTileRows>
 inline void gemm_rows(int64_t rows, const float* a, int64_t a_row, int64_t a_step, const float* b,
-                      int64_t b_step, float* c, int64_t c_row, int64_t k, bool add) {
+                      int64_t b_step, float* c, int64_t c_row, int64_t k, bool add,
+                      int64_t terms = kTileTerms) {
   if constexpr (R > 0) {
-    if (rows < R) return gemm_rows<R - 1>(rows, a, a_row, a_step, b, b_step, c, c_row, k, add);
-    for (int64_t l = 0; l < k; l += kTileTerms)
+    if (rows < R)
+      return gemm_rows<R - 1>(rows, a, a_row, a_step, b, b_step, c, c_row, k, add, terms);
+    for (int64_t l = 0; l < k; l += terms)
       gemm_tile<R>(a + l * a_step, a_row, a_step, b + l * b_step, b_step, c, c_row,
-                   std::min(kTileTerms, k - l), add || l > 0);
+                   std::min(terms, k - l), add || l > 0);
   }
 }
 

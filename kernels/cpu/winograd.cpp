@@ -221,7 +221,7 @@ bool winograd_pays(ConvPass pass, const ConvDims& d, double direct_rate) {
   const double per_filter = pass == ConvPass::backward_weight ? 14 : 8;
   const double in = double(d.in_c), out = double(d.out_c);
   const double direct = d.flops() / 2 / direct_rate;
-  const double winograd = with_scheme(d.kernel_h, [&]<class S>(S) {
+  const double winograd = with_scheme(pass, d, [&]<class S>(S) {
     const double tiles = double(d.batch * Grid::patches<S>(d).per_image());
     const double products = tiles * in * double(ceil_div(d.out_c, kTileCols) * kTileCols);
     return S::kPoints *
@@ -233,7 +233,7 @@ bool winograd_pays(ConvPass pass, const ConvDims& d, double direct_rate) {
 template <class T>
 void winograd_forward(const T* x, const T* weight, const float* bias, const T* residual, T* y,
                       const ConvDims& d) {
-  with_scheme(d.kernel_h, [&]<class S>(S) {
+  with_scheme(ConvPass::forward, d, [&]<class S>(S) {
     convolve<S>(x, Weight<S, T, false>{weight, d.in_c}, bias, residual, y, d);
   });
 }
@@ -254,7 +254,7 @@ void winograd_backward_data(const T* dy, const T* weight, const T* add, T* dx, c
                           .pad_bottom = most - d.pad_bottom,
                           .pad_right = most - d.pad_right};
   // dx is the convolution of dy with the filters turned by half a turn, in and out exchanged.
-  with_scheme(d.kernel_h, [&]<class S>(S) {
+  with_scheme(ConvPass::backward_data, d, [&]<class S>(S) {
     convolve<S>(dy, Weight<S, T, true>{weight, d.in_c}, static_cast<const float*>(nullptr), add, dx,
                 mirrored);
   });

@@ -1,11 +1,12 @@
 // Convolutions of stride 1 by Winograd's method: 3x3 by F(4x4, 3x3) with a quarter of the
-// multiplications of the definition, 2x2 (what upsampling is made of, kernels/upsample_conv.h) by
-// F(3x3, 2x2) with four ninths. Lavin & Gray 2016, "Fast algorithms for convolutional neural
-// networks", arXiv:1509.09308.
+// multiplications of the definition, or by F(2x2, 3x3) with four ninths where sums have so few
+// terms that the former would round too much; 2x2 (what upsampling is made of,
+// kernels/upsample_conv.h) by F(3x3, 2x2) with four ninths. Lavin & Gray 2016, "Fast algorithms for
+// convolutional neural networks", arXiv:1509.09308.
 //
-// An output tile of 4x4 (3x3) pixels needs a patch of 6x6 (4x4) of the image. Patches, filters and
-// outputs are transformed along both axes (winograd_transform.h); in between, each of the 36 (16)
-// points is one matrix product:
+// An output tile of 4x4 (2x2, 3x3) pixels needs a patch of 6x6 (4x4) of the image. Patches, filters
+// and outputs are transformed along both axes (winograd_transform.h); in between, each of the 36
+// (16) points is one matrix product:
 //
 //   M[p] [tiles, O] = V[p] [tiles, C] * U[p] [C, O]
 //

@@ -11,6 +11,31 @@
 
 namespace noisette::cpu::winograd {
 
+/// The terms of one sum of the definition.
+inline int64_t terms_of(ConvPass pass, const ConvDims& d) {
+  const auto taps = [&](int64_t h, int64_t w) {
+    return std::min(d.kernel_h, h) * std::min(d.kernel_w, w);
+  };
+  switch (pass) {
+    case ConvPass::forward:
+      return d.in_c * taps(d.in_h, d.in_w);
+    case ConvPass::backward_data:
+      return d.out_c * taps(d.out_h(), d.out_w());
+    case ConvPass::backward_weight:
+      return d.batch * d.out_h() * d.out_w();
+  }
+  __builtin_unreachable();
+}
+
+/// Calls f with the scheme of a pass. Below that many terms the definition rounds so little that
+/// F(4, 3) would be more than four times as far from the exact result.
+template <class F>
+auto with_scheme(ConvPass pass, const ConvDims& d, const F& f) {
+  const int64_t short_sums = pass == ConvPass::backward_weight ? 512 : 256;
+  if (d.kernel_h == 2) return f(TwoTaps{});
+  return terms_of(pass, d) < short_sums ? f(ThreeTapsSmall{}) : f(ThreeTaps{});
+}
+
 /// Tiles over [N, H, W, C], numbered along rows, then columns, then images. Tile (i, j) covers
 /// pixels from (side * i - top, side * j - left) on. S is a scheme of winograd_transform.h.
 struct Grid {
@@ -107,8 +132,12 @@ template <class S, class T, class F>
 /// The same for the outputs of an axis, always in pairs.
 template <class S, class F>
 [[gnu::always_inline]] inline void for_outputs(const F& f) {
-  f(Together<0, 2>{});
-  f(std::conditional_t<S::kTile == 4, Together<1, 3>, Together<1>>{});
+  if constexpr (S::kTile == 2) {
+    f(Together<0, 1>{});
+  } else {
+    f(Together<0, 2>{});
+    f(std::conditional_t<S::kTile == 4, Together<1, 3>, Together<1>>{});
+  }
 }
 
 /// Reads `Side` x `Side` pixels at a tile, transforms both axes with `line` (Side values to those

@@ -89,10 +89,9 @@ struct ThreeTaps {
   }
 };
 
-/// F(3, 2) with the points 0, 1, -1 and infinity: for the 2x2 convolutions that upsampling is made
-/// of.
-struct TwoTaps {
-  static constexpr int kTile = 3, kTaps = 2, kPatch = 4, kPoints = kPatch * kPatch;
+/// What the schemes with the points 0, 1, -1 and infinity share.
+struct FourPoints {
+  static constexpr int kPatch = 4, kPoints = kPatch * kPatch;
 
   /// B^T d.
   template <class V>
@@ -102,6 +101,50 @@ struct TwoTaps {
     v[2] = d[2] - d[1];
     v[3] = d[3] - d[1];
   }
+};
+
+/// F(2, 3): saves less than F(4, 3) and rounds a third as much.
+struct ThreeTapsSmall : FourPoints {
+  static constexpr int kTile = 2, kTaps = 3;
+
+  /// G g. Inlined, so that a caller pays for the points it uses.
+  template <class V>
+  [[gnu::always_inline]] static void filter(const V (&g)[3], V (&u)[4]) {
+    evaluate(g, 1.0f, u[1], u[2]);
+    u[0] = g[0];
+    u[1] *= 0.5f, u[2] *= 0.5f;
+    u[3] = g[2];
+  }
+
+  /// A^T m.
+  template <class V>
+  static void output(const V (&m)[4], V (&y)[2]) {
+    y[0] = m[0] + (m[1] + m[2]);
+    y[1] = m[1] - m[2] + m[3];
+  }
+
+  /// A y: the transpose of output.
+  template <class V>
+  static void output_transposed(const V (&y)[2], V (&m)[4]) {
+    m[0] = y[0];
+    m[1] = y[0] + y[1];
+    m[2] = y[0] - y[1];
+    m[3] = y[1];
+  }
+
+  /// G^T u: the transpose of filter.
+  template <class V>
+  static void filter_transposed(const V (&u)[4], V (&g)[3]) {
+    const V half_sum = 0.5f * (u[1] + u[2]);
+    g[0] = u[0] + half_sum;
+    g[1] = 0.5f * (u[1] - u[2]);
+    g[2] = half_sum + u[3];
+  }
+};
+
+/// F(3, 2): for the 2x2 convolutions that upsampling is made of.
+struct TwoTaps : FourPoints {
+  static constexpr int kTile = 3, kTaps = 2;
 
   /// G g. Inlined, so that a caller pays for the points it uses.
   template <class V>
@@ -136,11 +179,5 @@ struct TwoTaps {
     g[1] = u[3] + 0.5f * (u[1] - u[2]);
   }
 };
-
-/// Calls f with the scheme for kernels of `taps` x `taps`, 3 or 2.
-template <class F>
-auto with_scheme(int64_t taps, const F& f) {
-  return taps == 3 ? f(ThreeTaps{}) : f(TwoTaps{});
-}
 
 }  // namespace noisette::cpu::winograd

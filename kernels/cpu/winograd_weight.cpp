@@ -43,6 +43,15 @@ using V = Points<S, kBlockRows, Tiles>;
 template <class S, int64_t Tiles = kGroup>
 using M = Points<S, kTileCols, Tiles>;
 
+/// Tiles that are added up at a time. Fewer where the definition's sums are hardly longer than
+/// those of ThreeTapsSmall: what sums add to the error of F(4, 3)'s transforms has to be small.
+template <class S>
+int64_t tiles_together(const ConvDims& d) {
+  constexpr int64_t kFew = 8, kMostTerms = 1024;
+  const bool few = S::kPatch == 6 && terms_of(ConvPass::backward_weight, d) < kMostTerms;
+  return few ? kFew : kTileTerms;
+}
+
 /// The blocks of dU: point p of a block at p * kPoint, as a matrix [kBlockRows, kTileCols].
 template <class S>
 struct Blocks {
@@ -74,12 +83,13 @@ template <class S>
 void multiply(const V<S>& v, const M<S>& m, int64_t row, int64_t col, int64_t p, int64_t count,
               float* du, bool add, const ConvDims& d) {
   const int64_t rows = std::min(kBlockRows, d.in_c - row * kBlockRows);
+  const int64_t together = tiles_together<S>(d);
   for (int64_t t = 0; t < count; t += kGroup)
     for (int64_t c = 0; c < rows; c += kTileRows)
       gemm_rows(std::min<int64_t>(kTileRows, rows - c), v.at(row * kBlockRows + c, p, t), 1,
                 kBlockRows, m.at(col * kTileCols, p, t), kTileCols,
                 du + p * Blocks<S>::kPoint + c * kTileCols, kTileCols, std::min(kGroup, count - t),
-                add || t > 0);
+                add || t > 0, together);
 }
 
 /// dg = G^T dU G of one input channel and a vector of output channels, of dU's `parts` sums, which
@@ -168,10 +178,10 @@ struct HalfBack {
 
   float* half(int a, int j) const { return data + (a * S::kPatch + j) * kMatrix; }
 
-  /// Of n input channels from c on.
+  /// Of n input channels from c on, `together` tiles at a time.
   template <int64_t Tiles>
   void sum(const V<S, Tiles>& v, const M<S, Tiles>& m, int64_t c, int64_t n, int64_t o,
-           int64_t tiles) const {
+           int64_t tiles, int64_t together) const {
     constexpr int64_t kRows = kLanes / 2;
     for (int j = 0; j < S::kPatch; ++j) {
       for (int i = 0; i < S::kPatch; ++i)
@@ -180,7 +190,7 @@ struct HalfBack {
             gemm_rows<kRows>(std::min(kRows, n - r), v.at(c + r, i * S::kPatch + j, t), 1,
                              kBlockRows, m.at(o, i * S::kPatch + j, t), kTileCols,
                              half(S::kTaps, i) + r * kTileCols, kTileCols,
-                             std::min(Tiles, tiles - t), t > 0);
+                             std::min(Tiles, tiles - t), t > 0, together);
       for (int64_t at = 0; at < n * kTileCols; at += kLanes) {
         Vec column[S::kPatch], out[S::kTaps];
         for (int i = 0; i < S::kPatch; ++i) column[i] = lanes::read(half(S::kTaps, i) + at);
@@ -218,7 +228,7 @@ void at_once(const T* x, const T* dy, float* dweight, bool accumulate, const Con
     const int64_t row = blocks.row(b), col = blocks.col(b);
     for (int64_t c = row * kBlockRows; c < std::min(d.in_c, (row + 1) * kBlockRows); c += kLanes) {
       const int64_t n = std::min<int64_t>(kLanes, d.in_c - c);
-      du.sum(v, m, c, n, col * kTileCols, tiles);
+      du.sum(v, m, c, n, col * kTileCols, tiles, tiles_together<S>(d));
       for (int64_t side = 0; side < std::min(kTileCols, d.out_c - col * kTileCols); side += kLanes)
         write_filters<S>(
             c, n, col * kTileCols + side,
@@ -298,7 +308,8 @@ void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, c
 template <class T>
 void winograd_backward_weight(const T* x, const T* dy, float* dweight, bool accumulate,
                               const ConvDims& d) {
-  with_scheme(d.kernel_h, [&]<class S>(S) { backward_weight<S>(x, dy, dweight, accumulate, d); });
+  with_scheme(ConvPass::backward_weight, d,
+              [&]<class S>(S) { backward_weight<S>(x, dy, dweight, accumulate, d); });
 }
 
 #define NOISETTE_INSTANTIATE(T) \
