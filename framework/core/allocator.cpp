@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "framework/core/check.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cuda/runtime.h"
 
 namespace noisette {
@@ -192,6 +193,22 @@ class CachingAllocator final : public Allocator {
       give(static_cast<std::byte*>(data));
   }
 
+  /// Memory of a kernel's call, beside the accounting: what it is, the number of threads decides.
+  void* lend(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const std::size_t size = rounded(bytes);
+    void* data = by_malloc() ? std::aligned_alloc(kAlign, size) : take(size);
+    if (data == nullptr) throw_out_of_memory(bytes);
+    return data;
+  }
+  void take_back(void* data) {
+    const std::lock_guard lock(mutex_);
+    if (by_malloc())
+      std::free(data);
+    else
+      give(static_cast<std::byte*>(data));
+  }
+
   void retag(std::size_t bytes, MemoryTag from, MemoryTag to) override {
     if (bytes == 0 || from == to) return;
     const std::lock_guard lock(mutex_);
@@ -221,19 +238,7 @@ class CachingAllocator final : public Allocator {
 
   void trim() override {
     const std::lock_guard lock(mutex_);
-    const int pool = pool_here();
-    for (auto at = blocks_.begin(); at != blocks_.end();) {
-      const auto [data, block] = *at;
-      const auto next = std::next(at);
-      const bool whole = block.first && (next == blocks_.end() || next->second.first);
-      if (whole && block.is_free && block.pool == pool) {
-        free_[pool].erase({block.size, data});
-        source_->release(data, block.size);
-        reserved_ -= block.size;
-        blocks_.erase(at);
-      }
-      at = next;
-    }
+    trim_pool(pool_here());
   }
 
   int new_pool() override {
@@ -311,19 +316,40 @@ class CachingAllocator final : public Allocator {
     free.insert({block->second.size, block->first});
   }
 
+  void trim_pool(int pool) {
+    for (auto at = blocks_.begin(); at != blocks_.end();) {
+      const auto [data, block] = *at;
+      const auto next = std::next(at);
+      const bool whole = block.first && (next == blocks_.end() || next->second.first);
+      if (whole && block.is_free && block.pool == pool) {
+        free_[pool].erase({block.size, data});
+        source_->release(data, block.size);
+        reserved_ -= block.size;
+        blocks_.erase(at);
+      }
+      at = next;
+    }
+  }
+
   bool grow(std::size_t size, int pool) {
-    for (std::size_t want : {std::max(size, source_->step()), size}) {
-      want = (want + 0x1fffff) & ~std::size_t(0x1fffff);
-      void* data = source_->segment(want);
-      if (data == nullptr) continue;
-      auto* begin = static_cast<std::byte*>(data);
-      blocks_[begin] = {want, true, true, pool};
-      free_[pool].insert({want, begin});
-      reserved_ += want;
-      peak_reserved_ = std::max(peak_reserved_, reserved_);
-      return true;
+    for (const bool again : {false, true}) {
+      // What is free is too small; given back, it may be enough. Not so another pool's: recorded
+      // work uses memory that nobody holds.
+      if (again && pool != 0) break;
+      if (again) trim_pool(pool);
+      for (std::size_t want : {std::max(size, source_->step()), size})
+        if (add_segment((want + 0x1fffff) & ~std::size_t(0x1fffff), pool)) return true;
     }
     return false;
+  }
+  bool add_segment(std::size_t bytes, int pool) {
+    auto* const begin = static_cast<std::byte*>(source_->segment(bytes));
+    if (begin == nullptr) return false;
+    blocks_[begin] = {bytes, true, true, pool};
+    free_[pool].insert({bytes, begin});
+    reserved_ += bytes;
+    peak_reserved_ = std::max(peak_reserved_, reserved_);
+    return true;
   }
 
   [[noreturn]] void throw_out_of_memory(std::size_t bytes) {
@@ -349,6 +375,17 @@ class CachingAllocator final : public Allocator {
   std::size_t reserved_ = 0, peak_reserved_ = 0, limit_ = 0, machine_ = 0;
 };
 
+/// The host's, which lends its memory to kernels.
+CachingAllocator& host() {
+  static auto* allocator = [] {
+    auto* made = new CachingAllocator(kCpu, std::make_unique<HostMemory>());
+    cpu::use_scratch_source({[](std::size_t bytes) { return host().lend(bytes); },
+                             [](void* data, std::size_t) { host().take_back(data); }});
+    return made;
+  }();
+  return *allocator;
+}
+
 }  // namespace
 
 MemoryTag memory_tag(std::string_view name) {
@@ -361,9 +398,8 @@ MemoryTag memory_tag(std::string_view name) {
 
 Allocator& Allocator::of(Device device) {
   // Never destroyed: tensors with static lifetime free through them.
-  static Allocator* cpu = new CachingAllocator(kCpu, std::make_unique<HostMemory>());
   static Allocator* meta = new CachingAllocator(kMeta, std::make_unique<NoMemory>());
-  if (device.type != DeviceType::cuda) return device.is_meta() ? *meta : *cpu;
+  if (device.type != DeviceType::cuda) return device.is_meta() ? *meta : host();
 #ifdef NOISETTE_CUDA
   static std::mutex mutex;
   static auto* of_device = new std::map<int, CachingAllocator>;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/cpu/scratch.h"
 #include "tests/support/message.h"
 
 namespace noisette {
@@ -90,6 +91,28 @@ TEST(Allocator, ReusesWhatWasFreed) {
 #endif
   void* first = empty({1 << 20}, DType::f32).raw();
   EXPECT_EQ(empty({1 << 20}, DType::f32).raw(), first);
+}
+
+TEST(Allocator, LendsKernelsWhatTensorsLeft) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "with AddressSanitizer nothing is reused";
+#endif
+  constexpr int64_t kNumel = 1 << 21;  // 8 MB: lent from Scratch::kLarge on
+  Allocator& cpu = Allocator::of(kCpu);
+  std::byte* begin = nullptr;
+  {
+    const Tensor gone = empty({kNumel}, DType::f32);
+    begin = static_cast<std::byte*>(gone.raw());
+  }
+  cpu.reset_peak();
+  const int64_t live = cpu.stats().live_bytes;
+  cpu::Scratch scratch;
+  std::byte* const lent = scratch.take<std::byte>(kNumel * 4);
+  EXPECT_EQ(lent, begin);
+  const Tensor next = empty({kNumel}, DType::f32);
+  auto* const other = static_cast<std::byte*>(next.raw());
+  EXPECT_TRUE(other + kNumel * 4 <= lent || lent + kNumel * 4 <= other);
+  EXPECT_EQ(cpu.stats().peak_bytes, live + kNumel * 4) << "a kernel's memory is not a tensor's";
 }
 
 TEST(Allocator, RunningOutNamesTheLargest) {
