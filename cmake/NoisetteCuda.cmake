@@ -3,7 +3,7 @@
 option(NOISETTE_CUDA "build the CUDA backend where a CUDA toolkit is installed" ON)
 set(NOISETTE_CUDA_ARCHITECTURES 80-virtual CACHE STRING
   "compute capabilities to compile for; 80-virtual is PTX alone, which compiles fastest and which a card's driver compiles \
-when the program first runs; native: the card of this machine; \"80-real;86-real;89-real;90\": for all")
+when the program first runs; \"80-real;86-real;89-real;90\": for all")
 
 set(NOISETTE_HAVE_CUDA OFF)
 if(NOISETTE_CUDA)

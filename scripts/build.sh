@@ -12,9 +12,10 @@ done
 folder=${1:-$root/build}
 (($# == 0)) || shift
 
-# Kernels for the card of this machine; without one PTX alone, which the software GPU reads.
-if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
-  set -- -DNOISETTE_CUDA_ARCHITECTURES=native "$@"
+# Kernels for the card of this machine, and PTX in any case, which the software GPU reads.
+if capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .) &&
+  [[ $capability =~ ^[0-9]+$ ]]; then
+  set -- "-DNOISETTE_CUDA_ARCHITECTURES=$capability-real;80-virtual" "$@"
 fi
 cmake -G Ninja -S "$root" -B "$folder" -DCMAKE_BUILD_TYPE=Release "$@"
 cmake --build "$folder" --parallel "$parallel" --target "${targets[@]}"

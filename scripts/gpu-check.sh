@@ -2,7 +2,8 @@
 # scripts/gpu-check.sh [OPTION...]: is noisette right on this machine's NVIDIA card, and how fast is it there?
 # Builds, runs every test that computes on a CUDA device, times training and sampling, beside PyTorch where python3 has
 # it with CUDA, and writes bench/results/CARD.json and CARD.md. From an unpacked bundle (scripts/bundle.sh) nothing is
-# built. Exit code 0: all is well; 1: something failed, and the files say what; 2: there is nothing to run on.
+# built. Exit code 0: all is well; 1: something failed, and the files say what; 2: there is nothing to run, or nothing
+# to run on.
 #
 #   --sanitize       run the tests under compute-sanitizer too: memcheck, and racecheck for those of the kernels
 #   --quick          some of the tests and a tiny network, to try the script itself; the files are CARD-quick.*
@@ -77,13 +78,17 @@ fi
 # ---- The programs. Of the tests, those that compute on the device; the others are for scripts/test.sh.
 programs=(test_core test_kernels test_ops test_train_cuda)
 if [[ -z $built ]]; then
-  command -v nvcc >/dev/null || [[ -x /usr/local/cuda/bin/nvcc ]] ||
+  nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+  [[ -x $nvcc ]] ||
     fail "there is no CUDA toolkit (nvcc) of version 13 here to build with; scripts/bundle.sh on a machine that has one makes a bundle"
+  toolkit=$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')
+  [[ ! $toolkit =~ ^([0-9]|1[0-2])\. ]] ||
+    fail "noisette needs a CUDA toolkit of version 13 or later to build with; $nvcc is of $toolkit; scripts/bundle.sh on a machine that has one makes a bundle"
   built=$root/build
-  scripts/setup.sh
+  scripts/setup.sh || fail "scripts/setup.sh ended with $?, see above; nothing was built"
   targets=(--target noisette)
-  for program in "${programs[@]}"; do targets+=(--target "$program"); done
-  scripts/build.sh "${targets[@]}" "$built"
+  for program in "${programs[@]}" ${simulated:+simulator}; do targets+=(--target "$program"); done
+  scripts/build.sh "${targets[@]}" "$built" || fail "scripts/build.sh ended with $?, see above; nothing was run"
 fi
 for program in noisette "${programs[@]}"; do
   [[ -x $built/bin/$program ]] || fail "$built/bin has no program $program"

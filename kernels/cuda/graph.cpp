@@ -23,6 +23,7 @@ Graph::~Graph() {
 }
 
 void Graph::begin() {
+  if (waits_for_kernels()) throw std::runtime_error("NOISETTE_SYNC=1 waits for every kernel");
   // Relaxed: memory may be reserved meanwhile, and other threads go on.
   check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "graph");
   thread_records = true;

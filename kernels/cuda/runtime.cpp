@@ -17,14 +17,6 @@
 namespace noisette::cuda {
 namespace {
 
-bool synchronous() {
-  static const bool on = [] {
-    const char* value = std::getenv("NOISETTE_SYNC");
-    return value != nullptr && std::string_view(value) == "1";
-  }();
-  return on;
-}
-
 /// Everything that is reserved. Itself never destroyed: tensors outlive static objects.
 struct Reserved {
   std::mutex mutex;
@@ -52,6 +44,14 @@ std::string text_of(dim3 d) {
 bool tf32() { return tf32_allowed; }
 void allow_tf32(bool allowed) { tf32_allowed = allowed; }
 
+bool waits_for_kernels() {
+  static const bool on = [] {
+    const char* value = std::getenv("NOISETTE_SYNC");
+    return value != nullptr && std::string_view(value) == "1";
+  }();
+  return on;
+}
+
 int current_device() {
   int device = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
@@ -65,8 +65,7 @@ void check(cudaError_t status, const char* name) {
 
 void check_launch(const char* name, dim3 grid, dim3 block, std::size_t shared) {
   cudaError_t status = cudaGetLastError();
-  if (status == cudaSuccess && synchronous() && !recording())
-    status = cudaStreamSynchronize(stream());
+  if (status == cudaSuccess && waits_for_kernels()) status = cudaStreamSynchronize(stream());
   if (status == cudaSuccess) return;
   throw std::runtime_error("[" + std::string(name) + "] " + cudaGetErrorString(status) + "; grid " +
                            text_of(grid) + ", block " + text_of(block) + ", " +

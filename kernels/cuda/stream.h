@@ -15,8 +15,10 @@ cudaStream_t copy_stream();
 
 /// Throws std::runtime_error "[name] text" unless status is success.
 void check(cudaError_t status, const char* name);
-/// Throws for a kernel that could not be started; with NOISETTE_SYNC=1 waits for it, so that what
-/// fails is named.
+/// Whether NOISETTE_SYNC=1 is set: every kernel is waited for, and none recorded, so that the one
+/// that fails is named.
+bool waits_for_kernels();
+/// Throws for a kernel that could not be started, or fails where it is waited for.
 void check_launch(const char* name, dim3 grid, dim3 block, std::size_t shared);
 
 }  // namespace noisette::cuda

@@ -1,4 +1,6 @@
 // Recorded work, and copies beside a device's work.
+#include <cstdlib>
+
 #include "framework/core/download.h"
 #include "framework/core/replay.h"
 #include "framework/core/upload.h"
@@ -66,6 +68,17 @@ TEST(CudaReplay, WhatCannotBeRecordedIsDoneAsBefore) {
   }
   EXPECT_EQ(replay.state().kind, Replay::State::Kind::failed);
   EXPECT_NE(replay.state().why.find("copy_to_host"), std::string::npos) << replay.state().why;
+}
+
+// In a process of its own (tests/CMakeLists.txt): the variable is read once.
+TEST(WaitingReplay, RecordsNothing) {
+  NOISETTE_NEEDS_CUDA();
+  if (std::getenv("NOISETTE_SYNC") == nullptr) GTEST_SKIP() << "NOISETTE_SYNC=1 is not set";
+  Replay replay([](const std::vector<Tensor>& in) { return with_seven(in[0]); }, true);
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(to_vector<float>(replay({numbers({float(i), 5.f})})[0]), (std::vector<float>{7, 5}));
+  EXPECT_EQ(replay.state().kind, Replay::State::Kind::failed);
+  EXPECT_EQ(replay.state().why, "NOISETTE_SYNC=1 waits for every kernel");
 }
 
 TEST(CudaReplay, MemoryOfAPoolGoesBack) {

@@ -48,6 +48,10 @@ TEST(GpuCheck, SaysInOneSentenceWhyItCannotRun) {
               std::string(kCard).replace(std::string(kCard).find("13.0"), 4, "12.4"));
   expect_refused(gpu_check(folder, ""), "driver 580.65.06 is for CUDA 12.4");
 
+  put_program(path / "nvidia-smi", kCard);
+  put_program(path / "nvcc", "#!/bin/sh\necho 'Cuda compilation tools, release 12.4, V12.4.131'\n");
+  expect_refused(gpu_check(folder, ""), "nvcc is of 12.4; scripts/bundle.sh");
+
   expect_refused(gpu_check(folder, "--fast"), "'--fast' is unknown; see --help");
   expect_refused(gpu_check(folder, "--built"), "--built needs a folder");
   EXPECT_TRUE(fs::is_empty(folder / "results"));
