@@ -14,7 +14,7 @@ folder=${1:-$root/build}
 
 # Kernels for the card of this machine, and PTX in any case, which the software GPU reads.
 if capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .) &&
-  [[ $capability =~ ^[0-9]+$ ]]; then
+  [[ $capability =~ ^([89]|1[0-9])[0-9]$ ]]; then # older ones run none of the kernels
   set -- "-DNOISETTE_CUDA_ARCHITECTURES=$capability-real;80-virtual" "$@"
 fi
 cmake -G Ninja -S "$root" -B "$folder" -DCMAKE_BUILD_TYPE=Release "$@"
