@@ -26,7 +26,8 @@ struct Slot {
 /// What a training step computes twice instead of keeping it. The result is the same, bit for bit.
 enum class Recompute {
   none,
-  norms,   // the outputs of normalisation, SiLU and dropout, from the input of the normalisation
+  norms,   // the outputs of normalisation, SiLU and dropout, from the input of the normalisation,
+           // and that where it was put together from others
   blocks,  // everything inside a block, from the block's inputs
 };
 inline constexpr std::array<std::string_view, 3> kRecomputeNames = {"none", "norms", "blocks"};

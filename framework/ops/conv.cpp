@@ -81,6 +81,15 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
       "conv2d", y, {x, weight, bias, residual},
       [x = Saved(x), w = weight.detach(), shape = residual.shape(), d](
           const Tensor& dy, const Needs& needs) -> Grads {
+        const GradTarget dw = needs.target(1), db = needs.target(2);
+        if (dw.buffer.defined()) {  // first: x made again is gone before there is dx
+          announce(ConvPass::backward_weight, "conv2d_backward_weight", d, dy.dtype(),
+                   dw.accumulate ? int64_t(dw.buffer.bytes()) : 0);
+          const Tensor input = x.get();
+          NOISETTE_DISPATCH(dy, conv2d_backward_weight, input.data<T>(), dy.data<T>(),
+                            dw.buffer.data<acc_t<T>>(), dw.accumulate, d);
+        }
+        if (db.buffer.defined()) sum_bias(dy, db, d.batch * d.out_h() * d.out_w(), d.out_c);
         Tensor dx;
         if (needs[0]) {
           const Tensor other = needs.take(0);
@@ -91,15 +100,6 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
           NOISETTE_DISPATCH(dy, conv2d_backward_data, dy.data<T>(), w.data<T>(),
                             data_or_null<T>(other), dx.data<T>(), d);
         }
-        const GradTarget dw = needs.target(1), db = needs.target(2);
-        if (dw.buffer.defined()) {
-          announce(ConvPass::backward_weight, "conv2d_backward_weight", d, dy.dtype(),
-                   dw.accumulate ? int64_t(dw.buffer.bytes()) : 0);
-          const Tensor input = x.get();
-          NOISETTE_DISPATCH(dy, conv2d_backward_weight, input.data<T>(), dy.data<T>(),
-                            dw.buffer.data<acc_t<T>>(), dw.accumulate, d);
-        }
-        if (db.buffer.defined()) sum_bias(dy, db, d.batch * d.out_h() * d.out_w(), d.out_c);
         return {dx, dw.buffer, db.buffer, needs[3] ? residual_gradient(dy, shape) : Tensor()};
       });
 }

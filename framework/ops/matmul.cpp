@@ -106,16 +106,16 @@ bool any_needs_grad(std::initializer_list<Tensor> inputs) {
 Grads affine_gradients(const Tensor& dy, const Saved& x, const Tensor& w, const MatmulDims& d,
                        const Needs& needs) {
   const int64_t rows = d.m, out = d.n, in = d.k;
-  Tensor dx;
-  if (needs[0]) dx = product_gradient(needs, 0, x.shape(), dy, w, {.m = rows, .n = in, .k = out});
   const GradTarget dw = needs.target(1), db = needs.target(2);
-  if (dw.buffer.defined())
+  if (dw.buffer.defined())  // first: x made again is gone before there is dx
     multiply_into(dy, x.get(), dw, {.m = out, .n = in, .k = rows, .trans_a = true});
   if (db.buffer.defined()) {
     count_scratch([&] { return cuda::need::columns(1, rows, out, int64_t(size_of(dy.dtype()))); });
     NOISETTE_DISPATCH(dy, column_sum, dy.data<T>(), db.buffer.data<acc_t<T>>(), rows, out,
                       db.accumulate);
   }
+  Tensor dx;
+  if (needs[0]) dx = product_gradient(needs, 0, x.shape(), dy, w, {.m = rows, .n = in, .k = out});
   return {dx, dw.buffer, db.buffer};
 }
 

@@ -56,10 +56,10 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
                     mean.data<acc_t<T>>(), rstd.data<acc_t<T>>(), d);
   const Tensor out = record(
       "group_norm", y, {x, weight, bias, shift},
-      [x = x.detach(), w = weight.detach(), b = bias.detach(),
+      [saved = Saved(x), w = weight.detach(), b = bias.detach(),
        shift = shift.defined() ? shift.detach() : Tensor(), mean, rstd,
        d](const Tensor& dy, const Needs& needs) -> Grads {
-        const Tensor other = needs.take(0);
+        const Tensor x = saved.get(), other = needs.take(0);
         const Tensor dx =
             needs[0] ? (other.defined() && other.sole_owner() ? other : empty_like(x)) : Tensor();
         const GradTarget dw = needs.target(1), db = needs.target(2);
@@ -75,8 +75,9 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
         return {dx, dw.buffer, db.buffer, dshift};
       });
   if (options.repeat)
-    set_recipe(out, [x = x.detach(), w = weight.detach(), b = bias.detach(),
+    set_recipe(out, [saved = Saved(x), w = weight.detach(), b = bias.detach(),
                      shift = shift.defined() ? shift.detach() : Tensor(), mean, rstd, d] {
+      const Tensor x = saved.get();
       Tensor again = empty_like(x);
       NOISETTE_DISPATCH(x, group_norm_repeat, x.data<T>(), data_or_null<T>(shift),
                         w.data<acc_t<T>>(), b.data<acc_t<T>>(), mean.data<acc_t<T>>(),

@@ -1,6 +1,7 @@
 #include "framework/ops/shape.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 
 #include "framework/autograd/autograd.h"
@@ -34,6 +35,29 @@ void place(const Tensor& x, const Tensor& to, int64_t begin) {
                     x.dim(-1), rows_of(x.shape()));
 }
 
+Tensor joined(const Tensor& a, const Tensor& b) {
+  Tensor y = empty(with_last(a.shape(), a.dim(-1) + b.dim(-1)), a.dtype(), a.device());
+  place(a, y, 0);
+  place(b, y, a.dim(-1));
+  return y;
+}
+
+/// Makes it once for all who ask, in place of what it is made of, and keeps it until the last of
+/// them is gone.
+Recipe joining(const Tensor& a, const Tensor& b) {
+  struct State {
+    Tensor a, b, made;
+  };
+  return [state = std::make_shared<State>(State{a.detach(), b.detach(), {}})] {
+    State& s = *state;
+    if (!s.made.defined()) {
+      s.made = joined(s.a, s.b);
+      s.a = s.b = Tensor();
+    }
+    return s.made;
+  };
+}
+
 ImageDims image_dims(const Shape& s) { return {s.dim(0), s.dim(1), s.dim(2), s.dim(3)}; }
 
 }  // namespace
@@ -47,21 +71,20 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
   return y;
 }
 
-Tensor concat_channels(const Tensor& a, const Tensor& b) {
+Tensor concat_channels(const Tensor& a, const Tensor& b, bool repeat) {
   check(a.ndim() >= 1 && b.ndim() == a.ndim() && with_last(a.shape(), 0) == with_last(b.shape(), 0),
         "[concat_channels] all axes but the last must agree; got a {} and b {}", a.shape(),
         b.shape());
   check(a.dtype() == b.dtype(), "[concat_channels] one dtype is needed; got a {} and b {}",
         a.dtype(), b.dtype());
   const int64_t first = a.dim(-1), second = b.dim(-1);
-  Tensor y = empty(with_last(a.shape(), first + second), a.dtype(), a.device());
-  place(a, y, 0);
-  place(b, y, first);
-  return record("concat_channels", y, {a, b},
-                [first, second](const Tensor& dy, const Needs& needs) -> Grads {
-                  return {needs[0] ? sliced(dy, 0, first) : Tensor(),
-                          needs[1] ? sliced(dy, first, second) : Tensor()};
-                });
+  const Tensor y = record("concat_channels", joined(a, b), {a, b},
+                          [first, second](const Tensor& dy, const Needs& needs) -> Grads {
+                            return {needs[0] ? sliced(dy, 0, first) : Tensor(),
+                                    needs[1] ? sliced(dy, first, second) : Tensor()};
+                          });
+  if (repeat) set_recipe(y, joining(a, b));
+  return y;
 }
 
 Tensor slice_channels(const Tensor& x, int64_t begin, int64_t width) {

@@ -18,8 +18,9 @@ Tensor reshape(const Tensor& x, const Shape& shape);
 /// a        [..., A], b [..., B]   one dtype: f32, bf16 (f64 on CPU); the other extents agree
 /// returns  [..., A + B]
 ///
-/// Gradient to a, b. Keeps nothing.
-Tensor concat_channels(const Tensor& a, const Tensor& b);
+/// Gradient to a, b. Keeps nothing, or a and b with `repeat`: ops that need y for their gradient
+/// then keep none either, and the first of them makes it again for all.
+Tensor concat_channels(const Tensor& a, const Tensor& b, bool repeat = false);
 
 /// A range of the last axis.
 ///

@@ -32,7 +32,10 @@ Tensor divided(const Tensor& x, double scale) { return scale == 1 ? x : mul(x, 1
 Tensor layer(const ResBlock& resnet, const AttentionBlock* attention, const Tensor& x,
              const Tensor& skip, const Tensor& emb, const ForwardContext& context) {
   const auto run = [&resnet, attention, context](const std::vector<Tensor>& in) {
-    const Tensor h = resnet(in.size() == 3 ? concat_channels(in[0], in[2]) : in[0], in[1], context);
+    const Tensor both = in.size() == 3
+                            ? concat_channels(in[0], in[2], context.recompute == Recompute::norms)
+                            : in[0];
+    const Tensor h = resnet(both, in[1], context);
     return attention ? (*attention)(h, context) : h;
   };
   std::vector<Tensor> in{x, emb};

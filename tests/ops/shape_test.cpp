@@ -1,6 +1,7 @@
 #include "framework/ops/shape.h"
 
 #include "framework/ops/elementwise.h"
+#include "framework/ops/matmul.h"
 #include "tests/support/gradcheck.h"
 
 namespace noisette {
@@ -29,6 +30,9 @@ NOISETTE_OP_TESTS(
              }},
     GradCase{
         "concat", {{2, 3, 5}, {2, 3, 2}}, [](auto in) { return concat_channels(in[0], in[1]); }},
+    GradCase{"concat_made_again",
+             {{2, 3, 5}, {2, 3, 2}, {4, 7}},
+             [](auto in) { return linear(concat_channels(in[0], in[1], true), in[2], {}); }},
     GradCase{"concat_with_itself", {{4, 1}}, [](auto in) { return concat_channels(in[0], in[0]); }},
     GradCase{"concat_with_nothing",
              {{4, 3}, {4, 0}},
