@@ -178,7 +178,7 @@ class CachingAllocator final : public Allocator {
     std::byte* data = nullptr;
     if (std::size_t(ledger_.live()) + size <= limit_)
       data = by_malloc() ? static_cast<std::byte*>(std::aligned_alloc(kAlign, size)) : take(size);
-    if (data == nullptr) throw_out_of_memory(bytes);
+    if (data == nullptr) fail("[memory] {}", shortage_of(bytes));
     ledger_.add(size, tag);
     return data;
   }
@@ -198,7 +198,7 @@ class CachingAllocator final : public Allocator {
     const std::lock_guard lock(mutex_);
     const std::size_t size = rounded(bytes);
     void* data = by_malloc() ? std::aligned_alloc(kAlign, size) : take(size);
-    if (data == nullptr) throw_out_of_memory(bytes);
+    if (data == nullptr) fail("[memory] {}", shortage_of(bytes));
     return data;
   }
   void take_back(void* data) {
@@ -221,6 +221,11 @@ class CachingAllocator final : public Allocator {
     s.reserved_bytes = int64_t(reserved_);
     s.peak_reserved_bytes = int64_t(peak_reserved_);
     return s;
+  }
+
+  std::string shortage(std::size_t bytes) const override {
+    const std::lock_guard lock(mutex_);
+    return shortage_of(bytes);
   }
 
   std::size_t capacity() const override { return machine_; }
@@ -352,15 +357,14 @@ class CachingAllocator final : public Allocator {
     return true;
   }
 
-  [[noreturn]] void throw_out_of_memory(std::size_t bytes) {
+  std::string shortage_of(std::size_t bytes) const {
     std::string largest;
     const MemoryStats s = ledger_.stats();
     for (std::size_t i = 0; i < std::min<std::size_t>(s.live_by_tag.size(), 5); ++i)
       largest += fmt::format("{}{} {:.1f} MB", i ? ", " : "", s.live_by_tag[i].first,
                              double(s.live_by_tag[i].second) / 1e6);
-    fail(
-        "[memory] out of memory on {}: wanted {:.1f} MB with {:.1f} MB live of {:.1f} MB; "
-        "largest: {}",
+    return fmt::format(
+        "out of memory on {}: wanted {:.1f} MB with {:.1f} MB live of {:.1f} MB; largest: {}",
         device_.is_cpu() ? "cpu" : device_.str(), double(bytes) / 1e6, double(s.live_bytes) / 1e6,
         double(limit_) / 1e6, largest);
   }
@@ -408,6 +412,7 @@ Allocator& Allocator::of(Device device) {
   const int count = cuda::device_count();
   check(device.index >= 0 && device.index < count,
         "[memory] there is no {}; CUDA devices on this machine: {}", device, count);
+  cuda::use_reserve([](int index) { Allocator::of({DeviceType::cuda, index}).trim(); });
   return of_device->try_emplace(device.index, device, std::make_unique<CudaMemory>(device.index))
       .first->second;
 #else

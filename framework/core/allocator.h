@@ -43,6 +43,8 @@ class Allocator {
   /// Moves `bytes` of accounting from one tag to another.
   virtual void retag(std::size_t bytes, MemoryTag from, MemoryTag to) = 0;
   virtual MemoryStats stats() const = 0;
+  /// Says that `bytes` more are not to be had, and which tags hold most.
+  virtual std::string shortage(std::size_t bytes) const = 0;
   /// Bytes that the device has in all; 0 on meta.
   virtual std::size_t capacity() const = 0;
   virtual void reset_peak() = 0;

@@ -1,6 +1,8 @@
 // From a tensor's dtype and device to a kernel. One place for all ops; also where kernels are timed
 // and counted.
 #pragma once
+#include <array>
+#include <stdexcept>
 #include <type_traits>
 
 #include "framework/core/profile.h"
@@ -16,7 +18,8 @@ inline constexpr bool kHasCuda = false;
 #endif
 
 /// While it lives, the calling thread computes on `device`: asking for the data of a tensor on
-/// another one is an Error that names the kernel.
+/// another one is an Error that names the kernel. Knows the tensors that were asked for, in the
+/// order in which the compiler chose to ask.
 class Dispatching {
  public:
   Dispatching(Device device, const char* kernel);
@@ -24,11 +27,24 @@ class Dispatching {
   Dispatching(const Dispatching&) = delete;
   Dispatching& operator=(const Dispatching&) = delete;
 
+  /// Throws the exception that is being handled again: one of the runtime as an Error with the
+  /// kernel and the shapes of its tensors, or, where memory ran out, what holds most of it.
+  [[noreturn]] void rethrow(const std::runtime_error& e) const;
+
  private:
   friend void* Tensor::raw() const;
+  void note(const Tensor& x);
+
+  struct Seen {  // no Shape, which would take memory for every kernel
+    DType dtype;
+    std::size_t axes;
+    std::array<int64_t, 5> dims;
+  };
   Device device_;
   const char* kernel_;
-  const Dispatching* before_;
+  Dispatching* before_;
+  std::array<Seen, 8> seen_;
+  std::size_t count_ = 0;
 };
 
 /// Runs `on_cpu()` or `on_cuda()`, by device; neither on meta.
@@ -36,12 +52,16 @@ template <class Cpu, class Cuda>
 void dispatch_kernel(Device device, const char* name, const Cpu& on_cpu, const Cuda& on_cuda) {
   if (device.is_meta()) return;  // shapes and sizes only
   const KernelTimer timer(name);
-  const Dispatching dispatching(device, name);
+  Dispatching dispatching(device, name);
   if (device.is_cpu()) return on_cpu();
   check(kHasCuda, "[{}] tensor is on {} but this build has no CUDA", name, device);
   if constexpr (kHasCuda) {
-    cuda::use_device(device.index);
-    on_cuda();
+    try {
+      cuda::use_device(device.index);
+      on_cuda();
+    } catch (const std::runtime_error& e) {
+      dispatching.rethrow(e);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 #include "framework/core/tensor.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "framework/core/dispatch.h"
@@ -8,7 +9,7 @@
 namespace noisette {
 namespace {
 
-thread_local const Dispatching* running = nullptr;
+thread_local Dispatching* running = nullptr;
 
 /// Runs `on_host` or `on_device` for a tensor's bytes; neither where it has none.
 template <class Host, class Card>
@@ -34,12 +35,38 @@ Dispatching::Dispatching(Device device, const char* kernel)
 }
 Dispatching::~Dispatching() { running = before_; }
 
+void Dispatching::note(const Tensor& x) {
+  if (count_ == seen_.size()) return;
+  Seen& s = seen_[count_++];
+  s.dtype = x.dtype();
+  s.axes = std::min(x.shape().dims().size(), s.dims.size());
+  std::copy_n(x.shape().begin(), s.axes, s.dims.begin());
+}
+
+void Dispatching::rethrow(const std::runtime_error& e) const {
+  if (dynamic_cast<const Error*>(&e) != nullptr) throw;
+  std::string tensors;
+  for (std::size_t i = 0; i < count_; ++i) {
+    const Seen& s = seen_[i];
+    tensors += fmt::format("{}{} [{}]", i > 0 ? ", " : "", s.dtype,
+                           fmt::join(s.dims.begin(), s.dims.begin() + s.axes, ", "));
+  }
+  std::string text = e.what();
+#ifdef NOISETTE_CUDA
+  if (const auto* short_of = dynamic_cast<const cuda::OutOfMemory*>(&e))
+    text = Allocator::of(device_).shortage(short_of->bytes);
+#endif
+  throw Error(fmt::format("[{}] over {}: {}", kernel_, tensors, text));
+}
+
 void* Tensor::raw() const {
   check(defined(), "[tensor] data of an undefined tensor was asked for");
-  if (running != nullptr)
+  if (running != nullptr) {
     check(running->device_ == device(),
           "[{}] all tensors must be on one device; it runs on {} and got {} on {}",
           running->kernel_, running->device_, shape_, device());
+    running->note(*this);
+  }
   if (storage_->data() == nullptr || device().is_meta()) return nullptr;
   return static_cast<std::byte*>(storage_->data()) + std::size_t(offset_) * size_of(dtype_);
 }

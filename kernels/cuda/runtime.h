@@ -7,6 +7,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 
 namespace noisette::cuda {
@@ -29,6 +30,16 @@ int use_device(int device);
 /// still reserved when the program ends is released then.
 void* reserve(std::size_t bytes);
 void release(void* data);
+
+/// There is no room for what a launcher takes beside its tensors (scratch.h).
+class OutOfMemory : public std::runtime_error {
+ public:
+  explicit OutOfMemory(std::size_t bytes)
+      : runtime_error("[scratch] out of memory"), bytes(bytes) {}
+  std::size_t bytes;
+};
+/// Who gives back what it keeps of a device's memory and nobody uses, before scratch runs out.
+void use_reserve(void (*give_back)(int device));
 
 /// In the stream's order. Host memory may be changed when copy_to_device returns, and is filled in
 /// when copy_to_host returns: that one waits for all work before it.

@@ -1,9 +1,11 @@
 #include "kernels/cuda/scratch.h"
 
+#include <atomic>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/scratch_need.h"
 #include "kernels/cuda/stream.h"
@@ -24,14 +26,27 @@ Memory& memory_of(int device) {
   return all[std::size_t(device)];
 }
 
+std::atomic<void (*)(int)> give_back = nullptr;
+
+void* reserved(std::size_t bytes) {
+  void* data = reserve(bytes);
+  if (data == nullptr && give_back != nullptr && !recording()) {
+    give_back.load()(current_device());
+    data = reserve(bytes);
+  }
+  if (data == nullptr) throw OutOfMemory(bytes);
+  return data;
+}
+
 }  // namespace
+
+void use_reserve(void (*give)(int device)) { give_back = give; }
 
 unsigned* arrivals() {
   Memory& s = memory_of(current_device());
   if (s.arrivals == nullptr) {
     constexpr std::size_t kBytes = std::size_t(kMostArrivals) * sizeof(unsigned);
-    void* const data = reserve(kBytes);
-    if (data == nullptr) throw std::runtime_error("[scratch] out of memory for counters");
+    void* const data = reserved(kBytes);
     set_bytes(data, 0, kBytes);
     s.arrivals = static_cast<unsigned*>(data);
   }
@@ -45,11 +60,7 @@ Scratch::~Scratch() { memory_of(device_).stack.back_to(top_); }
 void* Scratch::take_bytes(std::size_t bytes) {
   Memory& m = memory_of(device_);
   const auto place = m.stack.take(bytes, [&](std::size_t size) {
-    void* data = reserve(size);
-    if (data == nullptr)
-      throw std::runtime_error("[scratch] out of memory on cuda:" + std::to_string(device_) +
-                               ": wanted " + std::to_string(size) + " bytes");
-    m.blocks.push_back(static_cast<std::byte*>(data));
+    m.blocks.push_back(static_cast<std::byte*>(reserved(size)));
   });
   return m.blocks[place.block] + place.offset;
 }
@@ -60,8 +71,7 @@ void* workspace(std::size_t bytes) {
     throw std::logic_error("[scratch] a plan wants a workspace of " + std::to_string(bytes) +
                            " bytes");
   Memory& m = memory_of(current_device());
-  if (m.workspace == nullptr) m.workspace = reserve(std::size_t(kWorkspace));
-  if (m.workspace == nullptr) throw std::runtime_error("[scratch] out of memory for a workspace");
+  if (m.workspace == nullptr) m.workspace = reserved(std::size_t(kWorkspace));
   return m.workspace;
 }
 
