@@ -18,7 +18,8 @@ struct NoiseTables {
   int64_t steps = 0;
 };
 
-/// One sampler step. clip may be infinite.
+/// One sampler step. clip may be infinite. Kernels find it in their device's memory, so that a step
+/// can be recorded and replayed with other numbers.
 struct SamplerCoefficients {
   double x0_from_x = 0, x0_from_out = 0;
   double clip = 0;
@@ -41,7 +42,7 @@ void gather_table(const double* table, int64_t steps, const int64_t* t, A* y, in
 /// sigma z. z may be null (sigma is not used then); y may be x.
 template <class T>
 void sampler_step(const acc_t<T>* x, const T* out, const acc_t<T>* z, acc_t<T>* y,
-                  const SamplerCoefficients& c, int64_t n);
+                  const SamplerCoefficients* c, int64_t n);
 
 )  // clang-format on
 }  // namespace noisette

@@ -11,6 +11,7 @@
 #include "framework/core/replay.h"
 #include "framework/ops/elementwise.h"
 #include "kernels/random.h"
+#include "train/recorded.h"
 
 namespace noisette {
 namespace {
@@ -162,6 +163,10 @@ class Network {
     const auto there = [&](const Tensor& x) { return x.defined() ? to_device(x, device_) : x; };
     Replay& replay = in.t.numel() == batch_ ? whole_ : rest_;
     return to_device(replay({there(in.x_t), there(in.t), there(in.labels)})[0], kCpu);
+  }
+  void tell() const {
+    if (!warn_if_not_recorded(whole_.state(), "the network"))
+      warn_if_not_recorded(rest_.state(), "the network on the last batch of a group");
   }
 
  private:
@@ -327,6 +332,7 @@ EvalResult evaluate(const EvalModel& model, const DataSplit& data, const EvalOpt
     }
     r.evaluations += int64_t(jobs.size());
   }
+  network.tell();
   const bool exact = o.timesteps == 0 || o.timesteps >= steps;
   if (o.bound) r.bound = bound_of(sums, exact);
   if (o.bands) r.bands = bands_of(sums, exact);

@@ -3,17 +3,19 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
-#include <optional>
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/replay.h"
 #include "framework/data/loader.h"
 #include "framework/io/resample.h"
+#include "framework/ops/diffusion.h"
+#include "framework/ops/elementwise.h"
 #include "framework/ops/random.h"
 #include "kernels/accumulate.h"
 #include "models/diffusion/sample.h"
 #include "train/micro_batch.h"
 #include "train/precision.h"
+#include "train/recorded.h"
 
 namespace noisette {
 namespace {
@@ -26,31 +28,64 @@ Tensor numbers_from(int64_t first, int64_t n, Device device) {
 
 constexpr double kConditional = 1;
 
-/// A network as samplers call it: x, t and labels to its output, which is valid until the next
-/// call. Calls of one shape are replayed on a device.
-class Network {
+/// Steps of a plan for some labels. On a device steps of one kind and shape are replayed, and what
+/// they give is valid until the next.
+class Steps {
  public:
-  Network(const UNet& unet, bool replayed)
+  Steps(const UNet& unet, const std::vector<diffusion::Step>& plan,
+        const diffusion::SamplerConfig& sampler, const SampleRequest& request)
       : unet_(unet),
-        replay_(
-            [&unet](const std::vector<Tensor>& in) -> std::vector<Tensor> {
-              return {in[2].defined() ? unet(in[0], in[1], in[2]) : unet(in[0], in[1])};
-            },
-            replayed) {}
+        sampler_(sampler),
+        weaker_(request.weaker),
+        dtype_(request.dtype),
+        noisy_(std::any_of(plan.begin(), plan.end(), [](const auto& s) { return s.sigma > 0; })),
+        guided_(work(true), request.graph),
+        unguided_(work(false), request.graph) {}
 
-  diffusion::Denoiser denoiser(const Tensor& labels, double guidance) {
-    if (!labels.defined())
-      return [this](const Tensor& x, const Tensor& t) { return replay_({x, t, Tensor()})[0]; };
-    return diffusion::guide(
-        [this](const Tensor& x, const Tensor& t, const Tensor& l) {
-          return replay_({x, t, l})[0];
-        },
-        labels, unet_.config().num_class_embeds - 1, guidance);
+  Tensor operator()(const diffusion::Step& step, const diffusion::StepInputs& in,
+                    const Tensor& labels) {
+    // The last step of a noisy plan adds none: one of a kind would have to be recorded for itself.
+    const Tensor z =
+        noisy_ && !in.z.defined() ? zeros(in.x.shape(), in.x.dtype(), in.x.device()) : in.z;
+    return (step.guided ? guided_ : unguided_)({in.x, in.t, in.numbers, z, labels})[0];
+  }
+
+  /// Says so where steps could not be recorded.
+  void tell() const {
+    if (!warn_if_not_recorded(guided_.state(), "a sampling step"))
+      warn_if_not_recorded(unguided_.state(), "a sampling step without guidance");
   }
 
  private:
+  Replay::Work work(bool guided) const {
+    return [this, guided](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+      return {next(guided, {.x = in[0], .t = in[1], .numbers = in[2], .z = in[3]}, in[4])};
+    };
+  }
+
+  diffusion::Denoiser denoiser(const UNet& unet, const Tensor& labels, double guidance) const {
+    if (!labels.defined()) return [&unet](const Tensor& x, const Tensor& t) { return unet(x, t); };
+    return diffusion::guide(
+        [&unet](const Tensor& x, const Tensor& t, const Tensor& l) { return unet(x, t, l); },
+        labels, unet.config().num_class_embeds - 1, guidance);
+  }
+
+  Tensor next(bool guided, const diffusion::StepInputs& in, const Tensor& labels) const {
+    // Outside the interval nothing goes beyond the class; less of it than 1 holds there too.
+    diffusion::Denoiser denoise = denoiser(
+        unet_, labels, guided ? sampler_.guidance : std::min(sampler_.guidance, kConditional));
+    if (guided && sampler_.autoguidance != 1)
+      denoise = diffusion::autoguide(std::move(denoise), denoiser(*weaker_, labels, kConditional),
+                                     sampler_.autoguidance);
+    return sampler_step(in.x, denoise(cast(in.x, dtype_), in.t), in.z, in.numbers);
+  }
+
   const UNet& unet_;
-  Replay replay_;
+  const diffusion::SamplerConfig& sampler_;
+  const UNet* weaker_;
+  DType dtype_;
+  bool noisy_;
+  Replay guided_, unguided_;
 };
 
 /// images [n, H, W, C], the first of number `first`.
@@ -63,9 +98,10 @@ void check_finite(const Tensor& images, int64_t first) {
                first + i);
 }
 
-/// Carries out `plan` batch by batch; take(images [n, H, W, C], how many came before) has them.
+/// Carries out `plan`, whose numbers_of() are `numbers`, batch by batch; take(images [n, H, W, C],
+/// how many came before) has them.
 template <class Take>
-void draw_batches(const UNet& unet, const std::vector<diffusion::Step>& plan,
+void draw_batches(const UNet& unet, const std::vector<diffusion::Step>& plan, const Tensor& numbers,
                   const diffusion::SamplerConfig& sampler, const SampleRequest& r,
                   const Take& take) {
   const UNetConfig& c = unet.config();
@@ -76,10 +112,7 @@ void draw_batches(const UNet& unet, const std::vector<diffusion::Step>& plan,
         "[sample] autoguidance {} needs a weaker network; got none", sampler.autoguidance);
   const NoGrad no_grad;
   const int64_t batches = (r.count + r.batch - 1) / r.batch;
-  // Batches that guidance doubles and those it does not are networks of their own: two shapes.
-  Network network(unet, r.graph), unguided(unet, r.graph);
-  std::optional<Network> weaker;
-  if (sampler.autoguidance != 1) weaker.emplace(*r.weaker, r.graph);
+  Steps steps(unet, plan, sampler, r);
   for (int64_t b = 0; b < batches; ++b) {
     const int64_t begin = b * r.batch, n = std::min(r.batch, r.count - begin);
     const Shape shape{n, c.sample_size, c.sample_size, c.in_channels};
@@ -95,16 +128,12 @@ void draw_batches(const UNet& unet, const std::vector<diffusion::Step>& plan,
     const auto progress = [&](int64_t done) {
       if (r.progress) r.progress(b * int64_t(plan.size()) + done, batches * int64_t(plan.size()));
     };
-    diffusion::Denoiser denoise = network.denoiser(labels, sampler.guidance);
-    if (weaker)
-      denoise = diffusion::autoguide(std::move(denoise), weaker->denoiser(labels, kConditional),
-                                     sampler.autoguidance);
-    // Outside the interval nothing goes beyond the class; less of it than 1 holds there too.
-    const double outside = std::min(sampler.guidance, kConditional);
-    take(diffusion::sample(denoise, plan, start, r.dtype, noise, progress,
-                           unguided.denoiser(labels, outside)),
-         begin);
+    const auto step = [&](const diffusion::Step& which, const diffusion::StepInputs& in) {
+      return steps(which, in, labels);
+    };
+    take(diffusion::sample(step, plan, numbers, start, noise, progress), begin);
   }
+  steps.tell();
 }
 
 }  // namespace
@@ -117,7 +146,8 @@ std::vector<uint8_t> sample_pixels(const UNet& unet, const diffusion::ScheduleCo
   const int64_t item = c.sample_size * c.sample_size * c.in_channels;
   std::vector<uint8_t> pixels(std::size_t(r.count * item));
   const auto plan = diffusion::make_plan(diffusion::Schedule(schedule), target, sampler);
-  draw_batches(unet, plan, sampler, r, [&](const Tensor& drawn, int64_t begin) {
+  const Tensor numbers = diffusion::numbers_of(plan, r.device);
+  draw_batches(unet, plan, numbers, sampler, r, [&](const Tensor& drawn, int64_t begin) {
     const Tensor images = to_device(drawn, kCpu);
     if (r.only_finite) check_finite(images, r.first + begin);
     pixels_from_float(images.span<float>(), pixels.data() + begin * item);
@@ -130,15 +160,16 @@ void rehearse_sampling(const UNet& unet, const diffusion::ScheduleConfig& schedu
                        SampleRequest r) {
   constexpr int kNew = 3;  // twice as it comes, then recorded (Replay)
   std::map<std::pair<bool, bool>, int> seen;
+  const auto whole = diffusion::make_plan(diffusion::Schedule(schedule), target, sampler);
   std::vector<diffusion::Step> plan;
-  for (const diffusion::Step& step :
-       diffusion::make_plan(diffusion::Schedule(schedule), target, sampler))
+  for (const diffusion::Step& step : whole)
     if (seen[{step.guided, step.sigma > 0}]++ < kNew) plan.push_back(step);
   constexpr int64_t kBatches = 2;  // later ones find the memory of earlier ones
   r.count = std::min(r.count, kBatches * r.batch + r.count % r.batch);
   if (!r.labels.empty()) r.labels.resize(std::size_t(r.count));
   r.device = kMeta;
-  draw_batches(unet, plan, sampler, r, [](const Tensor&, int64_t) {});
+  draw_batches(unet, plan, diffusion::numbers_of(whole, r.device), sampler, r,
+               [](const Tensor&, int64_t) {});
 }
 
 SampleRequest preview_request(const TrainConfig& c) {

@@ -21,6 +21,7 @@
 #include "train/micro_batch.h"
 #include "train/precision.h"
 #include "train/providers.h"
+#include "train/recorded.h"
 #include "train/run_folder.h"
 #include "train/run_tables.h"
 #include "train/step_log.h"
@@ -293,9 +294,7 @@ void Run::tell_of_replay() {
   const Replay::State& s = replay_.state();
   if (s.kind == Replay::State::Kind::recorded)
     spdlog::info("the step is recorded: {} kernels, {} copies on the device", s.kernels, s.copies);
-  else if (s.kind == Replay::State::Kind::failed)
-    spdlog::warn("the step cannot be recorded and is done kernel by kernel: {}", s.why);
-  else
+  else if (!warn_if_not_recorded(s, "the step"))
     return;
   told_of_replay_ = true;
 }

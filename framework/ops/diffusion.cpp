@@ -8,6 +8,8 @@
 namespace noisette {
 namespace {
 
+constexpr int64_t kSamplerNumbers = 7;
+
 void check_timesteps(const char* op, const Tensor& t, int64_t batch) {
   check(t.shape() == Shape{batch} && t.dtype() == DType::i64,
         "[{}] {} samples need timesteps of i64 [{}]; got {} {}", op, batch, batch, t.dtype(),
@@ -59,19 +61,37 @@ Tensor gather_table(const Tensor& table, const Tensor& t, DType dtype) {
   return record("gather_table", y, {});
 }
 
+Tensor sampler_numbers(const std::vector<SamplerCoefficients>& steps, Device device) {
+  static_assert(sizeof(SamplerCoefficients) == kSamplerNumbers * sizeof(double));
+  const Tensor all = empty({int64_t(steps.size()), kSamplerNumbers}, DType::f64);
+  std::copy_n(steps.data(), steps.size(),
+              reinterpret_cast<SamplerCoefficients*>(all.data<double>()));
+  return to_device(all, device);
+}
+
 Tensor sampler_step(const Tensor& x, const Tensor& out, const Tensor& z,
                     const SamplerCoefficients& coefficients) {
+  check(z.defined() || coefficients.sigma == 0, "[sampler_step] sigma {} needs noise; got none",
+        coefficients.sigma);
+  return sampler_step(x, out, z,
+                      sampler_numbers({coefficients}, x.device()).view({kSamplerNumbers}));
+}
+
+Tensor sampler_step(const Tensor& x, const Tensor& out, const Tensor& z, const Tensor& numbers) {
   check(x.shape() == out.shape() && x.dtype() == accumulator_of(out.dtype()),
         "[sampler_step] x must have the shape of out {} {} in its accumulator type; got {} {}",
         out.dtype(), out.shape(), x.dtype(), x.shape());
-  check(z.defined() || coefficients.sigma == 0, "[sampler_step] sigma {} needs noise; got none",
-        coefficients.sigma);
+  check(numbers.shape() == Shape{kSamplerNumbers} && numbers.dtype() == DType::f64,
+        "[sampler_step] numbers must be f64 [{}]; got {} {}", kSamplerNumbers, numbers.dtype(),
+        numbers.shape());
   check(!z.defined() || (z.shape() == x.shape() && z.dtype() == x.dtype()),
         "[sampler_step] z must be {} {} like x; got {} {}", x.dtype(), x.shape(), z.dtype(),
         z.shape());
   Tensor y = empty_like(x);
   NOISETTE_DISPATCH(out, sampler_step, x.data<acc_t<T>>(), out.data<T>(), data_or_null<acc_t<T>>(z),
-                    y.data<acc_t<T>>(), coefficients, x.numel());
+                    y.data<acc_t<T>>(),
+                    reinterpret_cast<const SamplerCoefficients*>(numbers.data<double>()),
+                    x.numel());
   return record("sampler_step", y, {x, out, z});
 }
 

@@ -1,5 +1,7 @@
 // The pointwise steps of diffusion training and sampling. Coefficients come from models/diffusion.
 #pragma once
+#include <vector>
+
 #include "framework/core/tensor.h"
 #include "kernels/diffusion.h"
 
@@ -45,10 +47,16 @@ Tensor gather_table(const Tensor& table, const Tensor& t, DType dtype = DType::f
 /// x        [...]   accumulator type of out: the image stays in f32 between steps
 /// out      [...]   f32, bf16 (f64 on CPU): the network's output
 /// z        [...]   dtype of x: standard normal; may be undefined when sigma is 0
+/// numbers  [7]     f64: a row of sampler_numbers()
 /// returns  [...]   dtype of x
 ///
 /// Not differentiable.
+Tensor sampler_step(const Tensor& x, const Tensor& out, const Tensor& z, const Tensor& numbers);
+/// The same with numbers from the host; an Error where sigma wants noise and there is none.
 Tensor sampler_step(const Tensor& x, const Tensor& out, const Tensor& z,
                     const SamplerCoefficients& coefficients);
+
+/// The numbers of steps as a tensor: f64 [steps, 7].
+Tensor sampler_numbers(const std::vector<SamplerCoefficients>& steps, Device device);
 
 }  // namespace noisette

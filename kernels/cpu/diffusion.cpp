@@ -46,11 +46,11 @@ void gather_table(const double* table, int64_t steps, const int64_t* t, A* y, in
 
 template <class T>
 void sampler_step(const acc_t<T>* x, const T* out, const acc_t<T>* z, acc_t<T>* y,
-                  const SamplerCoefficients& c, int64_t n) {
+                  const SamplerCoefficients* c, int64_t n) {
   using A = acc_t<T>;
-  const A from_x = A(c.x0_from_x), from_out = A(c.x0_from_out), clip = A(c.clip);
-  const A to_x0 = A(c.to_x0), to_x = A(c.to_x), to_out = A(c.to_out);
-  const A sigma = z ? A(c.sigma) : A(0);
+  const A from_x = A(c->x0_from_x), from_out = A(c->x0_from_out), clip = A(c->clip);
+  const A to_x0 = A(c->to_x0), to_x = A(c->to_x), to_out = A(c->to_out);
+  const A sigma = z ? A(c->sigma) : A(0);
   const A* draw = z ? z : x;
   parallel_ranges(n, [=](int64_t begin, int64_t end) {
 #pragma omp simd
@@ -67,7 +67,7 @@ void sampler_step(const acc_t<T>* x, const T* out, const acc_t<T>* z, acc_t<T>* 
   template void add_noise<T>(const acc_t<T>*, const acc_t<T>*, const int64_t*, const NoiseTables&, \
                              T*, acc_t<T>*, int64_t, int64_t);                                     \
   template void sampler_step<T>(const acc_t<T>*, const T*, const acc_t<T>*, acc_t<T>*,             \
-                                const SamplerCoefficients&, int64_t);
+                                const SamplerCoefficients*, int64_t);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)
 NOISETTE_INSTANTIATE(double)

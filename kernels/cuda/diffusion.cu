@@ -47,24 +47,40 @@ __global__ void gather_kernel(const double* table, int64_t steps, const int64_t*
   for_each_item(batch, [&](int64_t n) { y[n] = float(at(table, steps, t[n])); });
 }
 
+/// x of the next step, of contract sampler_step.
+template <class T>
 struct Step {
-  float from_x, from_out, clip, to_x0, to_x, to_out, sigma;
-  explicit Step(const SamplerCoefficients& c)
-      : from_x(float(c.x0_from_x)),
-        from_out(float(c.x0_from_out)),
-        clip(float(c.clip)),
-        to_x0(float(c.to_x0)),
-        to_x(float(c.to_x)),
-        to_out(float(c.to_out)),
-        sigma(float(c.sigma)) {}
-  __device__ float operator()(float x, float out) const {
-    float x0 = from_x * x + from_out * out;
-    x0 = x0 > clip ? clip : x0;  // NaN stays NaN
-    x0 = x0 < -clip ? -clip : x0;
-    return to_x0 * x0 + to_x * x + to_out * out;
+  using Widest = float;
+  const float* x;
+  const T* out;
+  const float* z;  // may be null
+  float* y;
+  const SamplerCoefficients* c;
+
+  struct Numbers {
+    float from_x, from_out, clip, to_x0, to_x, to_out, sigma;
+  };
+  bool aligned() const { return aligned16(x, out, z, y); }
+  __device__ Numbers of_sample(int64_t) const {
+    return {float(c->x0_from_x), float(c->x0_from_out), float(c->clip), float(c->to_x0),
+            float(c->to_x),      float(c->to_out),      float(c->sigma)};
   }
-  __device__ float operator()(float x, float out, float z) const {
-    return (*this)(x, out) + sigma * z;
+  template <int kWidth>
+  __device__ void run(const Numbers& c, int64_t i) const {
+    const auto without_noise = [=](float x, float out) {
+      float x0 = c.from_x * x + c.from_out * out;
+      x0 = x0 > c.clip ? c.clip : x0;  // NaN stays NaN
+      x0 = x0 < -c.clip ? -c.clip : x0;
+      return c.to_x0 * x0 + c.to_x * x + c.to_out * out;
+    };
+    const auto image = Pack<float, kWidth>::read(x + i);
+    const auto answer = Pack<T, kWidth>::read(out + i);
+    if (z == nullptr)
+      map_packs<kWidth>(without_noise, y + i, image, answer);
+    else
+      map_packs<kWidth>(
+          [=](float x, float out, float z) { return without_noise(x, out) + c.sigma * z; }, y + i,
+          image, answer, Pack<float, kWidth>::read(z + i));
   }
 };
 
@@ -85,18 +101,15 @@ void gather_table(const double* table, int64_t steps, const int64_t* t, A* y, in
 
 template <class T>
 void sampler_step(const acc_t<T>* x, const T* out, const acc_t<T>* z, acc_t<T>* y,
-                  const SamplerCoefficients& c, int64_t n) {
-  if (z == nullptr)
-    map("sampler_step", Step(c), n, y, x, out);
-  else
-    map("sampler_step", Step(c), n, y, x, out, z);
+                  const SamplerCoefficients* c, int64_t n) {
+  run_by_sample("sampler_step", Step<T>{x, out, z, y, c}, 1, n);
 }
 
 #define NOISETTE_INSTANTIATE(T)                                                                  \
   template void add_noise<T>(const float*, const float*, const int64_t*, const NoiseTables&, T*, \
                              float*, int64_t, int64_t);                                          \
   template void sampler_step<T>(const float*, const T*, const float*, float*,                    \
-                                const SamplerCoefficients&, int64_t);
+                                const SamplerCoefficients*, int64_t);
 NOISETTE_INSTANTIATE(float)
 NOISETTE_INSTANTIATE(bfloat16)
 #undef NOISETTE_INSTANTIATE

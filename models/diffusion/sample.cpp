@@ -22,19 +22,33 @@ Tensor stack(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-Tensor sample(const Denoiser& denoise, const std::vector<Step>& plan, Tensor x, DType dtype,
-              const StepNoise& noise, const std::function<void(int64_t)>& progress,
-              const Denoiser& unguided) {
+Tensor numbers_of(const std::vector<Step>& plan, Device device) {
+  return sampler_numbers({plan.begin(), plan.end()}, device);
+}
+
+Tensor sample(const TakeStep& take, const std::vector<Step>& plan, const Tensor& numbers, Tensor x,
+              const StepNoise& noise, const std::function<void(int64_t)>& progress) {
   const NoGrad no_grad;
   for (size_t i = 0; i < plan.size(); ++i) {
     const Step& step = plan[i];
-    const Tensor t = full({x.dim(0)}, double(step.t), DType::i64, x.device());
-    const Denoiser& ask = step.guided || !unguided ? denoise : unguided;
-    const Tensor out = ask(cast(x, dtype), t);
-    x = sampler_step(x, out, step.sigma > 0 ? noise(int64_t(i)) : Tensor(), step);
-    if (progress) progress(int64_t(i) + 1);
+    const auto row = int64_t(i);
+    x = take(step, {.x = x,
+                    .t = full({x.dim(0)}, double(step.t), DType::i64, x.device()),
+                    .numbers = numbers.rows(row, row + 1).view({numbers.dim(1)}),
+                    .z = step.sigma > 0 ? noise(row) : Tensor()});
+    if (progress) progress(row + 1);
   }
   return x;
+}
+
+Tensor sample(const Denoiser& denoise, const std::vector<Step>& plan, Tensor x, DType dtype,
+              const StepNoise& noise, const std::function<void(int64_t)>& progress,
+              const Denoiser& unguided) {
+  const auto take = [&](const Step& step, const StepInputs& in) {
+    const Denoiser& ask = step.guided || !unguided ? denoise : unguided;
+    return sampler_step(in.x, ask(cast(in.x, dtype), in.t), in.z, in.numbers);
+  };
+  return sample(take, plan, numbers_of(plan, x.device()), x, noise, progress);
 }
 
 Tensor image_noise(uint64_t seed, int64_t first, int64_t step, const Shape& shape, DType dtype,

@@ -20,6 +20,16 @@ using Denoiser = std::function<Tensor(const Tensor& x, const Tensor& t)>;
 using LabelledDenoiser =
     std::function<Tensor(const Tensor& x, const Tensor& t, const Tensor& labels)>;
 
+/// What a step of a plan is done with.
+struct StepInputs {
+  Tensor x;        // [N, H, W, C], f32; f64 with f64
+  Tensor t;        // [N] i64: the step's timestep
+  Tensor numbers;  // [7] f64: its row of sampler_numbers()
+  Tensor z;        // noise like x; undefined where the step adds none
+};
+/// Takes one step: the next x.
+using TakeStep = std::function<Tensor(const Step& step, const StepInputs& in)>;
+
 /// Standard normal noise for step `step` (from 0) of the plan, shape and dtype of the image.
 using StepNoise = std::function<Tensor(int64_t step)>;
 
@@ -29,9 +39,17 @@ using StepNoise = std::function<Tensor(int64_t step)>;
 Tensor image_noise(uint64_t seed, int64_t first, int64_t step, const Shape& shape, DType dtype,
                    Device device = kCpu);
 
-/// Carries out `plan` from the noise `x` [N, H, W, C] (f32; f64 with f64): asks `denoise` in
-/// `dtype` once per step; steps that are not guided ask `unguided`, if given. `noise` is called
-/// only for steps that add some. `progress`, when given, hears how many steps are done.
+/// sampler_numbers() of a plan.
+Tensor numbers_of(const std::vector<Step>& plan, Device device);
+
+/// Carries out `plan`, whose numbers_of() are `numbers`, from the noise `x` [N, H, W, C] (f32; f64
+/// with f64). `noise` is called only for steps that add some. `progress`, when given, hears how
+/// many steps are done.
+Tensor sample(const TakeStep& take, const std::vector<Step>& plan, const Tensor& numbers, Tensor x,
+              const StepNoise& noise, const std::function<void(int64_t)>& progress = nullptr);
+
+/// The same by asking `denoise` in `dtype` once per step; steps that are not guided ask `unguided`,
+/// if given.
 Tensor sample(const Denoiser& denoise, const std::vector<Step>& plan, Tensor x, DType dtype,
               const StepNoise& noise, const std::function<void(int64_t)>& progress = nullptr,
               const Denoiser& unguided = nullptr);

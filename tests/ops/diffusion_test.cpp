@@ -82,7 +82,8 @@ TEST(Diffusion, OpsWithoutAGradientThrowWhenABackwardReachesThem) {
   const auto schedule = schedule_on(kCpu);
   const Tensor x = zeros({3, 2}, DType::f32).requires_grad(), t = zeros({3}, DType::i64);
   const auto thrown = [](const Tensor& y) { return message_of([&] { backward(sum(y)); }); };
-  EXPECT_NE(thrown(sampler_step(x, x, x, {})).find("sampler_step"), std::string::npos);
+  EXPECT_NE(thrown(sampler_step(x, x, x, SamplerCoefficients{})).find("sampler_step"),
+            std::string::npos);
   const Tensor noisy = add_noise(x, x, t, schedule, DType::f32).x_t;
   EXPECT_NE(thrown(noisy).find("add_noise"), std::string::npos);
 }
@@ -91,7 +92,8 @@ TEST(Diffusion, WorksOnMeta) {
   const Tensor x = empty({3, 2}, DType::f32, kMeta), t = empty({3}, DType::i64, kMeta);
   EXPECT_EQ(add_noise(x, x, t, schedule_on(kMeta), DType::bf16).x_t.dtype(), DType::bf16);
   EXPECT_EQ(gather_table(schedule_on(kMeta).signal, t).shape(), (Shape{3}));
-  EXPECT_EQ(sampler_step(x, empty({3, 2}, DType::bf16, kMeta), x, {}).dtype(), DType::f32);
+  EXPECT_EQ(sampler_step(x, empty({3, 2}, DType::bf16, kMeta), x, SamplerCoefficients{}).dtype(),
+            DType::f32);
 }
 
 }  // namespace

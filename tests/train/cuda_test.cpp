@@ -14,6 +14,7 @@
 #include "tests/train/training.h"
 #include "train/card_plan.h"
 #include "train/model_source.h"
+#include "train/precision.h"
 #include "train/sampling.h"
 
 #ifdef NOISETTE_CUDA
@@ -66,14 +67,44 @@ TEST(CudaTraining, RunsAreEqualWholeAndInParts) {
 
 TEST(CudaTraining, RecordedStepsAreTheSteps) {
   NOISETTE_NEEDS_CUDA();
-  for (const int64_t micro : {0, 3}) {
-    const Training t;
-    TrainConfig recorded = on_cuda(t.config("recorded")), eager = on_cuda(t.config("eager"));
-    recorded.run.updates = eager.run.updates = 6;
-    recorded.run.micro_batch = eager.run.micro_batch = micro;
-    recorded.run.graph = true;
-    eager.run.graph = false;
-    EXPECT_EQ(state_of(run(recorded)), state_of(run(eager)));
+  for (const Precision precision : {Precision::f32, Precision::bf16})
+    for (const int64_t micro : {0, 3}) {
+      const Training t;
+      TrainConfig recorded = on_cuda(t.config("recorded"), precision),
+                  eager = on_cuda(t.config("eager"), precision);
+      recorded.run.updates = eager.run.updates = 6;
+      recorded.run.micro_batch = eager.run.micro_batch = micro;
+      recorded.run.graph = true;
+      eager.run.graph = false;
+      EXPECT_EQ(state_of(run(recorded)), state_of(run(eager)))
+          << config::name_of(precision) << ", micro-batches of " << micro;
+    }
+}
+
+TEST(CudaModel, RecordedNetworksDrawTheSamePictures) {
+  NOISETTE_NEEDS_CUDA();
+  const Training t;
+  const std::string model = (t.folder / "model.h5").string();
+  TrainConfig c = t.config("none");
+  c.sampler.steps = 8;  // four guided and four not
+  c.sampler.eta = 0.5;
+  c.sampler.guidance = 2;
+  c.sampler.guidance_below = 0.5;
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    c.run.precision = precision;
+    make_checkpoint(model, c);
+    const LoadedModel m = open_model(model, {.device = "cuda"});
+    SampleRequest r{.count = 5,
+                    .labels = {0, 1, 2, 0, 1},
+                    .batch = 2,
+                    .dtype = element_type(precision),
+                    .device = m.config.run.device()};
+    const auto draw = [&](bool graph) {
+      r.graph = graph;
+      return sample_pixels(*m.unet, m.config.schedule, m.config.objective.target, m.config.sampler,
+                           r);
+    };
+    EXPECT_EQ(draw(true), draw(false)) << config::name_of(precision);
   }
 }
 
@@ -243,7 +274,8 @@ TEST(CudaModel, IsEvaluatedAsOnTheCpu) {
   NOISETTE_NEEDS_CUDA();
   const Training t;
   const std::string model = (t.folder / "model.h5").string();
-  make_checkpoint(model, t.config("none"));
+  TrainConfig c = t.config("none");
+  make_checkpoint(model, c);
   const auto figures = [&](const std::string& device) {
     return run_json({"eval", model, "--data", (t.folder / "set.h5").string(), "--images", "3",
                      "--timesteps", "5", "--batch", "8", "--device", device});
@@ -256,6 +288,10 @@ TEST(CudaModel, IsEvaluatedAsOnTheCpu) {
   };
   for (const char* name : {"bits_per_dim", "kl", "decoder"}) near("nll", name);
   near("bands", "loss");
+  c.run.graph = false;
+  make_checkpoint(model, c);
+  const auto eager = figures("cuda");
+  for (const char* metric : {"nll", "bands"}) EXPECT_EQ(there[metric], eager[metric]) << metric;
 }
 
 TEST(CudaModel, ForwardIsThatOfTheCpu) {
