@@ -138,27 +138,34 @@ std::map<std::string, StaticFigures> read_ptxas_report(std::string_view text) {
   return all;
 }
 
-Assembled assemble(const std::string& ptx, const std::string& kernel, int arch) {
-  Assembled result;
+AssembledModule assemble_module(const std::string& ptx, int arch, const std::string& kernel) {
+  AssembledModule result;
   const TemporaryFile file(ptx);
   const std::string command = program();
   if (!file.written()) {
     result.failed = "the PTX cannot be written to " + file.name();
     return result;
   }
-  const Ran ran = run({command, "-v", "-arch=sm_" + std::to_string(arch), "--entry", kernel,
-                       file.name(), "-o", "/dev/null"});
-  const bool ended_well = ran.started && WIFEXITED(ran.status) && WEXITSTATUS(ran.status) == 0;
-  if (ended_well) {
-    const auto all = read_ptxas_report(ran.output);
-    if (const auto it = all.find(kernel); it != all.end()) result.figures = it->second;
-  }
+  std::vector<std::string> words{command, "-v", "-arch=sm_" + std::to_string(arch)};
+  if (!kernel.empty()) words.insert(words.end(), {"--entry", kernel});
+  words.insert(words.end(), {file.name(), "-o", "/dev/null"});
+  const Ran ran = run(std::move(words));
   if (!ran.started)
     result.failed = command + " cannot be run; set SIM_PTXAS to the toolkit's ptxas";
-  else if (!ended_well)
+  else if (!WIFEXITED(ran.status) || WEXITSTATUS(ran.status) != 0)
     result.failed = command + " failed: " + ran.output.substr(0, 300);
-  else if (!result.figures)
-    result.failed = command + " says nothing of the kernel";
+  else
+    result.kernels = read_ptxas_report(ran.output);
+  return result;
+}
+
+Assembled assemble(const std::string& ptx, const std::string& kernel, int arch) {
+  const AssembledModule m = assemble_module(ptx, arch, kernel);
+  Assembled result{.figures = {}, .failed = m.failed};
+  if (const auto it = m.kernels.find(kernel); it != m.kernels.end())
+    result.figures = it->second;
+  else if (m.failed.empty())
+    result.failed = program() + " says nothing of the kernel";
   return result;
 }
 

@@ -18,12 +18,19 @@ struct StaticFigures {
 /// By mangled name, from the report of `ptxas -v`.
 std::map<std::string, StaticFigures> read_ptxas_report(std::string_view text);
 
+struct AssembledModule {
+  std::map<std::string, StaticFigures> kernels;  // by mangled name
+  std::string failed;                            // a sentence, where it could not be assembled
+};
+/// Assembles a module, or one kernel of it, with SIM_PTXAS, or the ptxas of the toolkit that the
+/// simulator was built with, or of PATH.
+AssembledModule assemble_module(const std::string& ptx, int arch, const std::string& kernel = "");
+
 struct Assembled {
   std::optional<StaticFigures> figures;
   std::string failed;  // a sentence, where there are none
 };
-/// Assembles one kernel of a module with SIM_PTXAS, or the ptxas of the toolkit that the simulator
-/// was built with, or of PATH.
+/// One kernel alone.
 Assembled assemble(const std::string& ptx, const std::string& kernel, int arch);
 
 /// The same, once in a process. `module`: a hash of the text.
