@@ -25,6 +25,11 @@ struct ConvDims {
   int64_t x_numel() const { return batch * in_h * in_w * in_c; }
   int64_t y_numel() const { return batch * out_h() * out_w() * out_c; }
   int64_t weight_numel() const { return out_c * kernel_h * kernel_w * in_c; }
+  /// Whether it is a product of matrices: of pixels [P, C] and weight [O, C].
+  bool pointwise() const {
+    return kernel_h == 1 && kernel_w == 1 && stride == 1 && pad_top == 0 && pad_left == 0 &&
+           pad_bottom == 0 && pad_right == 0;
+  }
   /// Multiply-adds count as two; the same for all three directions.
   double flops() const { return 2.0 * double(y_numel()) * double(kernel_h * kernel_w * in_c); }
   bool operator==(const ConvDims&) const = default;

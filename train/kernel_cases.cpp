@@ -400,12 +400,12 @@ std::vector<KernelCase> kernel_cases() {
   all.push_back(linear_end(8192, 2560, 320, true));
   for (const ConvDims& d :
        {conv(128, 32, 128, 128), conv(128, 16, 256, 256), conv(128, 8, 512, 256),
-        conv(128, 32, 384, 128, 1), conv(2, 64, 320, 320)})
+        conv(128, 32, 384, 128, 1), conv(2, 64, 320, 320), conv(128, 28, 64, 64)})
     for (const ConvPass pass :
          {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weight})
       all.push_back(convolution(d, pass));
-  for (const ConvDims& d :
-       {conv(128, 32, 3, 128), conv(128, 32, 128, 3), conv(128, 32, 128, 128, 3, 2)})
+  for (const ConvDims& d : {conv(128, 32, 3, 128), conv(128, 32, 128, 3), conv(8, 256, 3, 128),
+                            conv(8, 256, 128, 3), conv(128, 32, 128, 128, 3, 2)})
     for (const ConvPass pass :
          {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weight})
       all.push_back(convolution(d, pass));

@@ -5,7 +5,6 @@
 
 #include "framework/autograd/autograd.h"
 #include "framework/core/dispatch.h"
-#include "framework/core/replay.h"
 #include "framework/optim/adamw.h"
 #include "framework/report/sysinfo.h"
 #include "framework/report/table.h"
@@ -167,6 +166,7 @@ class SyntheticRun::Parts {
     optimizer_.prepare(0);
     compute(batch_);
   }
+  const Replay::State& recording() const { return replay_.state(); }
 
  private:
   std::vector<Tensor> compute(const Batch& batch) {
@@ -188,6 +188,7 @@ class SyntheticRun::Parts {
 SyntheticRun::SyntheticRun(const TrainConfig& config) : parts_(std::make_unique<Parts>(config)) {}
 SyntheticRun::~SyntheticRun() = default;
 void SyntheticRun::update() { parts_->update(); }
+const Replay::State& SyntheticRun::recording() const { return parts_->recording(); }
 void SyntheticRun::update_eagerly() { parts_->update_eagerly(); }
 
 StepMeasurement measure_step(const TrainConfig& config, int64_t steps, int64_t warmup) {

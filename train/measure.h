@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "framework/core/profile.h"
+#include "framework/core/replay.h"
 #include "train/config.h"
 
 namespace noisette {
@@ -54,6 +55,7 @@ class SyntheticRun {
   SyntheticRun& operator=(const SyntheticRun&) = delete;
   void update();
   void update_eagerly();  // kernel by kernel, even where update() replays them
+  const Replay::State& recording() const;
 
  private:
   class Parts;

@@ -125,13 +125,6 @@ void fast_forward(const T* x, const T* weight, const float* bias, const T* resid
   from_f32(y32, y, d.y_numel());
 }
 
-/// Whether the gradient to x is one matrix product, dx [pixels, in_c] = dy [pixels, out_c] *
-/// weight.
-bool is_pointwise(const ConvDims& d) {
-  return d.kernel_h == 1 && d.kernel_w == 1 && d.stride == 1 && d.pad_top == 0 && d.pad_left == 0 &&
-         d.pad_bottom == 0 && d.pad_right == 0;
-}
-
 void backward_data_f32(const float* dy, const float* weight, float* dx, const ConvDims& d) {
   if (!onednn::conv_backward_data(dy, weight, dx, d))
     plain_backward_data<float>(dy, weight, nullptr, dx, d);
@@ -151,7 +144,7 @@ void backward_data_alone(const T* dy, const T* weight, T* dx, const ConvDims& d)
 template <class T>
 void fast_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
   if (is_narrow_backward(d)) return narrow_backward_data(dy, weight, add, dx, d);
-  if (is_pointwise(d))
+  if (d.pointwise())
     return matmul<T>(dy, weight, nullptr, add, dx,
                      {.m = d.batch * d.in_h * d.in_w, .n = d.in_c, .k = d.out_c});
   if (by_winograd<T>(ConvPass::backward_data, d))

@@ -1,7 +1,8 @@
 // Convolution. Contract: kernels/conv.h. Reference: kernels/cpu/conv.cpp.
-// A product of matrices that are never stored (gemm.cuh, conv_factors.cuh). The first and the last
-// layer of a network, few channels on one side, have kernels of their own (conv_few.cuh), and the
-// data gradient of strides has (conv_strided.cuh). Channels that are no whole chunks of sixteen
+// A product of matrices that are never stored (gemm.cuh, conv_factors.cuh), or, of one tap, of
+// matrices that are (matmul.cu). The first and the last layer of a network, few channels on one
+// side, have kernels of their own (conv_few.cuh), and the data gradient of strides has
+// (conv_strided.cuh). Channels that are no whole chunks of sixteen
 // bytes are computed plainly, a thread an element of the result, which is the reference too. A
 // library may stand in (providers/).
 #include "kernels/conv.h"
@@ -12,6 +13,7 @@
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/map.cuh"
 #include "kernels/cuda/providers/providers.h"
+#include "kernels/matmul.h"
 #include "kernels/shape.h"
 
 namespace noisette::cuda {
@@ -199,6 +201,9 @@ void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, c
 template <class T>
 void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* residual, T* y,
                     const ConvDims& d, int64_t residual_rows) {
+  if (d.pointwise())
+    return matmul(x, weight, bias, residual, y, gemm::pointwise_product(ConvPass::forward, d),
+                  residual_rows);
   if (residual != nullptr && residual_rows > 1 && d.y_numel() > 0) {
     if (in_tiles<T>(ConvPass::forward, d, x, weight, residual, y) && aligned16(bias))
       return forward_tiles(x, weight, bias, residual, residual_rows, y, d);
@@ -214,6 +219,9 @@ void conv2d_forward(const T* x, const T* weight, const acc_t<T>* bias, const T* 
 
 template <class T>
 void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, const ConvDims& d) {
+  if (d.pointwise())
+    return matmul<T>(dy, weight, nullptr, add, dx,
+                     gemm::pointwise_product(ConvPass::backward_data, d));
   const Work work =
       providers::work<T>(Operation::conv2d_backward_data, d, providers::addend(add, dx));
   providers::run(work, {{dy, weight, nullptr, add}, {dx}}, [&](const Operands& o) {
@@ -224,6 +232,9 @@ void conv2d_backward_data(const T* dy, const T* weight, const T* add, T* dx, con
 template <class T>
 void conv2d_backward_weight(const T* x, const T* dy, acc_t<T>* dweight, bool accumulate,
                             const ConvDims& d) {
+  if (d.pointwise())
+    return matmul_accumulate(dy, x, dweight, accumulate,
+                             gemm::pointwise_product(ConvPass::backward_weight, d));
   const Work work =
       providers::work<T>(Operation::conv2d_backward_weight, d, providers::accumulated(accumulate));
   providers::run(work, {{x, dy}, {dweight}}, [&](const Operands& o) {

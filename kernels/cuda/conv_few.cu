@@ -4,11 +4,12 @@
 //   spread  many[p, m] = sum over t, f of few[p + t, f] * w[t, f, m]
 //   gather  few[p, f]  = sum over t, m of many[p + t, m] * w[t, f, m]
 //   weight  w[t, f, m] = sum over p of few[p + t, f] * many[p, m]
-// A block has some rows of one image. In spread and weight it keeps the few channels of their
-// pixels in shared memory with a border of zeros, four floats a pixel; a thread stays with a few of
-// the many channels, so that the many are written or read once. In gather a thread has a pixel of
-// the many, which come through shared memory a run of channels at a time, and multiplies it by all
-// w[., ., m]; then the products of nine pixels are added up. Sums are f32 in a fixed order.
+// A block has some rows of one image, or of a strip of it where it is wide. In spread and weight it
+// keeps the few channels of their pixels in shared memory with a border of zeros, four floats a
+// pixel; a thread stays with a few of the many channels, so that the many are written or read once.
+// In gather a thread has a pixel of the many, which come through shared memory a run of channels at
+// a time, and multiplies it by all w[., ., m]; then the products of nine pixels are added up. Sums
+// are f32 in a fixed order.
 // Simulated for an H100, not yet run on a card, 16 images of 32x32 with 3 and 128 channels in f32:
 // spread 8 us, gather 21, weight 16; a thread an element took 92 and 55 for the first two. They are
 // bound by the issue of instructions and by shared memory; memory alone would take 2.6.
@@ -22,7 +23,6 @@ namespace noisette::cuda::few {
 namespace {
 
 constexpr int kTaps = 9, kSlots = 4;  // channels of the few, with padding
-constexpr int64_t kWidest = 128;      // pixels of a row
 constexpr int kRun = 32;              // channels of the many that gather keeps at a time
 
 /// One of the three sums. Pixel (i, j) of image p meets (i + a - top, j + b - left) of the other
@@ -54,47 +54,66 @@ struct Pass {
     const int t = turned ? kTaps - 1 - tap : tap;
     return filters_are_many ? (m * kTaps + t) * few + f : (int64_t(f) * kTaps + t) * many + m;
   }
-  /// Rows of a block: few enough that a large card has work.
-  int rows(int64_t most) const { return int(cuts::few_rows(batch, height, most)); }
 };
 
-/// The rows of a block, which are counted across runs of the many channels, then down the image.
-struct Place {
-  int64_t image, row, first;  // first of its many channels
-  int rows;
+/// What a block has of an image: pixels and channels of the many.
+struct Cut {
+  int rows, columns, channels;
 
-  __device__ Place(const Pass& s, int rows_of_block, int cols) {
-    const DivMod across(blockIdx.x, ceil_div(s.many, cols));
-    const DivMod below(across.quotient, ceil_div(s.height, rows_of_block));
-    image = below.quotient;
-    row = below.remainder * rows_of_block;
-    first = across.remainder * cols;
-    rows = int(s.height - row < rows_of_block ? s.height - row : rows_of_block);
+  /// Rows are few enough that a large card has work.
+  Cut(const Pass& s, int64_t most_rows, int64_t columns, int64_t channels)
+      : rows(int(cuts::few_rows(s.batch, s.height, most_rows))),
+        columns(int(columns)),
+        channels(int(channels)) {}
+  __host__ __device__ int64_t down(const Pass& s) const { return ceil_div(s.height, rows); }
+  __host__ __device__ int64_t strips(const Pass& s) const { return ceil_div(s.width, columns); }
+  __host__ __device__ int64_t runs(const Pass& s) const { return ceil_div(s.many, channels); }
+  dim3 blocks(const Pass& s) const {
+    return dim3(unsigned(s.batch * down(s) * strips(s) * runs(s)));
   }
 };
 
-dim3 blocks(const Pass& s, int rows, int cols) {
-  return dim3(unsigned(s.batch * ceil_div(s.height, rows) * ceil_div(s.many, cols)));
-}
+/// The first pixel and channel of a block, and how much of its cut lies in the image. Blocks are
+/// counted across runs of channels, across the image, then down.
+struct Place {
+  int64_t image, row, column, first;
+  int rows, columns, channels;
+
+  __device__ Place(const Pass& s, const Cut& cut) {
+    const DivMod across(blockIdx.x, cut.runs(s)), aside(across.quotient, cut.strips(s));
+    const DivMod below(aside.quotient, cut.down(s));
+    image = below.quotient;
+    row = below.remainder * cut.rows;
+    column = aside.remainder * cut.columns;
+    first = across.remainder * cut.channels;
+    rows = int(s.height - row < cut.rows ? s.height - row : cut.rows);
+    columns = int(s.width - column < cut.columns ? s.width - column : cut.columns);
+    channels = int(s.many - first < cut.channels ? s.many - first : cut.channels);
+  }
+  /// Of pixels of the many, or of the few in gather.
+  __device__ int64_t pixel(const Pass& s, int below, int aside) const {
+    return (image * s.height + row + below) * s.width + column + aside;
+  }
+};
 
 /// The few channels of a pixel.
 struct alignas(16) Slots {
   float f[kSlots];
 };
 
-/// The few around the rows of a block: pixel (i, j) of the patch is (row + i - top, j - left) of
-/// the image.
+/// The few around a block's pixels: pixel (i, j) of the patch is (row + i - top, column + j - left)
+/// of the image.
 struct Patch {
   Slots* pixels;
   int width;
 
-  __device__ Patch(Slots* memory, int64_t width) : pixels(memory), width(int(width) + 2) {}
-  static int64_t count(int64_t rows, int64_t width) { return (rows + 2) * (width + 2); }
+  __device__ Patch(Slots* memory, int64_t columns) : pixels(memory), width(int(columns) + 2) {}
+  static int64_t count(int64_t rows, int64_t columns) { return (rows + 2) * (columns + 2); }
 
   template <class T>
   __device__ void fill(const Pass& s, const Place& at, const T* few) const {
     for (int i = int(threadIdx.x); i < (at.rows + 2) * width; i += kThreads) {
-      const int64_t h = at.row + i / width - s.top, w = i % width - s.left;
+      const int64_t h = at.row + i / width - s.top, w = at.column + i % width - s.left;
       const bool inside = h >= 0 && h < s.other_height && w >= 0 && w < s.other_width;
       const T* pixel = few + ((at.image * s.other_height + h) * s.other_width + w) * s.few;
       Slots slots;
@@ -109,8 +128,7 @@ struct Patch {
 
 constexpr int kStrip = 4;  // neighbouring pixels of a thread
 
-/// Pixels of a row in whole strips.
-constexpr int64_t in_strips(int64_t width) { return ceil_div(width, kStrip) * kStrip; }
+constexpr int64_t in_strips(int64_t columns) { return ceil_div(columns, kStrip) * kStrip; }
 
 /// Vectors of w in shared memory: those of four channels m lie together for all threads, so that
 /// they meet no bank twice; rows, (tap, f) each, begin a little apart.
@@ -128,13 +146,12 @@ struct SpreadWeights {
 
 template <int kFew, class T>
 __global__ void spread(const T* few, const T* weight, const float* bias, const T* add, T* many,
-                       Pass s, int rows_of_block, int cols_of_block) {
+                       Pass s, Cut cut) {
   constexpr int kWidth = kVector<T>;
-  const Place at(s, rows_of_block, cols_of_block);
-  const int cols = int(s.many - at.first < cols_of_block ? s.many - at.first : cols_of_block);
-  const int vectors = cols / kWidth, height = kThreads / vectors;
+  const Place at(s, cut);
+  const int cols = at.channels, vectors = cols / kWidth, height = kThreads / vectors;
   const int column = int(threadIdx.x) % vectors, lane = int(threadIdx.x) / vectors;
-  const Patch patch(dynamic_shared<Slots>(), in_strips(s.width));
+  const Patch patch(dynamic_shared<Slots>(), in_strips(cut.columns));
   const SpreadWeights w(reinterpret_cast<float*>(patch.pixels + (at.rows + 2) * patch.width), cols);
   patch.fill(s, at, few);
   for (int i = int(threadIdx.x); i < kTaps * kFew * cols; i += kThreads) {
@@ -148,7 +165,7 @@ __global__ void spread(const T* few, const T* weight, const float* bias, const T
   __syncthreads();
   if (lane >= height) return;
   const int64_t m = at.first + column * kWidth;
-  const int strips = int(ceil_div(s.width, kStrip));
+  const int strips = int(ceil_div(at.columns, kStrip));
   for (int item = lane; item < at.rows * strips; item += height) {
     const int row = item / strips, first = item % strips * kStrip;
     float sum[kStrip][kWidth] = {};
@@ -173,8 +190,8 @@ __global__ void spread(const T* few, const T* weight, const float* bias, const T
     }
 #pragma unroll
     for (int p = 0; p < kStrip; ++p) {
-      if (first + p >= s.width) continue;
-      const int64_t to = ((at.image * s.height + at.row + row) * s.width + first + p) * s.many + m;
+      if (first + p >= at.columns) continue;
+      const int64_t to = at.pixel(s, row, first + p) * s.many + m;
       using P = Pack<T, kWidth>;
       const P other = add != nullptr ? P::read(add + to) : P{};
       P out;
@@ -190,30 +207,44 @@ __global__ void spread(const T* few, const T* weight, const float* bias, const T
 
 // --- Gather.
 
+/// Rows or columns [begin, begin + length) of an image with `size` of them, those inside.
+struct Span {
+  int64_t first;
+  int count, outside;  // outside: before the first
+
+  __device__ Span(int64_t begin, int length, int64_t size)
+      : first(begin > 0 ? begin : 0), outside(int(first - begin)) {
+    const int64_t end = begin + length < size ? begin + length : size;
+    count = int(end > first ? end - first : 0);
+  }
+};
+
 template <int kFew, class T>
 __global__ void gather(const T* many, const T* weight, const float* bias, const T* add, T* few,
-                       Pass s, int rows_of_block) {
+                       Pass s, Cut cut) {
   constexpr int kProducts = kTaps * kFew, kWidth = kVector<T>;
   constexpr int kWeights = (kProducts + 3) / 4 * 4;
   __shared__ float values[kThreads][kRun + 1];
   __shared__ alignas(16) float w[kRun][kWeights];
-  const Place at(s, rows_of_block, s.many);
-  // Rows of the many from `top` on, those inside the image.
-  const int64_t top = at.row - s.top > 0 ? at.row - s.top : 0;
-  const int64_t end = at.row + at.rows + 2 - s.top;
-  const int64_t bottom = end < s.other_height ? end : s.other_height;
-  const int pixels = int(bottom > top ? (bottom - top) * s.other_width : 0);
+  __shared__ int64_t pixel_of[kThreads];  // among those of the many
+  const Place at(s, cut);
+  const Span down(at.row - s.top, at.rows + 2, s.other_height);
+  const Span across(at.column - s.left, at.columns + 2, s.other_width);
+  const int pixels = down.count * across.count;
   float* const products = dynamic_shared<float>();
-  const T* const from = many + (at.image * s.other_height + top) * s.other_width * s.many;
   for (int begin = 0; begin < pixels; begin += kThreads) {
     const int here = pixels - begin < kThreads ? pixels - begin : kThreads;
+    if (const int i = begin + int(threadIdx.x); i < pixels)
+      pixel_of[threadIdx.x] =
+          (at.image * s.other_height + down.first + i / across.count) * s.other_width +
+          across.first + i % across.count;
     float sum[kProducts] = {};
     for (int first = 0; first < s.many; first += kRun) {
       const int run = s.many - first < kRun ? s.many - first : kRun;
       __syncthreads();
       for (int i = int(threadIdx.x); i < here * (run / kWidth); i += kThreads) {
         const int pixel = i / (run / kWidth), c = i % (run / kWidth) * kWidth;
-        const auto in = Pack<T, kWidth>::read(from + int64_t(begin + pixel) * s.many + first + c);
+        const auto in = Pack<T, kWidth>::read(many + pixel_of[pixel] * s.many + first + c);
 #pragma unroll
         for (int k = 0; k < kWidth; ++k) values[pixel][c + k] = in[k];
       }
@@ -242,16 +273,16 @@ __global__ void gather(const T* many, const T* weight, const float* bias, const 
         products[(begin + int(threadIdx.x)) * kProducts + i] = sum[i];
   }
   __syncthreads();
-  const int row_of_few = int(s.width) * s.few;
+  const int row_of_few = at.columns * s.few;
   for (int i = int(threadIdx.x); i < at.rows * row_of_few; i += kThreads) {
     const int row = i / row_of_few, x = i % row_of_few / s.few, f = i % s.few;
     float sum = bias != nullptr ? bias[f] : 0.f;
     for (int tap = 0; tap < kTaps; ++tap) {
-      const int64_t h = at.row + row + tap / 3 - s.top, v = x + tap % 3 - s.left;
-      if (h < 0 || h >= s.other_height || v < 0 || v >= s.other_width) continue;
-      sum += products[((h - top) * s.other_width + v) * kProducts + tap * kFew + f];
+      const int h = row + tap / 3 - down.outside, v = x + tap % 3 - across.outside;
+      if (h < 0 || h >= down.count || v < 0 || v >= across.count) continue;
+      sum += products[(h * across.count + v) * kProducts + tap * kFew + f];
     }
-    const int64_t to = (at.image * s.height + at.row) * row_of_few + i;
+    const int64_t to = at.pixel(s, row, x) * s.few + f;
     store(few + to, add != nullptr ? sum + load(add + to) : sum);
   }
 }
@@ -262,23 +293,20 @@ constexpr int kPair = 2, kPairs = 64;  // channels of a thread, threads across
 
 /// partial [blocks down, weight's elements]
 template <int kFew, class T>
-__global__ void weight_parts(const T* few, const T* many, float* partial, Pass s,
-                             int rows_of_block) {
+__global__ void weight_parts(const T* few, const T* many, float* partial, Pass s, Cut cut) {
   constexpr int kProducts = kTaps * kFew, kDown = kThreads / kPairs;
   __shared__ float of_lanes[kDown][kPairs * kPair];
-  const Place at(s, rows_of_block, kPairs * kPair);
+  const Place at(s, cut);
   const int column = int(threadIdx.x) % kPairs, lane = int(threadIdx.x) / kPairs;
   const int64_t m = at.first + column * kPair;
-  const Patch patch(dynamic_shared<Slots>(), s.width);
+  const Patch patch(dynamic_shared<Slots>(), cut.columns);
   patch.fill(s, at, few);
   __syncthreads();
   float sum[kProducts][kPair] = {};
-  const int width = int(s.width);
   if (m < s.many)
-    for (int p = lane; p < at.rows * width; p += kDown) {
-      const int row = p / width, x = p % width;
-      const int64_t pixel = (at.image * s.height + at.row + row) * width + x;
-      const auto in = Pack<T, kPair>::read(many + pixel * s.many + m);
+    for (int p = lane; p < at.rows * at.columns; p += kDown) {
+      const int row = p / at.columns, x = p % at.columns;
+      const auto in = Pack<T, kPair>::read(many + at.pixel(s, row, x) * s.many + m);
 #pragma unroll
       for (int tap = 0; tap < kTaps; ++tap) {
         const Slots around = patch.pixels[(row + tap / 3) * patch.width + x + tap % 3];
@@ -288,7 +316,7 @@ __global__ void weight_parts(const T* few, const T* many, float* partial, Pass s
           for (int k = 0; k < kPair; ++k) sum[tap * kFew + f][k] += around.f[f] * in[k];
       }
     }
-  const int64_t block = at.image * ceil_div(s.height, rows_of_block) + at.row / rows_of_block;
+  const int64_t block = blockIdx.x / cut.runs(s);
   float* const to = partial + block * kTaps * s.few * s.many;
 #pragma unroll
   for (int i = 0; i < kProducts; ++i) {
@@ -316,7 +344,9 @@ void with_few(int few, const F& f) {
     f(std::integral_constant<int, 4>{});
 }
 
-constexpr int64_t kMostPixels = 384;  // of the many, of which gather keeps the products
+/// Of gather: pixels of the many of which a block keeps the products, and columns of a block where
+/// an image is wider than kWhole.
+constexpr int64_t kMostPixels = 384, kWhole = 64, kOfWide = 32;
 
 template <class T>
 void run(const char* name, ConvPass pass, const T* in, const T* weight, const float* bias,
@@ -326,16 +356,18 @@ void run(const char* name, ConvPass pass, const T* in, const T* weight, const fl
   with_few(s.few, [&](auto few) {
     constexpr int kFew = decltype(few)::value;
     if (from_few) {
-      const int rows = s.rows(8), cols = std::min(s.many, 32 * kVector<T>);
-      const auto shared = Patch::count(rows, in_strips(s.width)) * sizeof(Slots) +
-                          SpreadWeights::floats(kFew, cols) * sizeof(float);
-      launch(name, spread<kFew, T>, blocks(s, rows, cols), kThreads, shared, in, weight, bias, add,
-             out, s, rows, cols);
+      const Cut cut(s, 8, cuts::few_columns(s.width), std::min(s.many, 32 * kVector<T>));
+      const auto shared = Patch::count(cut.rows, in_strips(cut.columns)) * sizeof(Slots) +
+                          SpreadWeights::floats(kFew, cut.channels) * sizeof(float);
+      launch(name, spread<kFew, T>, cut.blocks(s), kThreads, shared, in, weight, bias, add, out, s,
+             cut);
     } else {
-      const int rows = s.rows(std::min<int64_t>(8, kMostPixels / s.other_width - 2));
-      const auto shared = std::size_t((rows + 2) * s.other_width * kTaps * kFew) * sizeof(float);
-      launch(name, gather<kFew, T>, blocks(s, rows, s.many), kThreads, shared, in, weight, bias,
-             add, out, s, rows);
+      const int64_t columns = s.width <= kWhole ? s.width : kOfWide;
+      const int64_t around = std::min(s.other_width, columns + 2);
+      const Cut cut(s, std::min<int64_t>(8, kMostPixels / around - 2), columns, s.many);
+      const auto shared = std::size_t((cut.rows + 2) * around * kTaps * kFew) * sizeof(float);
+      launch(name, gather<kFew, T>, cut.blocks(s), kThreads, shared, in, weight, bias, add, out, s,
+             cut);
     }
   });
 }
@@ -346,8 +378,7 @@ bool takes(const ConvDims& d) {
   const int64_t few = std::min(d.in_c, d.out_c), many = std::max(d.in_c, d.out_c);
   const auto near = [](int64_t pad) { return pad >= 0 && pad <= 2; };
   return d.y_numel() > 0 && d.kernel_h == 3 && d.kernel_w == 3 && d.stride == 1 && few <= kSlots &&
-         many % 8 == 0 && near(d.pad_top) && near(d.pad_left) &&
-         std::max(d.in_w, d.out_w()) <= kWidest;
+         many % 8 == 0 && near(d.pad_top) && near(d.pad_left);
 }
 
 template <class T>
@@ -364,18 +395,17 @@ void backward_data(const T* dy, const T* weight, const T* add, T* dx, const Conv
 template <class T>
 void backward_weight(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d) {
   const Pass s(ConvPass::backward_weight, d);
-  const int rows = s.rows(16);
-  const int64_t down = s.batch * ceil_div(s.height, rows);
+  const Cut cut(s, cuts::kRowsOfFew, cuts::few_columns(s.width), kPairs * kPair);
+  const int64_t parts = s.batch * cut.down(s) * cut.strips(s);
   Scratch scratch;
-  float* partial = scratch.take<float>(down * d.weight_numel());
+  float* partial = scratch.take<float>(parts * d.weight_numel());
   const T *few_image = s.filters_are_many ? x : dy, *many_image = s.filters_are_many ? dy : x;
   with_few(s.few, [&](auto few) {
-    launch("conv2d_backward_weight", weight_parts<decltype(few)::value, T>,
-           blocks(s, rows, kPairs * kPair), kThreads,
-           std::size_t(Patch::count(rows, s.width)) * sizeof(Slots), few_image, many_image, partial,
-           s, rows);
+    launch("conv2d_backward_weight", weight_parts<decltype(few)::value, T>, cut.blocks(s), kThreads,
+           std::size_t(Patch::count(cut.rows, cut.columns)) * sizeof(Slots), few_image, many_image,
+           partial, s, cut);
   });
-  sum_columns("conv2d_backward_weight", partial, 1, down, d.weight_numel(),
+  sum_columns("conv2d_backward_weight", partial, 1, parts, d.weight_numel(),
               StoreGradient{dweight, accumulate});
 }
 

@@ -62,10 +62,13 @@ inline std::optional<int64_t> channels_of_groups(int64_t pixels, int64_t channel
   return on_sectors ? on_sectors : tile(width, kKept);
 }
 
-/// Rows of an image in a block of the weight gradient of few channels.
+/// Of an image, in a block of a convolution with few channels on one side (conv_few.cu): rows, of
+/// which the weight gradient has at most kRowsOfFew, and columns.
+inline constexpr int64_t kRowsOfFew = 16;
 inline int64_t few_rows(int64_t batch, int64_t height, int64_t most) {
   constexpr int64_t kBlocks = 132;
   return std::clamp<int64_t>(batch * height / kBlocks, 1, most);
 }
+inline int64_t few_columns(int64_t width) { return std::min<int64_t>(width, 128); }
 
 }  // namespace noisette::cuda::cuts

@@ -5,22 +5,24 @@
 // ahead of the products, into three stages of shared memory, 96 KB. Every sum runs in the order of
 // its terms. Where C has few tiles and the sum is long, it is cut into parts, by the shape alone,
 // which are added up in order: few of them by the block of a tile that ends last, many by another
-// kernel.
+// kernel. Warps of a tile whose part lies outside of C leave its products out (bf16).
 //
 // Counted on the software GPU (noisette bench kernels --simulated; not yet run on a card), bf16:
 //   product 4096 x 4096 x 4096             1.2 to 1.3 other instructions for an mma, global traffic
-//                                          that of ideal tiles, 125 to 128 registers
-//   3x3 convolution 128 -> 128, 32 x 32    forward 1.6, data gradient 1.9, weight gradient 1.9;
-//                                          traffic 0.95 to 1.02, 168 to 170 registers; 95 % of the
+//                                          that of ideal tiles, 126 to 128 registers
+//   3x3 convolution 128 -> 128, 32 x 32    forward 1.6, data gradient 1.9, weight gradient 1.8;
+//                                          traffic 0.95 to 1.02, 168 to 172 registers; 95 % of the
 //                                          products count, the rest are padding
 //   product and SiLU 8192 x 1280 x 320,    1.1 (main loop), traffic 1.29 and 1.15, 128 registers
 //   product and GEGLU 8192 x 2560 x 320    (Epilogue in gemm_write.cuh)
 // No bank conflicts, nothing spilled. On an H100 the estimate is bound by memory in products, by
 // traffic between the second-level cache and the tiles in convolutions, not by the tensor cores.
 //
-// Tried and dropped: tiles of 32 terms in 48 KB (3.5 to 4.4 other instructions for an mma of
-// convolutions: twice the address arithmetic); 128 registers for two blocks on a processor (spills
-// 30 to 500 bytes).
+// Tried and dropped: a branch around the products of warps whose part lies outside of C, in one
+// loop (the sums are moved from one side to the other, two more instructions of PTX for an mma);
+// tiles of 32 terms in 48 KB (3.5 to 4.4 other instructions for an mma of convolutions: twice the
+// address arithmetic); 128 registers for two blocks on a processor in convolutions (spills 30 to
+// 500 bytes).
 #pragma once
 #include "kernels/cuda/gemm_fma.cuh"
 #include "kernels/cuda/gemm_tensor_cores.cuh"
@@ -42,29 +44,36 @@ struct Parts {
   int64_t count = 1, terms = 0;  // a multiple of a tile's
 };
 
-/// f(i, j, from) for the block's results (i, j .. j + 3), whose sums begin with column `from`,
-/// shared out over the threads.
+/// The first row of tiles and the first product of a launch. In 32 bits: with 64 some kernels take
+/// more than the 128 registers that let two blocks share a processor.
+struct Start {
+  unsigned row = 0, product = 0;
+};
+
+/// f(i, j, row, column) for the block's results (i, j .. j + 3), whose sums begin at (row, column)
+/// of its tile, shared out over the threads.
 template <class End, class F>
-__device__ inline void for_each_result(const End& finish, const F& f) {
+__device__ inline void for_each_result(const End& finish, int64_t first_row, const F& f) {
   const int halved = finish.gated();  // no division by numbers that are known late
   const int64_t first = int64_t(blockIdx.x) * (kN >> halved);
+#pragma unroll(End::kShared ? 2 : 1)  // other counts spill registers, here or there
   for (int four = int(threadIdx.x); four < kM * kN / 4 >> halved; four += kThreads) {
-    const int at = four << halved, column = at % (kN / 4) * 4 >> halved;
-    const int64_t i = int64_t(blockIdx.y) * kM + at / (kN / 4);
-    if (i < finish.m && first + column < finish.columns())
-      f(i, first + column, int64_t(blockIdx.x) * kN + column);
+    const int at = four << halved, row = at / (kN / 4), column = at % (kN / 4) * 4 >> halved;
+    if (first_row + row < finish.m && first + column < finish.columns())
+      f(first_row + row, first + column, row, column);
   }
 }
 
-/// Grid (columns, rows, batch * parts).
+/// Grid (columns, rows, batch * parts), from `start` on.
 template <template <class, class> class Sums, class A, class B, class End>
-__global__ void __launch_bounds__(kThreads) product(A a, B b, End finish, Parts parts, Extents d) {
+__global__ void __launch_bounds__(kThreads)
+    product(A a, B b, End finish, Parts parts, Extents d, Start start) {
   extern __shared__ __align__(1024) unsigned char memory[];
   constexpr int kTerms = LayoutOf<A>::kTerms;
   const uint32_t stages = shared_address(memory);
 
-  const int64_t j0 = int64_t(blockIdx.x) * kN, i0 = int64_t(blockIdx.y) * kM;
-  const int64_t s = blockIdx.z / parts.count, part = blockIdx.z % parts.count;
+  const int64_t j0 = int64_t(blockIdx.x) * kN, i0 = int64_t(start.row + blockIdx.y) * kM;
+  const int64_t s = start.product + blockIdx.z / parts.count, part = blockIdx.z % parts.count;
   const int64_t begin = part * parts.terms;
   const int64_t end = begin + parts.terms < d.k ? begin + parts.terms : d.k;
   Fetcher<A> left(a, s, i0, begin, end);
@@ -83,13 +92,20 @@ __global__ void __launch_bounds__(kThreads) product(A a, B b, End finish, Parts 
 
   Sums<A, B> sums;
   for (int i = 0; i + 1 < kStages; ++i) fetch();
-  for (; to_add > 0; --to_add) {
-    wait_for_copies<kStages - 2>();
-    __syncthreads();
-    fetch();  // into the stage that all have done with
-    sums.add(stages + added);
-    added = added == (kStages - 1) * kStageBytes ? 0 : added + kStageBytes;
-  }
+  const auto for_each_stage = [&](const auto& add) {
+    for (; to_add > 0; --to_add) {
+      wait_for_copies<kStages - 2>();
+      meet_all_warps();
+      fetch();  // into the stage that all have done with
+      add(stages + added);
+      added = added == (kStages - 1) * kStageBytes ? 0 : added + kStageBytes;
+    }
+  };
+  // Two loops: in one, the sums would be moved from one side of a branch to the other.
+  if (sums.inside(d.m - i0, d.n - j0))
+    for_each_stage([&](uint32_t tiles) { sums.add(tiles); });
+  else
+    for_each_stage([](uint32_t) {});
   if (parts.sums == nullptr) {
     if constexpr (End::kShared) {
       // Where the stages were; every second row is exchanged for those that write.
@@ -100,8 +116,8 @@ __global__ void __launch_bounds__(kThreads) product(A a, B b, End finish, Parts 
       __syncthreads();
       sums.for_each_four([&](int i, int j, float4 four) { at(i, j) = four; });
       __syncthreads();
-      for_each_result(finish, [&](int64_t i, int64_t j, int64_t from) {
-        finish(s, i, j, [&](int further) { return at(int(i - i0), int(from - j0) + further); });
+      for_each_result(finish, i0, [&](int64_t i, int64_t j, int row, int column) {
+        finish(s, i, j, [&](int further) { return at(row, column + further); });
       });
     } else {
       sums.for_each_four([&](int i, int j, float4 four) {
@@ -117,13 +133,13 @@ __global__ void __launch_bounds__(kThreads) product(A a, B b, End finish, Parts 
       store_four(mine + (i0 + i) * d.n + j0 + j, Pack<float, 4>{{four.x, four.y, four.z, four.w}});
   });
   if (parts.arrived == nullptr) return;
-  const int64_t tile = (s * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+  const int64_t tile = (s * d.row_tiles() + start.row + blockIdx.y) * gridDim.x + blockIdx.x;
   // No memory besides the stages: they would not start on 1024 bytes any more.
   bool& last = *reinterpret_cast<bool*>(memory);
   if (!last_to_arrive(parts.arrived + tile, unsigned(parts.count), last)) return;
-  for_each_result(finish, [&](int64_t i, int64_t j, int64_t from) {
+  for_each_result(finish, i0, [&](int64_t i, int64_t j, int, int column) {
     finish(s, i, j, [&](int further) {
-      return sum_of_parts(parts.sums + s * parts.count * one + i * d.n + from + further,
+      return sum_of_parts(parts.sums + s * parts.count * one + i * d.n + j0 + column + further,
                           parts.count, one);
     });
   });
@@ -132,18 +148,24 @@ __global__ void __launch_bounds__(kThreads) product(A a, B b, End finish, Parts 
 template <template <class, class> class Sums, class A, class B, class End>
 void run(const char* name, const A& a, const B& b, const End& finish, const Extents& d) {
   constexpr int64_t kTerms = LayoutOf<A>::kTerms, kFew = 8;
-  const dim3 tiles(unsigned(ceil_div(d.n, kN)), unsigned(ceil_div(d.m, kM)), unsigned(d.batch));
   Parts parts;
   parts.count = parts_of(d);
   parts.terms = ceil_div(ceil_div(d.k, parts.count), kTerms) * kTerms;
   Scratch scratch;
   if (parts.count > 1) {
     parts.sums = scratch.take<float>(stored_sums(d));
-    if (parts.count <= kFew && int64_t(tiles.x) * tiles.y * tiles.z <= kMostArrivals)
+    if (parts.count <= kFew && d.batch * d.row_tiles() * d.column_tiles() <= kMostArrivals)
       parts.arrived = arrivals();
   }
-  launch(name, product<Sums, A, B, End>, dim3(tiles.x, tiles.y, unsigned(d.batch * parts.count)),
-         kThreads, kStages * kStageBytes, a, b, finish, parts, d);
+  const int64_t products = most_blocks / parts.count;  // of a launch
+  for (Start start; d.batch > start.product; start.product += products)
+    for (start.row = 0; start.row < d.row_tiles(); start.row += most_blocks) {
+      const dim3 tiles(unsigned(d.column_tiles()),
+                       unsigned(std::min(most_blocks, d.row_tiles() - start.row)),
+                       unsigned(std::min(products, d.batch - start.product) * parts.count));
+      launch(name, product<Sums, A, B, End>, tiles, kThreads, kStages * kStageBytes, a, b, finish,
+             parts, d, start);
+    }
   if (parts.sums != nullptr && parts.arrived == nullptr)
     launch(name, add_parts<End>, blocks_for(d.batch * d.m * finish.columns() / 4), kThreads, 0,
            parts.sums, parts.count, finish, d);

@@ -113,6 +113,12 @@ class TensorCores {
         a_(Reader<T, A::kAlong>::template from<false>(m0_)),
         b_(Reader<T, B::kAlong>::template from<true>(n0_)) {}
 
+  /// Whether any of the warp's elements are, of a block with so many rows and columns of C. Others
+  /// leave the tensor cores to warps whose products count. In tf32 the branch would cost registers
+  /// that two blocks of a processor do not have.
+  __device__ bool inside(int64_t rows, int64_t columns) const {
+    return kTf32 || (m0_ < rows && n0_ < columns);
+  }
   /// Adds the products of two tiles, A's and B's, one behind the other.
   __device__ void add(uint32_t tiles) {
     unrolled<4>([&](auto part) {

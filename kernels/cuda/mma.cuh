@@ -27,6 +27,9 @@ template <int kPending>
 __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending) : "memory");
 }
+/// __syncthreads() that warps, though not threads of one, may come to at different places of the
+/// code: bar.sync counts the warps that have come to a barrier (PTX ISA, bar.sync).
+__device__ inline void meet_all_warps() { asm volatile("bar.sync 0;\n" ::: "memory"); }
 
 /// Four 8x8 matrices of 16-bit elements; lane l has the address of row l % 8 of matrix l / 8. With
 /// kTransposed each is handed out transposed. The offset, in bytes, costs no instruction.

@@ -15,16 +15,16 @@ inline constexpr int kM = 128, kN = 128;  // of C, a block's
 struct Extents {
   int64_t batch = 1, m = 0, n = 0, k = 0;
 
-  int64_t row_tiles() const { return (m + kM - 1) / kM; }
-  int64_t column_tiles() const { return (n + kN - 1) / kN; }
+  constexpr int64_t row_tiles() const { return (m + kM - 1) / kM; }
+  constexpr int64_t column_tiles() const { return (n + kN - 1) / kN; }
 };
 
+/// Blocks of a launch along the second and third axis of its grid; what is more takes several
+/// launches. A variable, so that tests need no million rows.
+inline int64_t most_blocks = 65535;
+
 /// Whether tiles can be written, and are worth it.
-inline bool takes(const Extents& d) {
-  constexpr int64_t kMost = 65535;  // blocks along the second and third axis of a grid
-  return d.n % 4 == 0 && d.batch <= kMost && d.row_tiles() <= kMost && d.m >= 16 && d.n >= 16 &&
-         d.k >= 16;
-}
+inline bool takes(const Extents& d) { return d.n % 4 == 0 && d.m >= 16 && d.n >= 16 && d.k >= 16; }
 
 /// Parts of the sum: enough blocks for a card where C has few tiles, of at least kLeast terms.
 inline int64_t parts_of(const Extents& d) {
@@ -54,6 +54,14 @@ inline Extents extents(ConvPass pass, const ConvDims& d) {
   if (pass == ConvPass::backward_data)
     return {1, d.batch * d.in_h * d.in_w, d.in_c, taps * d.out_c};
   return {1, d.out_c, taps * d.in_c, places};
+}
+
+/// A pass of a pointwise convolution: the factors are x and weight, dy and weight, dy and x.
+inline MatmulDims pointwise_product(ConvPass pass, const ConvDims& d) {
+  const int64_t pixels = d.batch * d.in_h * d.in_w;
+  if (pass == ConvPass::forward) return {.m = pixels, .n = d.out_c, .k = d.in_c, .trans_b = true};
+  if (pass == ConvPass::backward_data) return {.m = pixels, .n = d.in_c, .k = d.out_c};
+  return {.m = d.out_c, .n = d.in_c, .k = pixels, .trans_a = true};
 }
 
 /// Whether tensors on sixteen bytes, `vector` elements each, may be multiplied in tiles.

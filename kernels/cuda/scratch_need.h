@@ -47,6 +47,7 @@ inline Pieces product_geglu(const MatmulDims& d, bool kept, int64_t element) {
 }
 
 inline Pieces convolution(ConvPass pass, const ConvDims& d, int64_t element) {
+  if (d.pointwise()) return product(gemm::pointwise_product(pass, d), element);
   const int64_t vector = 16 / element;
   if (gemm::in_tiles(pass, d, vector)) return {4 * gemm::stored_sums(gemm::extents(pass, d))};
   if (pass == ConvPass::backward_data && d.stride > 1) {
@@ -56,8 +57,10 @@ inline Pieces convolution(ConvPass pass, const ConvDims& d, int64_t element) {
     return {element * d.weight_numel(), 4 * gemm::stored_sums(e)};
   }
   if (pass == ConvPass::backward_weight && std::min(d.in_c, d.out_c) <= 4) {
-    const int64_t height = d.out_h(), rows = cuts::few_rows(d.batch, height, 16);
-    return {4 * d.batch * cuts::ceil_div(height, rows) * d.weight_numel()};
+    const int64_t height = d.out_h(), width = d.out_w();
+    const int64_t rows = cuts::few_rows(d.batch, height, cuts::kRowsOfFew);
+    const int64_t strips = cuts::ceil_div(width, cuts::few_columns(width));
+    return {4 * d.batch * cuts::ceil_div(height, rows) * strips * d.weight_numel()};
   }
   return {0};
 }
@@ -114,9 +117,10 @@ inline Pieces group_norm_backward(const GroupNormDims& d, int64_t element) {
   all.push_back(columns(1, d.batch, kTerms * d.channels, 4)[0]);
   return all;
 }
-/// Where a library does a convolution: a copy of what it adds to in place, `added_to` bytes.
+/// Where a library does a convolution: a copy of what it adds to in place, `added_to` bytes. It
+/// needs none for a product of matrices.
 inline Pieces library_convolution(const ConvDims& d, int64_t added_to) {
-  return {d.flops() < kWorthALibrary ? 0 : added_to};
+  return {d.pointwise() || d.flops() < kWorthALibrary ? 0 : added_to};
 }
 inline Pieces library_upsample_backward_data(const UpsampleConvDims& d, int64_t added_to,
                                              int64_t element) {

@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "kernels/cuda/products.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/matmul.h"
 #include "kernels/shape.h"
@@ -113,6 +115,24 @@ INSTANTIATE_TEST_SUITE_P(
       return "b" + std::to_string(d.batch) + "_m" + std::to_string(d.m) + "_n" +
              std::to_string(d.n) + "_k" + std::to_string(d.k);
     });
+
+/// Grids of at most three blocks along their second and third axis.
+class CudaSmallGrids : public test::NeedsCuda<testing::Test> {
+ protected:
+  CudaSmallGrids() { gemm_most_ = std::exchange(cuda::gemm::most_blocks, 3); }
+  ~CudaSmallGrids() override { cuda::gemm::most_blocks = gemm_most_; }
+
+ private:
+  int64_t gemm_most_;
+};
+
+TEST_F(CudaSmallGrids, ProductsTakeSeveralLaunches) {
+  // Rows of tiles, products, and parts of a long sum.
+  for (const MatmulDims& d :
+       {MatmulDims{.m = 900, .n = 24, .k = 16}, MatmulDims{.batch = 7, .m = 400, .n = 16, .k = 24},
+        MatmulDims{.batch = 2, .m = 16, .n = 16, .k = 1500}})
+    EXPECT_LT(error_of(d), 2e-6 * std::sqrt(double(d.k))) << d.batch << " x " << d.m;
+}
 
 /// Shape of a product of x [m, k] and weights [n, k], and rows that share one of the residual.
 struct End {

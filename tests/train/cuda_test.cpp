@@ -13,6 +13,7 @@
 #include "tests/support/message.h"
 #include "tests/train/training.h"
 #include "train/card_plan.h"
+#include "train/measure.h"
 #include "train/model_source.h"
 #include "train/precision.h"
 #include "train/sampling.h"
@@ -79,6 +80,16 @@ TEST(CudaTraining, RecordedStepsAreTheSteps) {
       EXPECT_EQ(state_of(run(recorded)), state_of(run(eager)))
           << config::name_of(precision) << ", micro-batches of " << micro;
     }
+}
+
+TEST(CudaTraining, ARecordedStepIsKernelsAlone) {
+  NOISETTE_NEEDS_CUDA();
+  const Training t;
+  SyntheticRun run(on_cuda(t.config("none"), Precision::bf16));
+  for (int i = 0; i < 3; ++i) run.update();
+  EXPECT_EQ(run.recording().kind, Replay::State::Kind::recorded) << run.recording().why;
+  EXPECT_GT(run.recording().kernels, 100);
+  EXPECT_EQ(run.recording().copies, 0);
 }
 
 TEST(CudaModel, RecordedNetworksDrawTheSamePictures) {
