@@ -71,9 +71,10 @@ def outer(a, b):
     return a[..., :, None].astype(float) * b[..., None, :]
 
 
-def both_axes(m, x):
-    """m along the first two axes of x."""
-    return np.einsum("wb,ub...->uw...", m, np.einsum("ua,a...->u...", m, x))
+def both_axes(m, x, wide=False):
+    """m along the first two axes of x; `wide`: along the first in f64."""
+    first = np.einsum("ua,a...->u...", m.astype(float) if wide else m, x).astype(F)
+    return np.einsum("wb,ub...->uw...", m, first)
 
 
 class WeightGradient:
@@ -100,7 +101,7 @@ class WeightGradient:
             rows += row
         return self.error(chain), self.error(rows)
 
-    def winograd(self, transforms, together):
+    def winograd(self, transforms, together, wide=False):
         bt, g, at = transforms
         tile, patch = at.shape
         batch, height, width, channels = self.dy.shape
@@ -116,14 +117,14 @@ class WeightGradient:
             if count % together == 0:
                 total += part
                 part[:] = 0
-        return self.error(both_axes(g.T, total + part))
+        return self.error(both_axes(g.T, total + part, wide))
 
 
-print("\n| batch, map | pixels | F(2x2, 3x3) | F(4x4, 3x3), 32 tiles at a time | 8 tiles at a time |")
+print("\n| batch, map | pixels | F(2x2, 3x3) | F(4x4, 3x3), 32 tiles at a time | 8 tiles at a time | and back in f64 |")
 for shape in [(2, 8, 8), (1, 12, 20), (16, 4, 4), (2, 16, 16), (1, 24, 32), (4, 16, 16), (16, 8, 8)]:
     case = WeightGradient(*shape)
     chain, rows = case.direct()
     large = matrices(0.6875, 1.5)
-    cells = [case.winograd(*form) for form in [(small_matrices(), 32), (large, 32), (large, 8)]]
+    cells = [case.winograd(*form) for form in [(small_matrices(), 32), (large, 32), (large, 8), (large, 8, True)]]
     print(f"| {' x '.join(map(str, shape))} | {np.prod(shape)} | " +
           " | ".join(f"{e:.1e} ({e / chain:.1f}, {e / rows:.1f})" for e in cells) + " |")

@@ -199,6 +199,7 @@ INSTANTIATE_TEST_SUITE_P(
         // The last sums that are short, and the first that are not.
         ConvCase{"ShortSums", same3(7, 8, 9, 28, 24)},
         ConvCase{"LongSums", same3(3, 16, 16, 29, 32)},
+        ConvCase{"FewestPixelsOfLargeTiles", same3(2, 16, 16, 48, 80)},
         ConvCase{"SeveralChunks", same3(9, 14, 15, 32, 48)},
         // The weight gradient's parts: all threads work on each of them where there are more.
         ConvCase{"TwoParts", same3(17, 14, 15, 32, 48)},
