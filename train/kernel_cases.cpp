@@ -16,6 +16,7 @@
 #include "kernels/random.h"
 #include "kernels/shape.h"
 #include "kernels/softmax.h"
+#include "kernels/upsample_conv.h"
 #include "train/measure.h"
 
 namespace noisette {
@@ -36,27 +37,35 @@ Tensor on_device(int64_t n) {
   return zeros({n}, dtype_of<T>, Device{DeviceType::cuda, 0});
 }
 
+template <class T>
+const char* type_name() {
+  return sizeof(T) == 2 ? "bf16" : "f32";
+}
+
 double mega(int64_t n) { return double(n) / 1e6; }
 int64_t tiles_of(int64_t n) { return (n + kTile - 1) / kTile; }
 
-/// What tiles of a product of `batch` times m x k by k x n move, elements of two bytes.
+/// What tiles of a product of `batch` times m x k by k x n move, elements of T.
+template <class T = B>
 double tile_bytes(int64_t batch, int64_t m, int64_t n, int64_t k, int64_t result_bytes) {
-  return double(batch * tiles_of(m) * tiles_of(n)) * double(2 * kTile * k * 2) +
+  return double(batch * tiles_of(m) * tiles_of(n)) * double(2 * kTile * k * int64_t(sizeof(T))) +
          double(batch * m * n * result_bytes);
 }
 
-KernelCase product(MatmulDims d) {
+/// `sample`: blocks that run; 0: all, so that what they find in the caches is that of the card.
+template <class T = B>
+KernelCase product(MatmulDims d, int64_t sample = kSample) {
   const char* of[] = {"A B", "At B", "A Bt", "At Bt"};
   KernelCase c{.family = "product",
-               .name = fmt::format("{} x {} x {}, {}, bf16", d.m, d.n, d.k,
-                                   of[int(d.trans_a) + 2 * int(d.trans_b)]),
-               .sample = kSample};
-  c.tile_bytes = tile_bytes(d.batch, d.m, d.n, d.k, 2);
+               .name = fmt::format("{} x {} x {}, {}, {}", d.m, d.n, d.k,
+                                   of[int(d.trans_a) + 2 * int(d.trans_b)], type_name<T>()),
+               .sample = sample};
+  c.tile_bytes = tile_bytes<T>(d.batch, d.m, d.n, d.k, sizeof(T));
   c.flops = d.flops();
   c.make = [d]() -> Call {
-    const Tensor a = on_device<B>(d.a_numel()), b = on_device<B>(d.b_numel()),
-                 r = on_device<B>(d.c_numel());
-    return [=] { cuda::matmul<B>(a.data<B>(), b.data<B>(), nullptr, nullptr, r.data<B>(), d); };
+    const Tensor a = on_device<T>(d.a_numel()), b = on_device<T>(d.b_numel()),
+                 r = on_device<T>(d.c_numel());
+    return [=] { cuda::matmul<T>(a.data<T>(), b.data<T>(), nullptr, nullptr, r.data<T>(), d); };
   };
   return c;
 }
@@ -101,39 +110,64 @@ double useful_flops(const ConvDims& d) {
          double(inside(d.out_w(), d.in_w, d.kernel_w, d.pad_left)) * double(d.in_c * d.out_c);
 }
 
+template <class T = B>
 KernelCase convolution(ConvDims d, ConvPass pass) {
   const char* passes[] = {"forward", "data gradient", "weight gradient"};
   KernelCase c{.family = "convolution",
-               .name = fmt::format("conv {0}x{0}{1} {2} -> {3}, {4} x {5} x {5}, bf16, {6}",
+               .name = fmt::format("conv {0}x{0}{1} {2} -> {3}, {4} x {5} x {5}, {6}, {7}",
                                    d.kernel_h, d.stride > 1 ? "/2" : "", d.in_c, d.out_c, d.batch,
-                                   d.in_h, passes[int(pass)]),
+                                   d.in_h, type_name<T>(), passes[int(pass)]),
                .sample = kSample};
   const int64_t taps = d.kernel_h * d.kernel_w, places = d.batch * d.out_h() * d.out_w();
   if (pass == ConvPass::forward)
-    c.tile_bytes = tile_bytes(1, places, d.out_c, taps * d.in_c, 2);
+    c.tile_bytes = tile_bytes<T>(1, places, d.out_c, taps * d.in_c, sizeof(T));
   else if (pass == ConvPass::backward_data)
-    c.tile_bytes = tile_bytes(1, d.batch * d.in_h * d.in_w, d.in_c, taps * d.out_c, 2);
+    c.tile_bytes = tile_bytes<T>(1, d.batch * d.in_h * d.in_w, d.in_c, taps * d.out_c, sizeof(T));
   else
-    c.tile_bytes = tile_bytes(1, d.out_c, taps * d.in_c, places, 4);
+    c.tile_bytes = tile_bytes<T>(1, d.out_c, taps * d.in_c, places, 4);
   c.flops = useful_flops(d);
   c.make = [d, pass]() -> Call {
-    const Tensor x = on_device<B>(d.x_numel()), w = on_device<B>(d.weight_numel()),
-                 y = on_device<B>(d.y_numel());
+    const Tensor x = on_device<T>(d.x_numel()), w = on_device<T>(d.weight_numel()),
+                 y = on_device<T>(d.y_numel());
     if (pass == ConvPass::forward)
       return [=] {
-        cuda::conv2d_forward<B>(x.data<B>(), w.data<B>(), nullptr, nullptr, y.data<B>(), d);
+        cuda::conv2d_forward<T>(x.data<T>(), w.data<T>(), nullptr, nullptr, y.data<T>(), d);
       };
     if (pass == ConvPass::backward_data)
       return
-          [=] { cuda::conv2d_backward_data<B>(y.data<B>(), w.data<B>(), nullptr, x.data<B>(), d); };
+          [=] { cuda::conv2d_backward_data<T>(y.data<T>(), w.data<T>(), nullptr, x.data<T>(), d); };
     const Tensor dw = on_device<float>(d.weight_numel());
     return [=] {
-      cuda::conv2d_backward_weight<B>(x.data<B>(), y.data<B>(), dw.data<float>(), false, d);
+      cuda::conv2d_backward_weight<T>(x.data<T>(), y.data<T>(), dw.data<float>(), false, d);
     };
   };
   return c;
 }
 
+/// resize x2 and a 3x3 convolution, one after the other four kinds of output.
+KernelCase upsampled(int64_t batch, int64_t size, int64_t channels, bool backward) {
+  const UpsampleConvDims d{batch, size, size, channels, channels};
+  KernelCase c{.family = "convolution",
+               .name = fmt::format("resize x2 + conv 3x3 {0} -> {0}, {1} x {2} x {2}, bf16, {3}",
+                                   channels, batch, size, backward ? "both gradients" : "forward"),
+               .sample = kSample};
+  c.make = [d, backward]() -> Call {
+    const Tensor x = on_device<B>(d.x_numel()), w = on_device<B>(d.weight_numel()),
+                 y = on_device<B>(d.y_numel());
+    if (!backward)
+      return [=] {
+        cuda::upsample_conv2d_forward<B>(x.data<B>(), w.data<B>(), nullptr, y.data<B>(), d);
+      };
+    const Tensor dx = on_device<B>(d.x_numel()), dw = on_device<float>(d.weight_numel());
+    return [=] {
+      cuda::upsample_conv2d_backward<B>(x.data<B>(), w.data<B>(), y.data<B>(), nullptr,
+                                        dx.data<B>(), dw.data<float>(), false, d);
+    };
+  };
+  return c;
+}
+
+template <class T = B>
 KernelCase attention(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t head_dim,
                      bool causal, bool backward) {
   const int64_t width = heads * head_dim;
@@ -149,26 +183,26 @@ KernelCase attention(int64_t batch, int64_t queries, int64_t keys, int64_t heads
                         .causal = causal,
                         .scale = 0.1};
   KernelCase c{.family = "attention",
-               .name = fmt::format("attention {} x {} to {}{}, {} of {}, bf16, {}", batch, queries,
-                                   keys, causal ? " causal" : "", heads, head_dim,
+               .name = fmt::format("attention {} x {} to {}{}, {} of {}, {}, {}", batch, queries,
+                                   keys, causal ? " causal" : "", heads, head_dim, type_name<T>(),
                                    backward ? "backward" : "forward"),
                .sample = kSample};
   c.flops = double(backward ? 10 : 4) * double(batch * heads * head_dim) * double(queries * keys) /
             (causal ? 2 : 1);
   c.make = [=]() -> Call {
-    const Tensor q = on_device<B>(batch * queries * width), k = on_device<B>(batch * keys * width),
-                 v = on_device<B>(batch * keys * width), o = on_device<B>(batch * queries * width),
+    const Tensor q = on_device<T>(batch * queries * width), k = on_device<T>(batch * keys * width),
+                 v = on_device<T>(batch * keys * width), o = on_device<T>(batch * queries * width),
                  lse = on_device<float>(batch * heads * queries);
     if (!backward)
       return [=] {
-        cuda::attention_forward<B>(q.data<B>(), k.data<B>(), v.data<B>(), o.data<B>(),
+        cuda::attention_forward<T>(q.data<T>(), k.data<T>(), v.data<T>(), o.data<T>(),
                                    lse.data<float>(), d);
       };
     const Tensor dq = q.clone(), dk = k.clone(), dv = v.clone();
     return [=] {
-      cuda::attention_backward<B>(q.data<B>(), k.data<B>(), v.data<B>(), o.data<B>(),
-                                  lse.data<float>(), o.data<B>(), dq.data<B>(), dk.data<B>(),
-                                  dv.data<B>(), d);
+      cuda::attention_backward<T>(q.data<T>(), k.data<T>(), v.data<T>(), o.data<T>(),
+                                  lse.data<float>(), o.data<T>(), dq.data<T>(), dk.data<T>(),
+                                  dv.data<T>(), d);
     };
   };
   return c;
@@ -178,11 +212,6 @@ KernelCase attention(int64_t batch, int64_t queries, int64_t keys, int64_t heads
 KernelCase memory(std::string name, double bytes, std::function<Call()> make) {
   return {
       .family = "memory", .name = std::move(name), .least_bytes = bytes, .make = std::move(make)};
-}
-
-template <class T>
-const char* type_name() {
-  return sizeof(T) == 2 ? "bf16" : "f32";
 }
 
 template <class T>
@@ -396,6 +425,8 @@ std::vector<KernelCase> kernel_cases() {
                            .trans_a = (transposes & 1) != 0,
                            .trans_b = (transposes & 2) != 0}));
   all.push_back(product({.m = 4096, .n = 768, .k = 256, .trans_b = true}));
+  constexpr int64_t kAll = 0;
+  all.push_back(product({.m = 2048, .n = 2048, .k = 1024, .trans_b = true}, kAll));
   all.push_back(linear_end(8192, 1280, 320, false));
   all.push_back(linear_end(8192, 2560, 320, true));
   for (const ConvDims& d :
@@ -418,6 +449,13 @@ std::vector<KernelCase> kernel_cases() {
     all.push_back(attention(8, 77, 77, 12, 64, true, backward));
   }
   all.push_back(attention(1, 4096, 4096, 1, 512, false, false));
+  all.push_back(product<float>({.m = 4096, .n = 4096, .k = 4096, .trans_b = true}));
+  for (const ConvPass pass :
+       {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weight})
+    all.push_back(convolution<float>(conv(128, 32, 128, 128), pass));
+  for (const bool backward : {false, true})
+    all.push_back(attention<float>(128, 256, 256, 1, 256, false, backward));
+  for (const bool backward : {false, true}) all.push_back(upsampled(128, 16, 256, backward));
   add_norms<B>(all, {16, 1024, 128, 32, 1e-5, true});
   add_norms<B>(all, {16, 256, 256, 32, 1e-5, true});
   add_norms<float>(all, {16, 1024, 128, 32, 1e-5, true});

@@ -2,6 +2,11 @@
 // other side a chunk at a time; scores live in shared memory for one chunk and are never stored.
 // Contract: kernels/attention.h. For f32, and for rows of no whole sixteen bytes. No atomics: every
 // sum runs in the order of its chunks.
+//
+// Slow: a thread walks along a row by itself, so a warp asks for 32 sectors at a time. Counted on
+// the software GPU as an H100, not yet run on a card, 128 x 256 queries, one head of 256, f32:
+// 14 ms forward and 55 backward, bound by the second-level cache; on tensor cores, in bf16, 0.05
+// and 0.19.
 #pragma once
 #include <cmath>
 

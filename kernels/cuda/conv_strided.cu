@@ -2,6 +2,9 @@
 // same remainders by s see the same taps, so each of the s * s kinds is a convolution of dy without
 // a stride, by every s-th tap, and all together multiply nothing in vain. Their filters are laid
 // out one after the other first.
+//
+// Counted on the software GPU as an H100, not yet run on a card: 79 us for 128 images of 32 x 32,
+// 128 -> 128 channels, 3x3, stride 2, bf16. Bound by integer arithmetic: addresses.
 #include "kernels/cuda/conv_strided.cuh"
 
 #include "kernels/cuda/conv_factors.cuh"

@@ -1,5 +1,9 @@
 // The sums of a block's 128 x 128 elements of C by multiply-adds in f32: each of 256 threads has
 // 8 x 8, two runs of four neighbours by two.
+//
+// Counted on the software GPU as an H100, not yet run on a card: 4096 x 4096 x 4096 takes 2.5 ms, a
+// 3x3 convolution of 128 images of 32 x 32, 128 -> 128 channels, 0.71 to 0.72 in each pass. Bound
+// by the issue of instructions; an H100's multiply-adds alone would take 2.3 ms for the product.
 #pragma once
 #include "kernels/cuda/gemm_tiles.cuh"
 

@@ -1,6 +1,7 @@
 // Softmax over rows. Contract: kernels/softmax.h. Reference: kernels/cpu/softmax.cpp.
 // A short row belongs to a warp, a long one to a block. Rows stay in registers (rows.cuh): each
-// input is read once and the output written once; exponentials are taken twice.
+// input is read once and the output written once; exponentials are taken twice. On an H100
+// (software GPU, not yet run on a card) f32 is bound by memory, bf16 by the issue of instructions.
 #include "kernels/softmax.h"
 
 #include <cmath>

@@ -1,6 +1,10 @@
 // Nearest resize by two with a 3x3 convolution. Contract: kernels/upsample_conv.h. Reference, with
 // the method: kernels/cpu/upsample_conv.cpp. One 2x2 convolution computes the four kinds of output
 // side by side; the kernels here bring weights and images into that order and back.
+//
+// Counted on the software GPU as an H100, not yet run on a card, 128 images of 16 x 16, 256
+// channels, bf16: forward 306 us, both gradients 545. Bound by memory: the four kinds are stored
+// side by side and read again.
 #include "kernels/upsample_conv.h"
 
 #include "kernels/conv.h"
