@@ -1,5 +1,6 @@
 // What the software GPU counts of the CUDA kernels: what is stored in bench/results/ meets the
 // bounds that they were made for, and does not get worse.
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -63,6 +64,18 @@ TEST_P(CudaFigures, AreNotWorseThanStored) {
       folder, {"bench", "kernels", "--simulated", "--card", GetParam(), "--simulator",
                std::getenv("NOISETTE_SIMULATOR"), "--check", stored()});
   EXPECT_EQ(o.code, 0) << o.err;
+}
+
+TEST(KernelSpills, AreNone) {
+  const char* const registers = std::getenv("NOISETTE_REGISTERS");
+  if (registers == nullptr) GTEST_SKIP() << "no simulator_registers is named";
+  const std::string command = std::string(registers) + " " NOISETTE_PROGRAM " 80 90 2>&1";
+  FILE* const pipe = popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  std::string said;
+  for (int c; (c = std::fgetc(pipe)) != EOF;) said += char(c);
+  EXPECT_EQ(pclose(pipe), 0) << said;
+  EXPECT_TRUE(said.starts_with("0 of ")) << said;
 }
 
 const auto cards = testing::Values("h100", "rtx4090");
