@@ -19,6 +19,7 @@ using lanes::Vec;
 template <class S, class T, bool turned>
 struct Weight {
   static constexpr int kAll = S::kTaps * S::kTaps;
+  static constexpr bool kTurned = turned;
   const T* data;
   int64_t columns;
 
@@ -111,33 +112,67 @@ void transform_patches(const T* x, const Grid& grid, int64_t first, int64_t coun
   });
 }
 
+/// The taps of the filters from kRunTerms input channels to kRunCols output channels: as many as
+/// make the stretches of memory they are read from long enough for the CPU to foresee. A core that
+/// waits for lines one by one reads 59 MB of weights in as long a time as it multiplies by them.
+template <class S>
+struct FilterRun {
+  static constexpr int64_t kRunTerms = 4 * kTileTerms, kRunCols = kPanels * kTileCols;
+  FewTaps<S>* taps;  // [kRunCols / kLanes][kRunTerms / kTileTerms]
+
+  static FilterRun take(Scratch& scratch) {
+    return {scratch.take<FewTaps<S>>(kRunCols / kLanes * (kRunTerms / kTileTerms))};
+  }
+  /// To the vector of output channels `to`, from `from` on; both counted from the run's first.
+  FewTaps<S>& at(int64_t to, int64_t from) const {
+    return taps[to / kLanes * (kRunTerms / kTileTerms) + from / kTileTerms];
+  }
+
+  /// Reads them, in the order in which they lie in memory.
+  template <class W>
+  void read(int64_t to, int64_t to_end, int64_t from, int64_t from_end, const W& weight) const {
+    const auto part = [&](int64_t o, int64_t c, int a) {
+      weight.read(o, std::min<int64_t>(kLanes, to_end - o), c,
+                  std::min<int64_t>(kLanes, from_end - c), a,
+                  at(o - to, c - from)[a] + (c - from) % kTileTerms);
+    };
+    if constexpr (W::kTurned) {
+      for (int64_t c = from; c < from_end; c += kLanes)
+        for (int a = 0; a < W::kAll; ++a)
+          for (int64_t o = to; o < to_end; o += kLanes) part(o, c, a);
+    } else {
+      for (int64_t o = to; o < to_end; o += kLanes)
+        for (int a = 0; a < W::kAll; ++a)
+          for (int64_t c = from; c < from_end; c += kLanes) part(o, c, a);
+    }
+  }
+};
+
 /// y = the convolution of x with the filters of `weight`, + bias + add; at most kFewTiles tiles.
 template <class S, class T, class W>
 void convolve_few(const T* x, const W& weight, const float* bias, const T* add, T* y,
                   const ConvDims& d, int64_t tiles) {
   using V = Points<S, kTileTerms, kFewTiles>;
   using M = Points<S, kTileCols, kFewTiles>;
+  using Run = FilterRun<S>;
   Scratch scratch;
   V v(d.in_c);
   v.data = scratch.take<float>(v.numel(tiles));
   transform_patches<S>(x, Grid::patches<S>(d), 0, tiles, v);
-  constexpr int64_t kWidth = kPanels * kTileCols;
-  parallel_items(ceil_div(d.out_c, kWidth), tiles * S::kPoints * d.out_c, [&](int64_t item) {
-    const int64_t begin = item * kWidth, end = std::min(begin + kWidth, d.out_c);
+  parallel_items(ceil_div(d.out_c, Run::kRunCols), tiles * S::kPoints * d.out_c, [&](int64_t item) {
+    const int64_t begin = item * Run::kRunCols, end = std::min(begin + Run::kRunCols, d.out_c);
     Scratch own;
-    M m(kWidth);
+    const Run run = Run::take(own);
+    M m(Run::kRunCols);
     m.data = own.take<float>(m.numel(tiles));
-    for (int64_t c = 0; c < d.in_c; c += kTileTerms) {
-      const int64_t terms = std::min(kTileTerms, d.in_c - c);
-      for (int64_t to = begin; to < end; to += kLanes) {
-        const int64_t outs = std::min<int64_t>(kLanes, end - to);
-        FewTaps<S> taps;
-        for (int a = 0; a < W::kAll; ++a)
-          for (int64_t l = 0; l < terms; l += kLanes)
-            weight.read(to, outs, c + l, std::min<int64_t>(kLanes, terms - l), a, taps[a] + l);
-        multiply_few<S>(tiles, taps, {v.at(c, 0, 0), V::kPoint},
-                        {m.at(to - begin, 0, 0), M::kPoint}, terms, c > 0);
-      }
+    for (int64_t from = 0; from < d.in_c; from += Run::kRunTerms) {
+      const int64_t from_end = std::min(from + Run::kRunTerms, d.in_c);
+      run.read(begin, end, from, from_end, weight);
+      for (int64_t to = begin; to < end; to += kLanes)
+        for (int64_t c = from; c < from_end; c += kTileTerms)
+          multiply_few<S>(tiles, run.at(to - begin, c - from), {v.at(c, 0, 0), V::kPoint},
+                          {m.at(to - begin, 0, 0), M::kPoint}, std::min(kTileTerms, from_end - c),
+                          c > 0);
     }
     for (int64_t t = 0; t < tiles; ++t)
       scatter<S>(m, t, begin, end, bias, add, y, Grid::outputs<S>(d), t);

@@ -1,9 +1,10 @@
 // The weight gradient: with V and M as in winograd.h, U's gradient at point p is the product
 //
-//   dU[p] [C, O] = V[p]^T [C, tiles] * dM[p] [tiles, O]        dM = A dy A^T
+//   dU[p] [O, C] = dM[p]^T [O, tiles] * V[p] [tiles, C]        dM = A dy A^T
 //
-// summed over all tiles, and dg = G^T dU G. dU is cut into blocks of kBlockRows input channels and
-// kTileCols output channels.
+// summed over all tiles, and dg = G^T dU G: O by C as in the weight, so that vectors of dU become
+// vectors of the gradient. dU is cut into blocks of some output channels and kTileCols input
+// channels.
 //
 // Few tiles of many channels: V and dM of all tiles are made first, and a block of dU is summed and
 // transformed back in the cache. Otherwise chunks of tiles are added to a dU in memory: the shape
@@ -31,17 +32,21 @@ constexpr int64_t kSumBytes = 16 << 20;
 constexpr int64_t kMinTiles = 128;
 constexpr int64_t kMostParts = 4;
 
-/// Input channels of a block of dU: whole tiles of a product and whole vectors.
-constexpr int64_t kBlockRows = 48;
-static_assert(kBlockRows % kTileRows == 0 && kBlockRows % kLanes == 0);
+/// Output channels of a block of dU in memory.
+constexpr int64_t kBlockRows = 64;
+/// The same of a block in the cache.
+constexpr int64_t kCachedRows = 32;
+/// Such blocks that share what they read of V, before the next of it comes into the second-level
+/// cache: their dM stays there.
+constexpr int64_t kTogether = 8;
 
 /// Tiles whose points lie together: as many as are added up at a time, or half of them where there
 /// are no more.
 constexpr int64_t kGroup = kTileTerms, kSmallGroup = kGroup / 2;
 template <class S, int64_t Tiles = kGroup>
-using V = Points<S, kBlockRows, Tiles>;
-template <class S, int64_t Tiles = kGroup>
-using M = Points<S, kTileCols, Tiles>;
+using V = Points<S, kTileCols, Tiles>;
+template <class S, int64_t Rows = kBlockRows, int64_t Tiles = kGroup>
+using M = Points<S, Rows, Tiles>;
 
 /// Tiles that are added up at a time. Fewer where the definition's sums are hardly longer than
 /// those of ThreeTapsSmall: what sums add to the error of F(4, 3)'s transforms has to be small.
@@ -69,18 +74,18 @@ template <class S>
 struct Blocks {
   static constexpr int64_t kPoint = spread(kBlockRows * kTileCols);
   static constexpr int64_t kNumel = S::kPoints * kPoint;
-  int64_t down, across;  // their numbers along C and along O
+  int64_t down, across;  // their numbers along O and along C
   explicit Blocks(const ConvDims& d)
-      : down(ceil_div(d.in_c, kBlockRows)), across(ceil_div(d.out_c, kTileCols)) {}
+      : down(ceil_div(d.out_c, kBlockRows)), across(ceil_div(d.in_c, kTileCols)) {}
   int64_t count() const { return down * across; }
   int64_t row(int64_t number) const { return number / across; }
   int64_t col(int64_t number) const { return number % across; }
 };
 
 /// V and dM of `count` tiles from `first` on.
-template <class S, class T, int64_t Tiles>
+template <class S, class T, int64_t Rows, int64_t Tiles>
 void transform(const T* x, const T* dy, int64_t first, int64_t count, const V<S, Tiles>& v,
-               const M<S, Tiles>& m, const ConvDims& d) {
+               const M<S, Rows, Tiles>& m, const ConvDims& d) {
   const Grid in = Grid::patches<S>(d), out = Grid::outputs<S>(d);
   parallel_items(count, v.numel(count) + m.numel(count), [&](int64_t t) {
     gather<S::kPatch, S>(x, in, first + t, v, t,
@@ -94,17 +99,17 @@ void transform(const T* x, const T* dy, int64_t first, int64_t count, const V<S,
 template <class S>
 void multiply(const V<S>& v, const M<S>& m, int64_t row, int64_t col, int64_t p, int64_t count,
               float* du, bool add, const ConvDims& d) {
-  const int64_t rows = std::min(kBlockRows, d.in_c - row * kBlockRows);
+  const int64_t rows = std::min(kBlockRows, d.out_c - row * kBlockRows);
   const int64_t together = tiles_together<S>(d);
   for (int64_t t = 0; t < count; t += kGroup)
-    for (int64_t c = 0; c < rows; c += kTileRows)
-      gemm_rows(std::min<int64_t>(kTileRows, rows - c), v.at(row * kBlockRows + c, p, t), 1,
-                kBlockRows, m.at(col * kTileCols, p, t), kTileCols,
-                du + p * Blocks<S>::kPoint + c * kTileCols, kTileCols, std::min(kGroup, count - t),
+    for (int64_t o = 0; o < rows; o += kTileRows)
+      gemm_rows(std::min<int64_t>(kTileRows, rows - o), m.at(row * kBlockRows + o, p, t), 1,
+                kBlockRows, v.at(col * kTileCols, p, t), kTileCols,
+                du + p * Blocks<S>::kPoint + o * kTileCols, kTileCols, std::min(kGroup, count - t),
                 add || t > 0, together);
 }
 
-/// dg = G^T dU G of one input channel and a vector of output channels, of dU's `parts` sums, which
+/// dg = G^T dU G of one output channel and a vector of input channels, of dU's `parts` sums, which
 /// lie `stride` apart; g[a] is tap a.
 template <class S>
 void transform_back(const float* du, int64_t parts, int64_t stride, int64_t together,
@@ -135,32 +140,33 @@ bool past_caches(const float* dweight, bool accumulate, const ConvDims& d) {
          d.weight_numel() * int64_t(sizeof(float)) >= kBytes;
 }
 
-/// Writes the filters from n <= kLanes input channels from c on to kLanes output channels from o
-/// on: filters(j, g) gives those from channel c + j, tap a in g[a] a vector of output channels.
+/// Writes the filters from up to kTileCols input channels from c on to `rows` output channels from
+/// o on: filters(r, l, g) gives those to channel o + r from channel c + l on, tap a in g[a] a
+/// vector of input channels. Whole panels at a time: single lines far from each other are written
+/// half as fast as pairs of them.
 template <class S, class F>
-void write_filters(int64_t c, int64_t n, int64_t o, const F& filters, float* dweight,
+void write_filters(int64_t o, int64_t rows, int64_t c, const F& filters, float* dweight,
                    bool accumulate, const ConvDims& d) {
-  constexpr int kAll = S::kTaps * S::kTaps;
-  const int64_t rows = std::min<int64_t>(kLanes, d.out_c - o);
+  constexpr int kAll = S::kTaps * S::kTaps, kVectors = kTileCols / kLanes;
+  constexpr int64_t kAhead = 2;  // rows that are called for before they are read or written
+  const int64_t n = std::min(kTileCols, d.in_c - c);
   const bool past = past_caches(dweight, accumulate, d);
-  const auto at = [&](int64_t l, int a) { return dweight + ((o + l) * kAll + a) * d.in_c + c; };
-  Vec taps[kAll][kLanes];
-  for (int64_t j = 0; j < kLanes; ++j) {
-    if (j < rows && !past)  // lines far from each other, which no prefetcher foresees
-      for (int a = 0; a < kAll; ++a) __builtin_prefetch(at(j, a), 1);
-    Vec g[kAll] = {};
-    if (j < n) filters(j, g);
-    for (int a = 0; a < kAll; ++a) taps[a][j] = g[a];
-  }
-  for (int a = 0; a < kAll; ++a) {
-    lanes::transpose(taps[a]);
-    for (int64_t l = 0; l < rows; ++l) {
-      float* to = at(l, a);
-      if (past)
-        lanes::write_line(to, taps[a][l]);
-      else
-        lanes::write(to, accumulate ? lanes::read(to, n) + taps[a][l] : taps[a][l], n);
-    }
+  const auto at = [&](int64_t r, int a) { return dweight + ((o + r) * kAll + a) * d.in_c + c; };
+  for (int64_t r = 0; r < rows; ++r) {
+    if (!past && r + kAhead < rows)
+      for (int a = 0; a < kAll; ++a)
+        for (int64_t l = 0; l < n; l += kLanes) __builtin_prefetch(at(r + kAhead, a) + l, 1);
+    Vec g[kVectors][kAll];
+    for (int k = 0; k < kVectors; ++k) filters(r, k * kLanes, g[k]);
+    for (int a = 0; a < kAll; ++a)
+      for (int k = 0; k < kVectors; ++k) {
+        float* const to = at(r, a) + k * kLanes;
+        const int64_t left = std::clamp<int64_t>(n - k * kLanes, 0, kLanes);
+        if (past && left > 0)
+          lanes::write_line(to, g[k][a]);
+        else
+          lanes::write(to, accumulate ? lanes::read(to, left) + g[k][a] : g[k][a], left);
+      }
   }
   if (past) lanes::end_line_writes();
 }
@@ -169,41 +175,37 @@ void write_filters(int64_t c, int64_t n, int64_t o, const F& filters, float* dwe
 template <class S>
 void finish(const float* du, int64_t parts, int64_t stride, int64_t row, int64_t col,
             float* dweight, bool accumulate, const ConvDims& d) {
-  const int64_t c_end = std::min(d.in_c, (row + 1) * kBlockRows);
-  const int64_t o_end = std::min(d.out_c, (col + 1) * kTileCols);
-  for (int64_t o = col * kTileCols; o < o_end; o += kLanes)
-    for (int64_t c = row * kBlockRows; c < c_end; c += kLanes) {
-      const float* from = du + c % kBlockRows * kTileCols + o % kTileCols;
-      write_filters<S>(
-          c, std::min<int64_t>(kLanes, c_end - c), o,
-          [&](int64_t j, auto& g) {
-            transform_back<S>(from + j * kTileCols, parts, stride, tiles_together<S>(d), g);
-          },
-          dweight, accumulate, d);
-    }
+  const int64_t o = row * kBlockRows;
+  write_filters<S>(
+      o, std::min(kBlockRows, d.out_c - o), col * kTileCols,
+      [&](int64_t r, int64_t l, auto& g) {
+        transform_back<S>(du + r * kTileCols + l, parts, stride, tiles_together<S>(d), g);
+      },
+      dweight, accumulate, d);
 }
 
-/// dU of kLanes input channels and a panel of output channels, transformed back column by column,
-/// so that it stays in the first-level cache: G^T dU, element (a, j) a matrix [kLanes, kTileCols].
+/// dU of kCachedRows output channels and a panel of input channels, transformed back column by
+/// column, so that it stays in the cache: G^T dU, element (a, j) a matrix [kCachedRows, kTileCols].
 template <class S>
 struct HalfBack {
-  static constexpr int64_t kMatrix = kLanes * kTileCols;
+  static constexpr int64_t kMatrix = kCachedRows * kTileCols;
   static constexpr int64_t kNumel = (S::kTaps + 1) * S::kPatch * kMatrix;
   float* data;  // and after it the points of one column
 
   float* half(int a, int j) const { return data + (a * S::kPatch + j) * kMatrix; }
 
-  /// Of n input channels from c on, `together` tiles at a time.
+  /// To n output channels from o on, `together` tiles at a time.
   template <int64_t Tiles>
-  void sum(const V<S, Tiles>& v, const M<S, Tiles>& m, int64_t c, int64_t n, int64_t o,
+  void sum(const V<S, Tiles>& v, const M<S, kCachedRows, Tiles>& m, int64_t o, int64_t n, int64_t c,
            int64_t tiles, int64_t together) const {
     constexpr int64_t kRows = kLanes / 2;
+    static_assert(kCachedRows % kRows == 0);
     for (int j = 0; j < S::kPatch; ++j) {
       for (int i = 0; i < S::kPatch; ++i)
         for (int64_t r = 0; r < n; r += kRows)
           for (int64_t t = 0; t < tiles; t += Tiles)
-            gemm_rows<kRows>(std::min(kRows, n - r), v.at(c + r, i * S::kPatch + j, t), 1,
-                             kBlockRows, m.at(o, i * S::kPatch + j, t), kTileCols,
+            gemm_rows<kRows>(std::min(kRows, n - r), m.at(o + r, i * S::kPatch + j, t), 1,
+                             kCachedRows, v.at(c, i * S::kPatch + j, t), kTileCols,
                              half(S::kTaps, i) + r * kTileCols, kTileCols,
                              std::min(Tiles, tiles - t), t > 0, together);
       for (int64_t at = 0; at < n * kTileCols; at += kLanes) {
@@ -215,7 +217,7 @@ struct HalfBack {
     }
   }
 
-  /// The filters of one input channel and a vector of output channels.
+  /// The filters to one output channel from a vector of input channels.
   void filters(int64_t at, Vec (&g)[S::kTaps * S::kTaps]) const {
     for (int a = 0; a < S::kTaps; ++a) {
       Vec row[S::kPatch], out[S::kTaps];
@@ -230,26 +232,25 @@ struct HalfBack {
 template <class S, int64_t Tiles, class T>
 void at_once(const T* x, const T* dy, float* dweight, bool accumulate, const ConvDims& d,
              int64_t tiles) {
-  const Blocks<S> blocks(d);
   Scratch scratch;
   V<S, Tiles> v(d.in_c);
-  M<S, Tiles> m(d.out_c);
+  M<S, kCachedRows, Tiles> m(d.out_c);
   v.data = scratch.take<float>(v.numel(tiles));
   m.data = scratch.take<float>(m.numel(tiles));
   transform<S>(x, dy, 0, tiles, v, m, d);
-  parallel_items(blocks.count(), blocks.count() * Blocks<S>::kNumel, [&](int64_t b) {
+  const int64_t down = ceil_div(d.out_c, kCachedRows), across = ceil_div(d.in_c, kTileCols);
+  parallel_items(down * across, d.weight_numel(), [&](int64_t b) {
+    // kTogether blocks of a column, then the same of the next one.
+    const int64_t above = b / (kTogether * across) * kTogether;
+    const int64_t height = std::min(kTogether, down - above), in = b - above * across;
+    const int64_t o = (above + in % height) * kCachedRows, c = in / height * kTileCols;
+    const int64_t rows = std::min(kCachedRows, d.out_c - o);
     Scratch own;
     const HalfBack<S> du{own.take<float>(HalfBack<S>::kNumel)};
-    const int64_t row = blocks.row(b), col = blocks.col(b);
-    for (int64_t c = row * kBlockRows; c < std::min(d.in_c, (row + 1) * kBlockRows); c += kLanes) {
-      const int64_t n = std::min<int64_t>(kLanes, d.in_c - c);
-      du.sum(v, m, c, n, col * kTileCols, tiles, tiles_together<S>(d));
-      for (int64_t side = 0; side < std::min(kTileCols, d.out_c - col * kTileCols); side += kLanes)
-        write_filters<S>(
-            c, n, col * kTileCols + side,
-            [&](int64_t j, auto& g) { du.filters(j * kTileCols + side, g); }, dweight, accumulate,
-            d);
-    }
+    du.sum(v, m, o, rows, c, tiles, tiles_together<S>(d));
+    write_filters<S>(
+        o, rows, c, [&](int64_t r, int64_t l, auto& g) { du.filters(r * kTileCols + l, g); },
+        dweight, accumulate, d);
   });
 }
 
