@@ -23,6 +23,13 @@ template <class T>
 void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to, int64_t to_width,
                    int64_t to_begin, int64_t width, int64_t rows);
 
+/// y[r] = a[r] and then b[r]: rows of a_width and b_width channels.
+template <class T>
+void join_channels(const T* a, int64_t a_width, const T* b, int64_t b_width, T* y, int64_t rows);
+/// The other way round: a[r] and b[r] from y[r].
+template <class T>
+void split_channels(const T* y, T* a, int64_t a_width, T* b, int64_t b_width, int64_t rows);
+
 /// y[r, c] = x[r / times, c];  y [rows, channels]
 template <class T>
 void repeat_rows(const T* x, T* y, int64_t times, int64_t rows, int64_t channels);

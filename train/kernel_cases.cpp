@@ -283,11 +283,10 @@ void add_rows(std::vector<KernelCase>& all, int64_t rows, int64_t channels) {
     const Tensor x = on_device<T>(2 * n), y = on_device<T>(n);
     return [=] { cuda::geglu_forward<T>(x.data<T>(), y.data<T>(), rows, channels); };
   }));
-  all.push_back(memory("concat " + of, bytes(2), [=]() -> Call {
-    const Tensor x = on_device<T>(n), y = on_device<T>(2 * n);
+  all.push_back(memory("concat " + of, bytes(4), [=]() -> Call {
+    const Tensor a = on_device<T>(n), b = on_device<T>(n), y = on_device<T>(2 * n);
     return [=] {
-      cuda::copy_channels<T>(x.data<T>(), channels, 0, y.data<T>(), 2 * channels, channels,
-                             channels, rows);
+      cuda::join_channels<T>(a.data<T>(), channels, b.data<T>(), channels, y.data<T>(), rows);
     };
   }));
 }
@@ -450,9 +449,10 @@ std::vector<KernelCase> kernel_cases() {
   }
   all.push_back(attention(1, 4096, 4096, 1, 512, false, false));
   all.push_back(product<float>({.m = 4096, .n = 4096, .k = 4096, .trans_b = true}));
-  for (const ConvPass pass :
-       {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weight})
-    all.push_back(convolution<float>(conv(128, 32, 128, 128), pass));
+  for (const ConvDims& d : {conv(128, 32, 128, 128), conv(128, 28, 64, 64)})
+    for (const ConvPass pass :
+         {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weight})
+      all.push_back(convolution<float>(d, pass));
   for (const bool backward : {false, true})
     all.push_back(attention<float>(128, 256, 256, 1, 256, false, backward));
   for (const bool backward : {false, true}) all.push_back(upsampled(128, 16, 256, backward));

@@ -44,6 +44,7 @@ std::string batch(const TrainConfig& c) {
   return text + fmt::format(", computed {} at a time", format_count(r.micro_batch));
 }
 
+/// Of a run on the CPU, which alone has forms to choose from.
 std::string convolutions(const TrainConfig& c) {
   if (c.run.conv == Conv::winograd) return "Winograd where it can be";
   if (c.run.conv == Conv::direct) return "direct";
@@ -91,7 +92,7 @@ std::string start_table(const TrainConfig& c, const DataSplit& data, const Param
          fmt::format("{} to {}; the whole run sees every image {} times", format_count(first),
                      format_count(c.run.updates), format_value(epochs))});
   t.row({"batch", batch(c)});
-  t.row({"convolutions", convolutions(c)});
+  if (c.run.device().is_cpu()) t.row({"convolutions", convolutions(c)});
   t.row({"learning rate", rates(c)});
   t.row({"average", c.optimizer.ema_decay > 0
                         ? fmt::format("of the weights, decay {}", c.optimizer.ema_decay)

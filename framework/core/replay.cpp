@@ -29,8 +29,11 @@ void Replay::record(const std::vector<Tensor>& inputs) {
   Allocator::of(device).trim();  // what eager runs were given is not needed twice
   auto r = std::make_unique<Recording>(device);
   const MemoryPool::Use use(r->pool);
-  for (const Tensor& x : inputs) r->inputs.push_back(x.defined() ? empty_like(x) : x);
+  const auto take_inputs = [&] {
+    for (const Tensor& x : inputs) r->inputs.push_back(x.defined() ? empty_like(x) : x);
+  };
   if (device.is_meta()) {
+    take_inputs();
     r->outputs = work_(r->inputs);
     state_.kind = State::Kind::recorded;
     recording_ = std::move(r);
@@ -39,6 +42,7 @@ void Replay::record(const std::vector<Tensor>& inputs) {
 #ifdef NOISETTE_CUDA
   cuda::use_device(device.index);
   try {
+    take_inputs();
     r->graph.begin();
     r->outputs = work_(r->inputs);
     r->graph.end();

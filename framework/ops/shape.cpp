@@ -29,6 +29,16 @@ Tensor sliced(const Tensor& x, int64_t begin, int64_t width) {
   return y;
 }
 
+/// Channels [0, width) of x, and the rest.
+std::vector<Tensor> parted(const Tensor& x, int64_t width) {
+  const int64_t rest = x.dim(-1) - width;
+  Tensor a = empty(with_last(x.shape(), width), x.dtype(), x.device());
+  Tensor b = empty(with_last(x.shape(), rest), x.dtype(), x.device());
+  NOISETTE_DISPATCH(x, split_channels, x.data<T>(), a.data<T>(), width, b.data<T>(), rest,
+                    rows_of(x.shape()));
+  return {a, b};
+}
+
 /// Writes x over the channels of `to` that start at `begin`.
 void place(const Tensor& x, const Tensor& to, int64_t begin) {
   NOISETTE_DISPATCH(x, copy_channels, x.data<T>(), x.dim(-1), 0, to.data<T>(), to.dim(-1), begin,
@@ -37,8 +47,8 @@ void place(const Tensor& x, const Tensor& to, int64_t begin) {
 
 Tensor joined(const Tensor& a, const Tensor& b) {
   Tensor y = empty(with_last(a.shape(), a.dim(-1) + b.dim(-1)), a.dtype(), a.device());
-  place(a, y, 0);
-  place(b, y, a.dim(-1));
+  NOISETTE_DISPATCH(a, join_channels, a.data<T>(), a.dim(-1), b.data<T>(), b.dim(-1), y.data<T>(),
+                    rows_of(a.shape()));
   return y;
 }
 
@@ -80,6 +90,7 @@ Tensor concat_channels(const Tensor& a, const Tensor& b, bool repeat) {
   const int64_t first = a.dim(-1), second = b.dim(-1);
   const Tensor y = record("concat_channels", joined(a, b), {a, b},
                           [first, second](const Tensor& dy, const Needs& needs) -> Grads {
+                            if (needs[0] && needs[1]) return parted(dy, first);
                             return {needs[0] ? sliced(dy, 0, first) : Tensor(),
                                     needs[1] ? sliced(dy, first, second) : Tensor()};
                           });

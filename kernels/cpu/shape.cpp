@@ -75,6 +75,20 @@ void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to,
 }
 
 template <class T>
+void join_channels(const T* a, int64_t a_width, const T* b, int64_t b_width, T* y, int64_t rows) {
+  const int64_t width = a_width + b_width;
+  copy_channels(a, a_width, 0, y, width, 0, a_width, rows);
+  copy_channels(b, b_width, 0, y, width, a_width, b_width, rows);
+}
+
+template <class T>
+void split_channels(const T* y, T* a, int64_t a_width, T* b, int64_t b_width, int64_t rows) {
+  const int64_t width = a_width + b_width;
+  copy_channels(y, width, 0, a, a_width, 0, a_width, rows);
+  copy_channels(y, width, a_width, b, b_width, 0, b_width, rows);
+}
+
+template <class T>
 void repeat_rows(const T* x, T* y, int64_t times, int64_t rows, int64_t channels) {
   if (channels == 0) return;
   const int64_t step = std::max<int64_t>(1, kChunk / channels);
@@ -107,6 +121,8 @@ void average_pool_backward(const T* dy, T* dx, int64_t factor, const ImageDims& 
 #define NOISETTE_INSTANTIATE(T)                                                             \
   template void copy_channels<T>(const T*, int64_t, int64_t, T*, int64_t, int64_t, int64_t, \
                                  int64_t);                                                  \
+  template void join_channels<T>(const T*, int64_t, const T*, int64_t, T*, int64_t);        \
+  template void split_channels<T>(const T*, T*, int64_t, T*, int64_t, int64_t);             \
   template void repeat_rows<T>(const T*, T*, int64_t, int64_t, int64_t);                    \
   template void resize_nearest_forward<T>(const T*, T*, int64_t, const ImageDims&);         \
   template void resize_nearest_backward<T>(const T*, T*, int64_t, const ImageDims&);        \

@@ -1,4 +1,5 @@
-// Launchers of the fused attention kernels, for bf16 with rows of whole sixteen bytes (takes).
+// Launchers of the fused attention kernels, for rows of heads on sixteen bytes: of bf16 on tensor
+// cores, of f32 by multiply-adds.
 #pragma once
 #include <vector_types.h>
 
@@ -27,5 +28,12 @@ void backward(const bfloat16* q, const bfloat16* k, const bfloat16* v, const bfl
 void backward_wide(const bfloat16* q, const bfloat16* k, const bfloat16* v, const bfloat16* dout,
                    const Statistics& s, bfloat16* dq, bfloat16* dk, bfloat16* dv,
                    const AttentionDims& d);
+
+void forward_fma(const float* q, const float* k, const float* v, float* o, float* lse,
+                 const AttentionDims& d);
+/// delta [batch, heads, queries], the sums of dout * o.
+void backward_fma(const float* q, const float* k, const float* v, const float* lse,
+                  const float* delta, const float* dout, float* dq, float* dk, float* dv,
+                  const AttentionDims& d);
 
 }  // namespace noisette::cuda::fused

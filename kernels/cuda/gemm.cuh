@@ -5,7 +5,7 @@
 // ahead of the products, into three stages of shared memory, 96 KB. Every sum runs in the order of
 // its terms. Where C has few tiles and the sum is long, it is cut into parts, by the shape alone,
 // which are added up in order: few of them by the block of a tile that ends last, many by another
-// kernel. Warps of a tile whose part lies outside of C leave its products out (bf16).
+// kernel. Warps of a tile whose part lies outside of C leave its products out (not in tf32).
 //
 // Counted on the software GPU (noisette bench kernels --simulated; not yet run on a card), bf16:
 //   product 4096 x 4096 x 4096             1.2 to 1.3 other instructions for an mma, global traffic

@@ -1,15 +1,15 @@
 // The sums of a block's 128 x 128 elements of C by multiply-adds in f32: each of 256 threads has
-// 8 x 8, two runs of four neighbours by two.
+// 8 x 8, two runs of four neighbours by two, and each warp 32 x 64.
 //
 // Counted on the software GPU as an H100, not yet run on a card: 4096 x 4096 x 4096 takes 2.5 ms, a
-// 3x3 convolution of 128 images of 32 x 32, 128 -> 128 channels, 0.71 to 0.72 in each pass. Bound
+// 3x3 convolution of 128 images of 32 x 32, 128 -> 128 channels, 0.71 in each pass. Bound
 // by the issue of instructions; an H100's multiply-adds alone would take 2.3 ms for the product.
 #pragma once
 #include "kernels/cuda/gemm_tiles.cuh"
 
 namespace noisette::cuda::gemm {
 
-/// Rows 4 * place .. + 3 and the same 64 further on, of a tile of f32, four terms at a time.
+/// Rows 4 * place .. + 3 and the same 32 further on, of a tile of f32, four terms at a time.
 template <bool kAlong>
 class RowReader {
   using L = Layout<float, kAlong>;
@@ -23,12 +23,12 @@ class RowReader {
       constexpr int high = i / 4, low = i % 4;  // rows, or terms, four by four
       if constexpr (kAlong) {
         const uint32_t at = (tile + first_) ^ uint32_t(chunk << 4) ^ uint32_t(low << 4);
-        const float4 v = load_shared4<(high * 64 + low) * L::kRowBytes>(at);
+        const float4 v = load_shared4<(high * 32 + low) * L::kRowBytes>(at);
         x[0][i] = v.x, x[1][i] = v.y, x[2][i] = v.z, x[3][i] = v.w;
       } else {
         const uint32_t at =
             (tile + first_ + uint32_t(chunk * 4 * L::kRowBytes)) ^ uint32_t(L::exchange(low) << 4);
-        const float4 v = load_shared4<low * L::kRowBytes + high * 256>(at);
+        const float4 v = load_shared4<low * L::kRowBytes + high * 128>(at);
         x[low][high * 4] = v.x, x[low][high * 4 + 1] = v.y;
         x[low][high * 4 + 2] = v.z, x[low][high * 4 + 3] = v.w;
       }
@@ -42,43 +42,56 @@ class RowReader {
 template <class A, class B>
 class MultiplyAdds {
  public:
-  __device__ MultiplyAdds()
-      : row_(int(threadIdx.x) / 64 * 4 + int(threadIdx.x) % 32 / 8),
-        column_(int(threadIdx.x) / 32 % 2 * 8 + int(threadIdx.x) % 8),
-        a_(row_),
-        b_(column_) {}
+  static constexpr int kOwn = 8;
 
-  // As in TensorCores. A warp has rows and columns of both halves of the tile.
-  __device__ static constexpr bool inside(int64_t, int64_t) { return true; }
-  __device__ void add(uint32_t tiles) {
+  __device__ MultiplyAdds() : MultiplyAdds(int(threadIdx.x) / 32, int(threadIdx.x) % 32) {}
+
+  /// As in TensorCores: 64 rows belong to four warps, and so do 64 columns, one of each scheduler.
+  __device__ bool inside(int64_t rows, int64_t columns) const {
+    return row_ / 16 * 64 < rows && half() * 64 < columns;
+  }
+  __device__ void add(uint32_t tiles) { add(tiles, tiles + kTileBytes); }
+  __device__ void add(uint32_t a, uint32_t b) {
 #pragma unroll 1
     for (int chunk = 0; chunk < 8; ++chunk) {
-      float x[4][8], y[4][8];
-      a_.load(tiles, chunk, x);
-      b_.load(tiles + kTileBytes, chunk, y);
+      float x[4][kOwn], y[4][kOwn];
+      a_.load(a, chunk, x);
+      b_.load(b, chunk, y);
 #pragma unroll
       for (int t = 0; t < 4; ++t)
 #pragma unroll
-        for (int i = 0; i < 8; ++i)
+        for (int i = 0; i < kOwn; ++i)
 #pragma unroll
-          for (int j = 0; j < 8; ++j) c_[i][j] += x[t][i] * y[t][j];
+          for (int j = 0; j < kOwn; ++j) c_[i][j] += x[t][i] * y[t][j];
     }
   }
   template <class F>
   __device__ void for_each_four(const F& f) const {
 #pragma unroll
-    for (int i = 0; i < 8; ++i)
+    for (int i = 0; i < kOwn; ++i)
 #pragma unroll
-      for (int j = 0; j < 8; j += 4)
-        f(row_ * 4 + i / 4 * 64 + i % 4, column_ * 4 + j * 16,
-          float4{c_[i][j], c_[i][j + 1], c_[i][j + 2], c_[i][j + 3]});
+      for (int j = 0; j < kOwn; j += 4)
+        f(row(i), column(j), float4{c_[i][j], c_[i][j + 1], c_[i][j + 2], c_[i][j + 3]});
   }
 
+  /// The thread's own: kOwn by kOwn elements, and where they are among the block's. The columns of
+  /// a row belong to eight neighbouring lanes of two warps, of half 0 and 1.
+  __device__ float (&own(int i))[kOwn] { return c_[i]; }
+  __device__ int row(int i) const { return row_ * 4 + i / 4 * 32 + i % 4; }
+  __device__ int column(int j) const { return column_ * 4 + j / 4 * 32 + j % 4; }
+  __device__ int half() const { return column_ / 16; }
+
  private:
+  __device__ MultiplyAdds(int warp, int lane)
+      : row_(warp / 4 * 16 + warp % 2 * 4 + lane / 8),
+        column_((warp / 2 % 2 ^ warp / 4) * 16 + lane % 8),
+        a_(row_),
+        b_(column_) {}
+
   int row_, column_;
   RowReader<A::kAlong> a_;
   RowReader<B::kAlong> b_;
-  float c_[8][8] = {};
+  float c_[kOwn][kOwn] = {};
 };
 
 }  // namespace noisette::cuda::gemm

@@ -109,12 +109,13 @@ class TensorCores {
  public:
   __device__ TensorCores()
       : m0_(int(threadIdx.x) / 128 * kWarpM),
-        n0_(int(threadIdx.x) / 32 % 4 * kWarpN),
+        n0_((int(threadIdx.x) / 32 % 4 ^ int(threadIdx.x) / 128 * 2) * kWarpN),
         a_(Reader<T, A::kAlong>::template from<false>(m0_)),
         b_(Reader<T, B::kAlong>::template from<true>(n0_)) {}
 
   /// Whether any of the warp's elements are, of a block with so many rows and columns of C. Others
-  /// leave the tensor cores to warps whose products count. In tf32 the branch would cost registers
+  /// leave the tensor cores to warps whose products count: of 64 columns, one of each scheduler,
+  /// which has a tensor core of its own. In tf32 the branch would cost registers
   /// that two blocks of a processor do not have.
   __device__ bool inside(int64_t rows, int64_t columns) const {
     return kTf32 || (m0_ < rows && n0_ < columns);

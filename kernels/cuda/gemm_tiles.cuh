@@ -65,6 +65,12 @@ struct Matrix {
   static constexpr bool kAlong = kTermsAlong;
   const T* x;
   int64_t others, terms;
+  int64_t pitch;  // elements from a row in memory to the next
+
+  __host__ __device__ Matrix(const T* x, int64_t others, int64_t terms)
+      : Matrix(x, others, terms, kAlong ? terms : others) {}
+  __host__ __device__ Matrix(const T* x, int64_t others, int64_t terms, int64_t pitch)
+      : x(x), others(others), terms(terms), pitch(pitch) {}
 
   class Walk {
     using L = Layout<T, kAlong>;
@@ -73,8 +79,8 @@ struct Matrix {
     /// Chunks from (other, term) on; terms before `end` count.
     __device__ Walk(const Matrix& m, int64_t batch, int64_t other, int64_t term, int64_t end)
         : at_(m.x + batch * m.others * m.terms +
-              (kAlong ? other * m.terms + term : term * m.others + other)),
-          apart_(L::kRowsApart * (kAlong ? m.terms : m.others)),
+              (kAlong ? other * m.pitch + term : term * m.pitch + other)),
+          apart_(L::kRowsApart * m.pitch),
           left_(up_to(end - term)) {
 #pragma unroll
       for (int i = 0; i < kEach; ++i)
@@ -88,7 +94,7 @@ struct Matrix {
         copy(i, at, bytes_[i]);
         if (i + 1 < kEach) at += apart_;
       });
-      at_ += kAlong ? int64_t(L::kTerms) : L::kTerms * m.others;
+      at_ += kAlong ? int64_t(L::kTerms) : L::kTerms * m.pitch;
       left_ -= L::kTerms;
       stop_at_end();
     }

@@ -3,6 +3,7 @@
 #include "kernels/shape.h"
 
 #include <numeric>
+#include <type_traits>
 
 #include "kernels/cuda/map.cuh"
 
@@ -17,6 +18,35 @@ __global__ void copy_columns(const T* from, int64_t from_width, T* to, int64_t t
     Pack<T, kWidth>::read(from + at.quotient * from_width + at.remainder)
         .write(to + at.quotient * to_width + at.remainder);
   });
+}
+
+/// Between rows of `both` and the rows of its parts: from them where they are const.
+template <int kWidth, class Part, class Both>
+__global__ void parts_of_rows(Part* a, int64_t a_width, Part* b, int64_t b_width, Both* both,
+                              int64_t items) {
+  using P = Pack<std::remove_const_t<Part>, kWidth>;
+  for_each_item(items, [&](int64_t item) {
+    const DivMod at(item * kWidth, a_width + b_width);
+    Part* const part = at.remainder < a_width ? a + at.quotient * a_width + at.remainder
+                                              : b + at.quotient * b_width + at.remainder - a_width;
+    if constexpr (std::is_const_v<Part>)
+      P::read(part).write(both + item * kWidth);
+    else
+      P::read(both + item * kWidth).write(part);
+  });
+}
+
+template <class Part, class Both>
+void join_or_split(const char* name, Part* a, int64_t a_width, Part* b, int64_t b_width, Both* both,
+                   int64_t rows) {
+  if ((a_width + b_width) * rows == 0) return;
+  const auto run = [&](auto vector) {
+    constexpr int kWidth = decltype(vector)::value;
+    const int64_t items = (a_width + b_width) * rows / kWidth;
+    launch(name, parts_of_rows<kWidth, Part, Both>, blocks_for(items), kThreads, 0, a, a_width, b,
+           b_width, both, items);
+  };
+  with_width<std::remove_const_t<Part>>(std::gcd(a_width, b_width), run, a, b, both);
 }
 
 template <int kWidth, class T>
@@ -104,6 +134,15 @@ void copy_channels(const T* from, int64_t from_width, int64_t from_begin, T* to,
 }
 
 template <class T>
+void join_channels(const T* a, int64_t a_width, const T* b, int64_t b_width, T* y, int64_t rows) {
+  join_or_split("join_channels", a, a_width, b, b_width, y, rows);
+}
+template <class T>
+void split_channels(const T* y, T* a, int64_t a_width, T* b, int64_t b_width, int64_t rows) {
+  join_or_split("split_channels", a, a_width, b, b_width, y, rows);
+}
+
+template <class T>
 void repeat_rows(const T* x, T* y, int64_t times, int64_t rows, int64_t channels) {
   if (rows * channels == 0) return;
   const auto run = [&](auto width) {
@@ -137,6 +176,8 @@ void average_pool_backward(const T* dy, T* dx, int64_t factor, const ImageDims& 
 #define NOISETTE_INSTANTIATE(T)                                                             \
   template void copy_channels<T>(const T*, int64_t, int64_t, T*, int64_t, int64_t, int64_t, \
                                  int64_t);                                                  \
+  template void join_channels<T>(const T*, int64_t, const T*, int64_t, T*, int64_t);        \
+  template void split_channels<T>(const T*, T*, int64_t, T*, int64_t, int64_t);             \
   template void repeat_rows<T>(const T*, T*, int64_t, int64_t, int64_t);                    \
   template void resize_nearest_forward<T>(const T*, T*, int64_t, const ImageDims&);         \
   template void resize_nearest_backward<T>(const T*, T*, int64_t, const ImageDims&);        \

@@ -124,6 +124,13 @@ void CudaPointwise::shapes() {
   cpu::copy_channels(x.data(), 2 * c, c, up.data(), 4 * c, 2 * c, c, 24);
   cuda::copy_channels(on_x.get(), 2 * c, c, on_up.get(), 4 * c, 2 * c, c, int64_t(24));
   expect_close(on_up.back(), wide(up), 0, 0, "copy_channels");
+  // Rows of c and 3 c channels.
+  cpu::join_channels(x.data(), c, x.data() + 12 * c, 3 * c, up.data(), 12);
+  cuda::join_channels(on_x.get(), c, on_x.get() + 12 * c, 3 * c, on_up.get(), int64_t(12));
+  expect_close(on_up.back(), wide(up), 0, 0, "join_channels");
+  cpu::split_channels(x.data(), up.data(), c, up.data() + 12 * c, 3 * c, 12);
+  cuda::split_channels(on_x.get(), on_up.get(), c, on_up.get() + 12 * c, 3 * c, int64_t(12));
+  expect_close(on_up.back(), wide(up), 0, 0, "split_channels");
   std::vector<T> half(x.begin(), x.begin() + n / 2);
   const OnDevice on_half(half);
   cpu::geglu_forward(x.data(), half.data(), 24, c);
