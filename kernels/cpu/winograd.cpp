@@ -68,50 +68,6 @@ void transform_filter(const Vec (&g)[S::kTaps][S::kTaps], float* u, int64_t poin
   }
 }
 
-/// The filters from up to kTileTerms input channels to kTileCols output channels, transformed:
-/// point p at data + p * point, as a matrix [kTileTerms, kTileCols].
-template <class S>
-struct Filters {
-  float* data = nullptr;
-  int64_t point = spread(kTileTerms * kTileCols);
-
-  int64_t numel() const { return S::kPoints * point; }
-
-  /// Of the input channels [from, from_end) to the output channels from `to` on, fewer than to_end.
-  template <class W>
-  void fill(int64_t to, int64_t to_end, int64_t from, int64_t from_end, const W& weight) const {
-    constexpr int kAll = S::kTaps * S::kTaps;
-    for (int64_t half = 0; half < kTileCols; half += kLanes)
-      for (int64_t c = from; c < from_end; c += kLanes) {
-        const int64_t n = std::clamp<int64_t>(to_end - to - half, 0, kLanes);
-        const int64_t m = std::min<int64_t>(kLanes, from_end - c);
-        Vec taps[kAll][kLanes];
-        for (int a = 0; a < kAll; ++a) weight.read(to + half, n, c, m, a, taps[a]);
-        for (int64_t j = 0; j < m; ++j) {
-          Vec g[S::kTaps][S::kTaps];
-          for (int a = 0; a < kAll; ++a) g[a / S::kTaps][a % S::kTaps] = taps[a][j];
-          transform_filter<S>(g, data + (c - from + j) * kTileCols + half, point);
-        }
-      }
-  }
-};
-
-/// Tiles whose points lie together: whole tiles of a product.
-constexpr int64_t kGroup = 12;
-static_assert(kGroup % kTileRows == 0);
-/// Tiles that a thread works on by itself, where there are enough of them and their patches take no
-/// more than kOwnBytes; else all threads work on chunks of up to kSharedTiles.
-constexpr int64_t kOwnTiles = 5 * kGroup, kOwnBytes = 3 << 20, kSharedTiles = 12 * kGroup;
-
-/// V of `count` tiles of x from `first` on.
-template <class S, class T, class V>
-void transform_patches(const T* x, const Grid& grid, int64_t first, int64_t count, const V& v) {
-  parallel_items(count, v.numel(count), [&](int64_t t) {
-    gather<S::kPatch, S>(x, grid, first + t, v, t,
-                         [](const auto& d, auto& out) { S::input(d, out); });
-  });
-}
-
 /// The taps of the filters from kRunTerms input channels to kRunCols output channels: as many as
 /// make the stretches of memory they are read from long enough for the CPU to foresee. A core that
 /// waits for lines one by one reads 59 MB of weights in as long a time as it multiplies by them.
@@ -147,6 +103,65 @@ struct FilterRun {
     }
   }
 };
+
+/// The filters from up to kTileTerms input channels to kTileCols output channels, transformed:
+/// point p at data + p * point, as a matrix [kTileTerms, kTileCols].
+template <class S>
+struct Filters {
+  float* data = nullptr;
+  int64_t point = spread(kTileTerms * kTileCols);
+
+  int64_t numel() const { return S::kPoints * point; }
+
+  /// Of the input channels [from, from_end) to the output channels from `to` on, fewer than to_end.
+  template <class W>
+  void fill(int64_t to, int64_t to_end, int64_t from, int64_t from_end, const W& weight) const {
+    constexpr int kAll = S::kTaps * S::kTaps;
+    for (int64_t half = 0; half < kTileCols; half += kLanes)
+      for (int64_t c = from; c < from_end; c += kLanes) {
+        const int64_t n = std::clamp<int64_t>(to_end - to - half, 0, kLanes);
+        const int64_t m = std::min<int64_t>(kLanes, from_end - c);
+        Vec taps[kAll][kLanes];
+        for (int a = 0; a < kAll; ++a) weight.read(to + half, n, c, m, a, taps[a]);
+        for (int64_t j = 0; j < m; ++j) {
+          Vec g[S::kTaps][S::kTaps];
+          for (int a = 0; a < kAll; ++a) g[a / S::kTaps][a % S::kTaps] = taps[a][j];
+          transform_filter<S>(g, data + (c - from + j) * kTileCols + half, point);
+        }
+      }
+  }
+
+  /// The same from a run, whose terms from `from` on and columns from `to` on these are.
+  void fill(const FilterRun<S>& run, int64_t to, int64_t from, int64_t terms) const {
+    for (int64_t half = 0; half < kTileCols; half += kLanes) {
+      const FewTaps<S>& taps = run.at(to + half, from);
+      for (int64_t j = 0; j < terms; ++j) {
+        Vec g[S::kTaps][S::kTaps];
+        for (int a = 0; a < S::kTaps * S::kTaps; ++a) g[a / S::kTaps][a % S::kTaps] = taps[a][j];
+        transform_filter<S>(g, data + j * kTileCols + half, point);
+      }
+    }
+  }
+};
+
+/// Bytes of weights that are no more found in a cache when they are read: by runs then.
+constexpr int64_t kFarBytes = 8 << 20;
+
+/// Tiles whose points lie together: whole tiles of a product.
+constexpr int64_t kGroup = 12;
+static_assert(kGroup % kTileRows == 0);
+/// Tiles that a thread works on by itself, where there are enough of them and their patches take no
+/// more than kOwnBytes; else all threads work on chunks of up to kSharedTiles.
+constexpr int64_t kOwnTiles = 5 * kGroup, kOwnBytes = 3 << 20, kSharedTiles = 12 * kGroup;
+
+/// V of `count` tiles of x from `first` on.
+template <class S, class T, class V>
+void transform_patches(const T* x, const Grid& grid, int64_t first, int64_t count, const V& v) {
+  parallel_items(count, v.numel(count), [&](int64_t t) {
+    gather<S::kPatch, S>(x, grid, first + t, v, t,
+                         [](const auto& d, auto& out) { S::input(d, out); });
+  });
+}
 
 /// y = the convolution of x with the filters of `weight`, + bias + add; at most kFewTiles tiles.
 template <class S, class T, class W>
@@ -196,6 +211,7 @@ void convolve(const T* x, const W& weight, const float* bias, const T* add, T* y
   const int64_t shares = shared ? 1 : threads, fitting = shared ? kSharedTiles : kOwnTiles;
   const int64_t chunk = ceil_div(tiles, shares * ceil_div(tiles, shares * fitting));
   const int64_t chunks = ceil_div(tiles, chunk);
+  const bool far = d.weight_numel() * int64_t(sizeof(*weight.data)) >= kFarBytes;
   // The panels of a chunk are shared out whole, or in parts where that leaves threads idle.
   const int64_t parts = !shared || panels % threads == 0 || panels > 8 * threads ? 1 : threads;
 
@@ -216,13 +232,20 @@ void convolve(const T* x, const W& weight, const float* bias, const T* add, T* y
       Filters<S> u[kPanels];
       m.data = own.take<float>(m.numel(n));
       for (Filters<S>& f : u) f.data = own.take<float>(f.numel());
+      const FilterRun<S> run = far ? FilterRun<S>::take(own) : FilterRun<S>{};
       for (int64_t c = 0; c < d.in_c; c += kTileTerms) {
         const int64_t terms = std::min(kTileTerms, d.in_c - c);
+        const int64_t run_from = c / FilterRun<S>::kRunTerms * FilterRun<S>::kRunTerms;
+        if (far && c == run_from)
+          run.read(to, to_end, c, std::min(c + FilterRun<S>::kRunTerms, d.in_c), weight);
         for (int64_t q = 0; q < width; ++q)
-          u[q].fill(to + q * kTileCols, d.out_c, c, c + terms, weight);
+          if (far)
+            u[q].fill(run, q * kTileCols, c - run_from, terms);
+          else
+            u[q].fill(to + q * kTileCols, d.out_c, c, c + terms, weight);
         const int64_t next = c + terms, next_end = std::min(next + kTileTerms, d.in_c);
         for (int64_t p = 0; p < S::kPoints; ++p) {
-          weight.prefetch(to, to_end, next, next_end, p);
+          if (!far) weight.prefetch(to, to_end, next, next_end, p);
           for (int64_t t = 0; t < n; t += kTileRows) {
             for (int64_t l = 0; l < kTileRows * kTileTerms; l += 16)
               __builtin_prefetch(v.at(c, p + 1, begin + t) + l);
