@@ -136,8 +136,9 @@ template <Result kResult>
 __global__ void __launch_bounds__(kThreads)
     attention_fma(Factors f, OfQueries of, float* out, int64_t out_stride, AttentionDims d) {
   extern __shared__ __align__(1024) unsigned char memory[];
-  __shared__ float statistics[2][kM];  // of rows, or of queries: lse and delta
   constexpr bool kForward = kResult == Result::o;
+  // Of queries: lse and delta. Forward: room for over_warps, and the largest score of every row.
+  __shared__ float statistics[2][kM], largest[kForward ? kM : 1];
   constexpr bool kOfKeys = kResult == Result::dk || kResult == Result::dv;
   constexpr bool kGradient = kResult == Result::dq || kResult == Result::dk;
   const uint32_t base = shared_address(memory);
@@ -148,10 +149,11 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t begin = d.causal && kOfKeys ? i0 / kN * kN : 0;
   const int64_t end = d.causal && !kOfKeys && i0 + kM < others ? i0 + kM : others;
 
+  const int rows = int(count - i0);
   Sums sums;
-  float largest[kOwn], total[kOwn] = {};  // of a row, and of the thread's part of it
-#pragma unroll
-  for (int i = 0; i < kOwn; ++i) largest[i] = -INFINITY;
+  float total[kOwn] = {};                                       // of the thread's part of a row
+  const bool first = sums.half() == 0 && threadIdx.x % 8 == 0;  // of a row's threads
+  if (kForward && threadIdx.x < kM) largest[threadIdx.x] = -INFINITY;
   for (int64_t j0 = begin; j0 < end; j0 += kN) {
     Scores s;
     __syncthreads();  // the last tiles are done with
@@ -162,10 +164,12 @@ __global__ void __launch_bounds__(kThreads)
     }
     multiply<3>(s, f.left.along(head, d), f.right.along(head, d), i0, j0, base);
 
+    // Within the tile, in 32 bits: 64 took more registers than there are.
+    const int columns = int(others - j0), further = int(i0 - j0);  // are the rows than the columns
     const auto counts = [&](int i, int j) {  // whether there is such a pair, and it is seen
-      const int64_t row = i0 + s.row(i), other = j0 + s.column(j);
-      return row < count && other < others &&
-             (!d.causal || (kOfKeys ? other >= row : other <= row));
+      const int row = s.row(i), column = s.column(j), diagonal = row + further;
+      return row < rows && column < columns &&
+             (!d.causal || (kOfKeys ? column >= diagonal : column <= diagonal));
     };
     const auto of_query = [&](const float* x, int i, int j) {
       return x[kOfKeys ? s.column(j) : s.row(i)];
@@ -178,10 +182,11 @@ __global__ void __launch_bounds__(kThreads)
     };
 
     if constexpr (kForward) {
-      float now[kOwn];
+      float now[kOwn], before[kOwn];
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) {
         now[i] = -INFINITY;
+        before[i] = largest[s.row(i)];
 #pragma unroll
         for (int j = 0; j < kOwn; ++j) {
           s.own(i)[j] = counts(i, j) ? scale * s.own(i)[j] : -INFINITY;
@@ -191,9 +196,9 @@ __global__ void __launch_bounds__(kThreads)
       over_warps(now, statistics, s, [](float a, float b) { return fmaxf(a, b); });
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) {
-        now[i] = fmaxf(now[i], largest[i]);
-        const float from = now[i] == -INFINITY ? 0 : now[i], shrink = expf(largest[i] - from);
-        largest[i] = now[i];
+        now[i] = fmaxf(now[i], before[i]);
+        const float from = now[i] == -INFINITY ? 0 : now[i], shrink = expf(before[i] - from);
+        if (first) largest[s.row(i)] = now[i];
         total[i] *= shrink;
 #pragma unroll
         for (int j = 0; j < kOwn; ++j) {
@@ -258,13 +263,13 @@ __global__ void __launch_bounds__(kThreads)
   if constexpr (kForward) {
     __syncthreads();
     over_warps(total, statistics, sums, [](float a, float b) { return a + b; });
-    const bool first = sums.half() == 0 && threadIdx.x % 8 == 0;  // of the row's threads
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       factor[i] = total[i] > 0 ? 1 / total[i] : 0;
       const int64_t row = i0 + sums.row(i);
       if (of.lse != nullptr && blockIdx.y == 0 && first && row < count)
-        of.lse[head * d.queries + row] = total[i] > 0 ? largest[i] + logf(total[i]) : -INFINITY;
+        of.lse[head * d.queries + row] =
+            total[i] > 0 ? largest[sums.row(i)] + logf(total[i]) : -INFINITY;
     }
   } else {
 #pragma unroll

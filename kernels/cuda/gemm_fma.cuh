@@ -17,20 +17,20 @@ class RowReader {
  public:
   __device__ explicit RowReader(int place)
       : first_(kAlong ? L::offset(4 * place, 0) : L::offset(0, place)) {}
-  /// x[t][r] of terms 4 * chunk + t.
-  __device__ void load(uint32_t tile, int chunk, float (&x)[4][8]) const {
-    unrolled<8>([&](auto i) {
-      constexpr int high = i / 4, low = i % 4;  // rows, or terms, four by four
+  /// x[t][r] of terms 4 * chunk + t, for the four rows of one half, or further ones.
+  template <int kHalf>
+  __device__ void load(uint32_t tile, int chunk, float (&x)[4][4]) const {
+    unrolled<4>([&](auto low) {  // rows, or terms
+      constexpr int high = kHalf;
       if constexpr (kAlong) {
         const uint32_t at = (tile + first_) ^ uint32_t(chunk << 4) ^ uint32_t(low << 4);
         const float4 v = load_shared4<(high * 32 + low) * L::kRowBytes>(at);
-        x[0][i] = v.x, x[1][i] = v.y, x[2][i] = v.z, x[3][i] = v.w;
+        x[0][low] = v.x, x[1][low] = v.y, x[2][low] = v.z, x[3][low] = v.w;
       } else {
         const uint32_t at =
             (tile + first_ + uint32_t(chunk * 4 * L::kRowBytes)) ^ uint32_t(L::exchange(low) << 4);
         const float4 v = load_shared4<low * L::kRowBytes + high * 128>(at);
-        x[low][high * 4] = v.x, x[low][high * 4 + 1] = v.y;
-        x[low][high * 4 + 2] = v.z, x[low][high * 4 + 3] = v.w;
+        x[low][0] = v.x, x[low][1] = v.y, x[low][2] = v.z, x[low][3] = v.w;
       }
     });
   }
@@ -50,19 +50,32 @@ class MultiplyAdds {
   __device__ bool inside(int64_t rows, int64_t columns) const {
     return row_ / 16 * 64 < rows && half() * 64 < columns;
   }
-  __device__ void add(uint32_t tiles) { add(tiles, tiles + kTileBytes); }
+  __device__ void add(uint32_t tiles) {
+#pragma unroll 1
+    for (int chunk = 0; chunk < 8; ++chunk) {
+      float x[2][4][4], y[2][4][4];
+      load(a_, tiles, chunk, x);
+      load(b_, tiles + kTileBytes, chunk, y);
+      add_products<0, 0>(x[0], y[0]);
+      add_products<0, 1>(x[0], y[1]);
+      add_products<1, 0>(x[1], y[0]);
+      add_products<1, 1>(x[1], y[1]);
+    }
+  }
+  /// Of tiles that lie anywhere, with half of the registers: some rows of b are read twice.
   __device__ void add(uint32_t a, uint32_t b) {
 #pragma unroll 1
     for (int chunk = 0; chunk < 8; ++chunk) {
-      float x[4][kOwn], y[4][kOwn];
-      a_.load(a, chunk, x);
-      b_.load(b, chunk, y);
-#pragma unroll
-      for (int t = 0; t < 4; ++t)
-#pragma unroll
-        for (int i = 0; i < kOwn; ++i)
-#pragma unroll
-          for (int j = 0; j < kOwn; ++j) c_[i][j] += x[t][i] * y[t][j];
+      float x[4][4], y[4][4];
+      a_.template load<0>(a, chunk, x);
+      b_.template load<0>(b, chunk, y);
+      add_products<0, 0>(x, y);
+      b_.template load<1>(b, chunk, y);
+      add_products<0, 1>(x, y);
+      a_.template load<1>(a, chunk, x);
+      add_products<1, 1>(x, y);
+      b_.template load<0>(b, chunk, y);
+      add_products<1, 0>(x, y);
     }
   }
   template <class F>
@@ -87,6 +100,22 @@ class MultiplyAdds {
         column_((warp / 2 % 2 ^ warp / 4) * 16 + lane % 8),
         a_(row_),
         b_(column_) {}
+
+  template <class Reader>
+  __device__ static void load(const Reader& r, uint32_t tile, int chunk, float (&x)[2][4][4]) {
+    r.template load<0>(tile, chunk, x[0]);
+    r.template load<1>(tile, chunk, x[1]);
+  }
+  /// Of half of the rows and half of the columns.
+  template <int kRowHalf, int kColumnHalf>
+  __device__ void add_products(const float (&x)[4][4], const float (&y)[4][4]) {
+#pragma unroll
+    for (int t = 0; t < 4; ++t)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int j = 0; j < 4; ++j) c_[kRowHalf * 4 + i][kColumnHalf * 4 + j] += x[t][i] * y[t][j];
+  }
 
   int row_, column_;
   RowReader<A::kAlong> a_;

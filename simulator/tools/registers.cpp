@@ -105,8 +105,11 @@ int report(const std::vector<std::string>& modules, const std::vector<int>& arch
       const sim::AssembledModule m = sim::assemble_module(modules[i / archs.size()], arch);
       const std::lock_guard lock(printing);
       if (!m.failed.empty()) failed = m.failed;
+      if (m.failed.empty() && m.kernels.empty())
+        failed = "ptxas says nothing of a module's kernels";
       for (const auto& [name, figures] : m.kernels) {
         ++kernels;
+        if (figures.registers == 0) failed = "ptxas says nothing of the registers of " + name;
         if (figures.spill_stores + figures.spill_loads == 0) continue;
         ++spilling;
         std::printf("sm_%d: %u registers, %llu bytes spilled: %s\n", arch, figures.registers,
