@@ -50,10 +50,11 @@ class Steps {
     return (step.guided ? guided_ : unguided_)({in.x, in.t, in.numbers, z, labels})[0];
   }
 
-  /// Says so where steps could not be recorded.
-  void tell() const {
-    if (!warn_if_not_recorded(guided_.state(), "a sampling step"))
-      warn_if_not_recorded(unguided_.state(), "a sampling step without guidance");
+  /// Says so, once, where steps could not be recorded. After each batch: with another shape a
+  /// replay knows no more of the last one.
+  void tell() {
+    told_ = told_ || warn_if_not_recorded(guided_.state(), "a sampling step") ||
+            warn_if_not_recorded(unguided_.state(), "a sampling step without guidance");
   }
 
  private:
@@ -84,7 +85,7 @@ class Steps {
   const diffusion::SamplerConfig& sampler_;
   const UNet* weaker_;
   DType dtype_;
-  bool noisy_;
+  bool noisy_, told_ = false;
   Replay guided_, unguided_;
 };
 
@@ -132,8 +133,8 @@ void draw_batches(const UNet& unet, const std::vector<diffusion::Step>& plan, co
       return steps(which, in, labels);
     };
     take(diffusion::sample(step, plan, numbers, start, noise, progress), begin);
+    steps.tell();
   }
-  steps.tell();
 }
 
 }  // namespace

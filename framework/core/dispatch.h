@@ -43,7 +43,7 @@ class Dispatching {
   Device device_;
   const char* kernel_;
   Dispatching* before_;
-  std::array<Seen, 8> seen_;
+  std::array<Seen, 16> seen_;
   std::size_t count_ = 0;
 };
 

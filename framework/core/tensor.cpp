@@ -36,8 +36,8 @@ Dispatching::Dispatching(Device device, const char* kernel)
 Dispatching::~Dispatching() { running = before_; }
 
 void Dispatching::note(const Tensor& x) {
-  if (count_ == seen_.size()) return;
-  Seen& s = seen_[count_++];
+  if (count_++ >= seen_.size()) return;
+  Seen& s = seen_[count_ - 1];
   s.dtype = x.dtype();
   s.axes = std::min(x.shape().dims().size(), s.dims.size());
   std::copy_n(x.shape().begin(), s.axes, s.dims.begin());
@@ -46,11 +46,12 @@ void Dispatching::note(const Tensor& x) {
 void Dispatching::rethrow(const std::runtime_error& e) const {
   if (dynamic_cast<const Error*>(&e) != nullptr) throw;
   std::string tensors;
-  for (std::size_t i = 0; i < count_; ++i) {
+  for (std::size_t i = 0; i < std::min(count_, seen_.size()); ++i) {
     const Seen& s = seen_[i];
     tensors += fmt::format("{}{} [{}]", i > 0 ? ", " : "", s.dtype,
                            fmt::join(s.dims.begin(), s.dims.begin() + s.axes, ", "));
   }
+  if (count_ > seen_.size()) tensors += ", ...";
   std::string text = e.what();
 #ifdef NOISETTE_CUDA
   if (const auto* short_of = dynamic_cast<const cuda::OutOfMemory*>(&e))

@@ -82,7 +82,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
       [x = Saved(x), w = weight.detach(), shape = residual.shape(), d](
           const Tensor& dy, const Needs& needs) -> Grads {
         const GradTarget dw = needs.target(1), db = needs.target(2);
-        if (dw.buffer.defined()) {  // first: x made again is gone before there is dx
+        if (dw.buffer.defined()) {  // first: x made again is gone then, where nobody else has it
           announce(ConvPass::backward_weight, "conv2d_backward_weight", d, dy.dtype(),
                    dw.accumulate ? int64_t(dw.buffer.bytes()) : 0);
           const Tensor input = x.get();

@@ -107,7 +107,7 @@ Grads affine_gradients(const Tensor& dy, const Saved& x, const Tensor& w, const 
                        const Needs& needs) {
   const int64_t rows = d.m, out = d.n, in = d.k;
   const GradTarget dw = needs.target(1), db = needs.target(2);
-  if (dw.buffer.defined())  // first: x made again is gone before there is dx
+  if (dw.buffer.defined())  // first: x made again is gone then, where nobody else has it
     multiply_into(dy, x.get(), dw, {.m = out, .n = in, .k = rows, .trans_a = true});
   if (db.buffer.defined()) {
     count_scratch([&] { return cuda::need::columns(1, rows, out, int64_t(size_of(dy.dtype()))); });

@@ -291,7 +291,7 @@ __global__ void gather(const T* many, const T* weight, const float* bias, const 
 
 constexpr int kPair = 2, kPairs = 64;  // channels of a thread, threads across
 
-/// partial [blocks down, weight's elements]
+/// partial [blocks down and across an image, of all images, weight's elements]
 template <int kFew, class T>
 __global__ void weight_parts(const T* few, const T* many, float* partial, Pass s, Cut cut) {
   constexpr int kProducts = kTaps * kFew, kDown = kThreads / kPairs;
@@ -377,8 +377,8 @@ void run(const char* name, ConvPass pass, const T* in, const T* weight, const fl
 bool takes(const ConvDims& d) {
   const int64_t few = std::min(d.in_c, d.out_c), many = std::max(d.in_c, d.out_c);
   const auto near = [](int64_t pad) { return pad >= 0 && pad <= 2; };
-  return d.y_numel() > 0 && d.kernel_h == 3 && d.kernel_w == 3 && d.stride == 1 && few <= kSlots &&
-         many % 8 == 0 && near(d.pad_top) && near(d.pad_left);
+  return d.x_numel() > 0 && d.y_numel() > 0 && d.kernel_h == 3 && d.kernel_w == 3 &&
+         d.stride == 1 && few <= kSlots && many % 8 == 0 && near(d.pad_top) && near(d.pad_left);
 }
 
 template <class T>

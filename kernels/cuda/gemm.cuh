@@ -159,7 +159,7 @@ void run(const char* name, const A& a, const B& b, const End& finish, const Exte
     if (parts.count <= kFew && d.batch * d.row_tiles() * d.column_tiles() <= kMostArrivals)
       parts.arrived = arrivals();
   }
-  const int64_t products = most_blocks / parts.count;  // of a launch
+  const int64_t products = std::max<int64_t>(1, most_blocks / parts.count);  // of a launch
   for (Start start; d.batch > start.product; start.product += products)
     for (start.row = 0; start.row < d.row_tiles(); start.row += most_blocks) {
       const dim3 tiles(unsigned(d.column_tiles()),

@@ -34,8 +34,7 @@ void release(void* data);
 /// There is no room for what a launcher takes beside its tensors (scratch.h).
 class OutOfMemory : public std::runtime_error {
  public:
-  explicit OutOfMemory(std::size_t bytes)
-      : runtime_error("[scratch] out of memory"), bytes(bytes) {}
+  OutOfMemory(std::size_t bytes, int device);
   std::size_t bytes;
 };
 /// Who gives back what it keeps of a device's memory and nobody uses, before scratch runs out.

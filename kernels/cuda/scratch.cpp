@@ -34,11 +34,16 @@ void* reserved(std::size_t bytes) {
     give_back.load()(current_device());
     data = reserve(bytes);
   }
-  if (data == nullptr) throw OutOfMemory(bytes);
+  if (data == nullptr) throw OutOfMemory(bytes, current_device());
   return data;
 }
 
 }  // namespace
+
+OutOfMemory::OutOfMemory(std::size_t bytes, int device)
+    : runtime_error("[scratch] out of memory on cuda:" + std::to_string(device) + ": wanted " +
+                    std::to_string(bytes) + " bytes"),
+      bytes(bytes) {}
 
 void use_reserve(void (*give)(int device)) { give_back = give; }
 

@@ -57,10 +57,13 @@ inline Pieces convolution(ConvPass pass, const ConvDims& d, int64_t element) {
     return {element * d.weight_numel(), 4 * gemm::stored_sums(e)};
   }
   if (pass == ConvPass::backward_weight && std::min(d.in_c, d.out_c) <= 4) {
-    const int64_t height = d.out_h(), width = d.out_w();
+    const bool of_input = d.out_c < d.in_c;  // whose pixels are the many channels'
+    const int64_t height = of_input ? d.in_h : d.out_h(), width = of_input ? d.in_w : d.out_w();
+    if (height * width == 0) return {0};
     const int64_t rows = cuts::few_rows(d.batch, height, cuts::kRowsOfFew);
     const int64_t strips = cuts::ceil_div(width, cuts::few_columns(width));
-    return {4 * d.batch * cuts::ceil_div(height, rows) * strips * d.weight_numel()};
+    const int64_t parts = d.batch * cuts::ceil_div(height, rows) * strips;
+    return {4 * parts * d.weight_numel(), columns(1, parts, d.weight_numel(), 4)[0]};
   }
   return {0};
 }

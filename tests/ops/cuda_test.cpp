@@ -97,6 +97,15 @@ TEST(Cuda, ScratchIsWhatIsCounted) {
     const Tensor x = given({1, 64, 64, 64}, DType::bf16), w = given({64, 3, 3, 64}, DType::bf16);
     there_and_back(conv2d(x, w, given({64}, DType::f32), {.padding = {1, 1, 1, 1}}));
   });
+  // Few channels in, in more parts than one kernel adds up, and few out.
+  expect_counted_scratch("conv2d of few", [&] {
+    const Tensor x = given({8, 256, 256, 3}, DType::bf16), w = given({128, 3, 3, 3}, DType::bf16);
+    there_and_back(conv2d(x, w, {}, {.padding = {1, 1, 1, 1}}));
+  });
+  expect_counted_scratch("conv2d to few", [&] {
+    const Tensor x = given({4, 130, 130, 256}, DType::bf16), w = given({3, 3, 3, 256}, DType::bf16);
+    there_and_back(conv2d(x, w, {}));
+  });
   expect_counted_scratch("linear", [&] {
     const Tensor x = given({4096, 264}, DType::bf16), w = given({128, 264}, DType::bf16);
     there_and_back(linear(x, w, given({128}, DType::f32)));
