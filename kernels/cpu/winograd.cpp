@@ -68,6 +68,14 @@ void transform_filter(const Vec (&g)[S::kTaps][S::kTaps], float* u, int64_t poin
   }
 }
 
+/// The same of taps[a][j], a the taps.
+template <class S, class Taps>
+void transform_taps(const Taps& taps, int64_t j, float* u, int64_t point_stride) {
+  Vec g[S::kTaps][S::kTaps];
+  for (int a = 0; a < S::kTaps * S::kTaps; ++a) g[a / S::kTaps][a % S::kTaps] = taps[a][j];
+  transform_filter<S>(g, u, point_stride);
+}
+
 /// The taps of the filters from kRunTerms input channels to kRunCols output channels: as many as
 /// make the stretches of memory they are read from long enough for the CPU to foresee. A core that
 /// waits for lines one by one reads 59 MB of weights in as long a time as it multiplies by them.
@@ -84,20 +92,21 @@ struct FilterRun {
     return taps[to / kLanes * (kRunTerms / kTileTerms) + from / kTileTerms];
   }
 
-  /// Reads them, in the order in which they lie in memory.
+  /// Reads them, in the order in which they lie in memory. Whole panels: zeros after to_end.
   template <class W>
   void read(int64_t to, int64_t to_end, int64_t from, int64_t from_end, const W& weight) const {
     const auto part = [&](int64_t o, int64_t c, int a) {
-      weight.read(o, std::min<int64_t>(kLanes, to_end - o), c,
+      weight.read(o, std::clamp<int64_t>(to_end - o, 0, kLanes), c,
                   std::min<int64_t>(kLanes, from_end - c), a,
                   at(o - to, c - from)[a] + (c - from) % kTileTerms);
     };
+    const int64_t o_end = to + ceil_div(to_end - to, kTileCols) * kTileCols;
     if constexpr (W::kTurned) {
       for (int64_t c = from; c < from_end; c += kLanes)
         for (int a = 0; a < W::kAll; ++a)
-          for (int64_t o = to; o < to_end; o += kLanes) part(o, c, a);
+          for (int64_t o = to; o < o_end; o += kLanes) part(o, c, a);
     } else {
-      for (int64_t o = to; o < to_end; o += kLanes)
+      for (int64_t o = to; o < o_end; o += kLanes)
         for (int a = 0; a < W::kAll; ++a)
           for (int64_t c = from; c < from_end; c += kLanes) part(o, c, a);
     }
@@ -123,11 +132,8 @@ struct Filters {
         const int64_t m = std::min<int64_t>(kLanes, from_end - c);
         Vec taps[kAll][kLanes];
         for (int a = 0; a < kAll; ++a) weight.read(to + half, n, c, m, a, taps[a]);
-        for (int64_t j = 0; j < m; ++j) {
-          Vec g[S::kTaps][S::kTaps];
-          for (int a = 0; a < kAll; ++a) g[a / S::kTaps][a % S::kTaps] = taps[a][j];
-          transform_filter<S>(g, data + (c - from + j) * kTileCols + half, point);
-        }
+        for (int64_t j = 0; j < m; ++j)
+          transform_taps<S>(taps, j, data + (c - from + j) * kTileCols + half, point);
       }
   }
 
@@ -135,11 +141,8 @@ struct Filters {
   void fill(const FilterRun<S>& run, int64_t to, int64_t from, int64_t terms) const {
     for (int64_t half = 0; half < kTileCols; half += kLanes) {
       const FewTaps<S>& taps = run.at(to + half, from);
-      for (int64_t j = 0; j < terms; ++j) {
-        Vec g[S::kTaps][S::kTaps];
-        for (int a = 0; a < S::kTaps * S::kTaps; ++a) g[a / S::kTaps][a % S::kTaps] = taps[a][j];
-        transform_filter<S>(g, data + j * kTileCols + half, point);
-      }
+      for (int64_t j = 0; j < terms; ++j)
+        transform_taps<S>(taps, j, data + j * kTileCols + half, point);
     }
   }
 };

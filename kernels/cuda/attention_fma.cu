@@ -27,6 +27,7 @@
 #include "kernels/cuda/gemm_fma.cuh"
 #include "kernels/cuda/gemm_write.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/reduce.cuh"
 
 namespace noisette::cuda::fused {
 namespace {
@@ -146,7 +147,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t head = blockIdx.x / tiles, i0 = blockIdx.x % tiles * kM;
   const int64_t c0 = int64_t(blockIdx.y) * kN;
   const float scale = float(d.scale);
-  const int64_t begin = d.causal && kOfKeys ? i0 / kN * kN : 0;
+  const int64_t begin = d.causal && kOfKeys ? i0 : 0;
   const int64_t end = d.causal && !kOfKeys && i0 + kM < others ? i0 + kM : others;
 
   const int rows = int(count - i0);
@@ -193,7 +194,7 @@ __global__ void __launch_bounds__(kThreads)
           now[i] = fmaxf(now[i], s.own(i)[j]);
         }
       }
-      over_warps(now, statistics, s, [](float a, float b) { return fmaxf(a, b); });
+      over_warps(now, statistics, s, Larger{});
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) {
         now[i] = fmaxf(now[i], before[i]);
@@ -262,7 +263,7 @@ __global__ void __launch_bounds__(kThreads)
   float factor[kOwn];
   if constexpr (kForward) {
     __syncthreads();
-    over_warps(total, statistics, sums, [](float a, float b) { return a + b; });
+    over_warps(total, statistics, sums, Add{});
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       factor[i] = total[i] > 0 ? 1 / total[i] : 0;
